@@ -1,0 +1,2 @@
+//! The switcher.
+fn main() {}
