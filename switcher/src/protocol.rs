@@ -293,7 +293,7 @@ pub enum Cause {
 /// How a deployment ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Result {
+pub enum Ending {
     /// The new system proved itself and is kept.
     Confirmed,
     /// The old system runs again.
@@ -329,7 +329,7 @@ pub struct Outcome {
     /// What was to run.
     pub new: SystemRef,
     /// How it ended.
-    pub result: Result,
+    pub ending: Ending,
     /// Why, unless it was confirmed.
     pub cause: Option<Cause>,
     /// What the checks found, where they ran.
