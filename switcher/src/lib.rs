@@ -1,3 +1,59 @@
 //! The switcher: the part of Nixus that must not fail.
+//!
+//! It activates a NixOS toplevel under a watchdog and keeps it only when it is confirmed. It knows a
+//! toplevel, a boot loader, a deadline and a journal; it never decides whether a system is healthy.
+//!
+//! ```text
+//! transaction   the decisions: (phase, event) -> (phase, effect); pure
+//! phase         the phases of a deployment, as the journal keeps them
+//! run, effects  carry decisions out: watchdog, journal, effect, next event
+//! takeover      crash, watchdog, operator: somebody else goes on
+//! journal       what was being done, durable before it is done       disk    what is durable
+//! profile       the system profile      roots    GC roots            history what became of it
+//! system        the seam to the machine
+//!   nixos       the machine, for real   systemd  bootloader  toplevel  trial  process  exit_file
+//! protocol      what reconciler and switcher say to each other
+//! state         what is going on, for those who only want to know
+//! ```
+//!
+//! Invariants, each of which has a test:
+//!
+//! 1. What the boot loader starts by default was confirmed once.
+//! 2. At most one deployment is open; only the holder of the lock writes the journal.
+//! 3. A watchdog is armed whenever a deployment is open. The next phase's is armed before the phase
+//!    is durable, the last phase's is dropped after.
+//! 4. Confirmed means evidence with this deployment's id and the trial's boot id.
+//! 5. Reverting never turns into confirmed.
+//! 6. No effect begins before its phase is durable, except on the way back.
+//! 7. A failed write stops every step forward, never the way back.
+//! 8. An unreadable or unknown journal stops activations, never the machine.
 
+pub mod bootloader;
+pub mod disk;
+mod effects;
+pub mod exit_file;
+pub mod history;
+pub mod holder;
+pub mod journal;
+pub mod layout;
+pub mod nixos;
+pub mod phase;
+pub mod process;
+pub mod profile;
 pub mod protocol;
+pub mod roots;
+pub mod run;
+pub mod state;
+pub mod system;
+pub mod systemd;
+pub mod takeover;
+pub mod toplevel;
+pub mod transaction;
+pub mod trial;
+
+pub use layout::Layout;
+pub use phase::PhaseName;
+pub use state::Open;
+
+#[cfg(test)]
+mod testing;

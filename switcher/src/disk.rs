@@ -1,0 +1,179 @@
+//! The few things that are done to a disk where it matters whether they survive a power cut.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a lock that somebody else holds is tried.
+const LOCK_POLL: Duration = Duration::from_millis(20);
+
+/// A disk. Durable is only what was written with `write_synced`, and the names in a directory after
+/// `sync_dir` of it.
+pub trait Disk {
+    /// Creates or replaces the content of a file, readable by root only, and syncs it.
+    fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Gives a file or link another name, in place of whatever had that name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Makes the names in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Creates a link at `path`; fails where something is there.
+    fn symlink(&self, target: &Path, path: &Path) -> io::Result<()>;
+    /// Where a link points.
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf>;
+    /// Removes a file or link.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Reads a file; fails where it is larger than `limit` bytes.
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>>;
+    /// The names in a directory, sorted.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// Creates a directory and all above it.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Takes an exclusive `flock` on a file, for at most `wait`.
+    fn lock(&self, path: &Path, wait: Duration) -> io::Result<Held>;
+}
+
+/// A lock that is held until this is dropped.
+#[derive(Debug)]
+pub struct Held(
+    #[expect(dead_code, reason = "closing the file drops the lock")] pub(crate) Option<File>,
+);
+
+/// Replaces a file so that after a crash either the old or the new content is there in full.
+pub fn write_atomic(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path
+        .parent()
+        .ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
+    let new = beside(path);
+    disk.write_synced(&new, bytes)?;
+    disk.rename(&new, path)?;
+    disk.sync_dir(dir)
+}
+
+/// Points a link elsewhere so that after a crash it points to the old or the new target.
+pub fn link_atomic(disk: &impl Disk, target: &Path, path: &Path) -> io::Result<()> {
+    let dir = path
+        .parent()
+        .ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
+    let new = beside(path);
+    match disk.remove(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    disk.symlink(target, &new)?;
+    disk.rename(&new, path)?;
+    disk.sync_dir(dir)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    PathBuf::from(name)
+}
+
+/// The disks of this host.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HostDisk;
+
+impl Disk for HostDisk {
+    fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        symlink(target, path)
+    }
+
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::read_link(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        read_bounded(path, limit)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn lock(&self, path: &Path, wait: Duration) -> io::Result<Held> {
+        loop {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(path)?;
+            lock_file(&file, wait)?;
+            // Nix deletes its lock files: what was locked may have no name any more
+            // (nix, src/libstore/unix/pathlocks.cc).
+            let locked = file.metadata()?;
+            match fs::metadata(path) {
+                Ok(named) if (named.dev(), named.ino()) == (locked.dev(), locked.ino()) => {
+                    return Ok(Held(Some(file)));
+                }
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Takes an exclusive `flock` on an open file, for at most `wait`. `WouldBlock` says that somebody
+/// else holds it.
+pub fn lock_file(file: &File, wait: Duration) -> io::Result<()> {
+    let end = Instant::now() + wait;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOCK_POLL),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Reads a file; fails where it is larger than `limit` bytes.
+pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(
+            ErrorKind::FileTooLarge,
+            format!("larger than {limit} bytes"),
+        ));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,397 @@
+//! Each effect of a deployment, and the event that its result is.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::disk::Disk;
+use crate::history;
+use crate::journal::Deployment;
+use crate::nixos::chain;
+use crate::phase::Phase;
+use crate::protocol::{Cause, Ending, FailedUnits, Outcome, SystemRef, Toplevel, VERSION};
+use crate::roots::{self, Root};
+use crate::run::{Switcher, back_seconds};
+use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, TrialEnd};
+use crate::transaction::{Effect, Event, Restore};
+
+/// `switch-to-configuration` ends with EAGAIN when somebody else holds its lock.
+const BUSY: i32 = 11;
+/// Units are failed; whether by this activation has to be found out.
+const UNITS_FAILED: i32 = 4;
+/// The new system cannot take over from the one that runs.
+const REBOOT_NEEDED: i32 = 100;
+/// How long to wait for somebody else's `switch-to-configuration` before trying again.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
+
+impl<D: Disk, S: System> Switcher<'_, D, S> {
+    /// Carries one effect out.
+    pub(crate) fn effect(&mut self, effect: Effect) -> Event {
+        let Some(open) = self.record.deployment.clone() else {
+            return Event::StateNotWritten("the journal names no deployment".to_owned());
+        };
+        match effect {
+            // The loop ends before this.
+            Effect::Nothing => Event::Closed,
+            Effect::Stage => match self.stage(&open) {
+                Ok(()) => Event::StageDone,
+                Err(cause) => Event::StageFailed(cause),
+            },
+            Effect::SeeWatchdog => match &open.watch {
+                Some(watch) if self.system.is_armed(&watch.unit) => Event::WatchdogSeen,
+                _ => Event::WatchdogFailed("the watchdog is not armed".to_owned()),
+            },
+            Effect::Activate => self.activate(&open),
+            Effect::Verify => self.verify(&open),
+            Effect::SetProfile => match open.plan {
+                None => Event::CommitFailed("no generation was planned".to_owned()),
+                Some(plan) => match self.profile().set(plan, &open.request.candidate) {
+                    Ok(()) => Event::ProfileSet,
+                    Err(error) => Event::CommitFailed(chain(&error)),
+                },
+            },
+            Effect::InstallBoot => {
+                let limit = self.left(&open);
+                match self.run(&open.request.candidate, Action::Boot, false, limit) {
+                    SwitchEnd::Exited(0) => Event::BootInstalled,
+                    end => Event::CommitFailed(format!(
+                        "switch-to-configuration boot {}",
+                        how(&end, limit)
+                    )),
+                }
+            }
+            Effect::CheckCommit => match self.check_commit(&open) {
+                Ok(()) => Event::CommitChecked,
+                Err(reason) => Event::CommitFailed(reason),
+            },
+            Effect::Restore(part) => {
+                let damage = self.restore(part, &open).err();
+                if let Some(damage) = &damage {
+                    self.system.say(&format!("not put back: {damage}"));
+                }
+                Event::Restored(part, damage)
+            }
+            Effect::SeeBootDefault => Event::BootDefault {
+                old: self.system.boot_default()
+                    == BootDefault::System(open.persistent.toplevel.clone()),
+            },
+            Effect::Reboot => {
+                self.system.say("rebooting into the old system");
+                match self.system.reboot() {
+                    Ok(()) => Event::Rebooting,
+                    Err(error) => Event::RebootFailed(chain(&error)),
+                }
+            }
+            Effect::Close => self.close(&open),
+        }
+    }
+
+    fn stage(&mut self, open: &Deployment) -> Result<(), Cause> {
+        let not_ready = |reason: String| Cause::NotReady { reason };
+        let candidate = &open.request.candidate;
+        if let Some(cause) = self.system.refusal(candidate, &open.old.toplevel) {
+            return Err(cause);
+        }
+        if self.system.hold_switching(true).is_err() {
+            return Err(Cause::Busy);
+        }
+        let keep = |root, path: &Path| roots::keep(self.disk, self.layout, root, path);
+        keep(Root::Candidate, candidate.path())
+            .and_then(|()| keep(Root::Old, open.old.toplevel.path()))
+            .and_then(|()| keep(Root::Persistent, open.persistent.toplevel.path()))
+            .and_then(|()| match self.system.own_path() {
+                Some(path) => keep(Root::Switcher, &path),
+                None => Ok(()),
+            })
+            // A system that was booted and that a deployment starts from has proved that it boots.
+            .and_then(|()| match self.system.booted() {
+                Ok(booted) if booted == open.old.toplevel => keep(Root::BootProven, booted.path()),
+                _ => Ok(()),
+            })
+            .map_err(|error| not_ready(chain(&error)))?;
+        self.system
+            .sync()
+            .map_err(|error| not_ready(chain(&error)))?;
+        let units = self
+            .system
+            .units()
+            .map_err(|error| not_ready(chain(&error)))?;
+        if let Some(open) = self.record.deployment.as_mut() {
+            open.active_before = units.active;
+            open.failed_before = units.failed;
+        }
+        Ok(())
+    }
+
+    fn activate(&mut self, open: &Deployment) -> Event {
+        let candidate = &open.request.candidate;
+        let limit = self.left(open);
+        let end = self.run(candidate, Action::Test, false, limit);
+        let failed = |exit_code, units| {
+            Event::ActivationFailed(Cause::ActivationFailed { exit_code, units })
+        };
+        let code = match end {
+            SwitchEnd::Exited(BUSY)
+                if self.system.current().ok().as_ref() == Some(&open.old.toplevel) =>
+            {
+                return Event::ActivationBusy;
+            }
+            SwitchEnd::Exited(REBOOT_NEEDED) => {
+                return Event::ActivationFailed(Cause::RebootNeeded);
+            }
+            SwitchEnd::Exited(code) => code,
+            SwitchEnd::TimedOut => {
+                return Event::ActivationFailed(Cause::ActivationTimedOut {
+                    seconds: open.request.policy.activation_seconds,
+                });
+            }
+            SwitchEnd::NotRun(reason) => {
+                self.system.say(&format!(
+                    "switch-to-configuration could not be run: {reason}"
+                ));
+                // systemd's EXIT_EXEC.
+                return failed(203, Vec::new());
+            }
+        };
+        let units = match self.newly_failed(open) {
+            Ok(units) => units,
+            Err(reason) => {
+                self.system.say(&reason);
+                return failed(code, Vec::new());
+            }
+        };
+        if code != 0 && code != UNITS_FAILED {
+            return failed(code, units);
+        }
+        if self.system.current().ok().as_ref() != Some(candidate) {
+            self.system
+                .say("the activation ended, and another system runs than the candidate");
+            return failed(code, units);
+        }
+        if !units.is_empty() {
+            self.system
+                .say(&format!("newly failed units: {}", units.join(", ")));
+            if open.request.policy.failed_units == FailedUnits::Revert {
+                return failed(code, units);
+            }
+        }
+        Event::Activated
+    }
+
+    fn verify(&mut self, open: &Deployment) -> Event {
+        // Nobody else is to switch meanwhile; who already does will be seen by the checks.
+        let _ = self.system.hold_switching(true);
+        let end = self.system.trial(open);
+        let _ = self.system.hold_switching(false);
+        let (event, evidence) = match end {
+            TrialEnd::Verified(evidence) => {
+                let ours = evidence.deployment == open.request.deployment
+                    && evidence.boot == open.boot
+                    && evidence.toplevel == open.request.candidate;
+                if ours {
+                    (Event::Verified(evidence.clone()), Some(evidence))
+                } else {
+                    let cause = Cause::VerificationInconclusive {
+                        checks: evidence.checks,
+                    };
+                    (Event::NotVerified(cause), None)
+                }
+            }
+            TrialEnd::NotVerified(cause, evidence) => (Event::NotVerified(cause), evidence),
+        };
+        if let Some(open) = self.record.deployment.as_mut() {
+            open.evidence = evidence;
+        }
+        event
+    }
+
+    fn check_commit(&mut self, open: &Deployment) -> Result<(), String> {
+        let candidate = &open.request.candidate;
+        self.system.sync().map_err(|error| chain(&error))?;
+        let current = self.profile().current().map_err(|error| chain(&error))?;
+        if current.as_ref().map(|system| &system.toplevel) != Some(candidate) {
+            return Err("the system profile names another system".to_owned());
+        }
+        match self.system.boot_default() {
+            BootDefault::System(toplevel) if &toplevel == candidate => Ok(()),
+            BootDefault::System(other) => Err(format!("the boot loader starts {other}")),
+            BootDefault::Broken(reason) => Err(format!("the boot loader is broken: {reason}")),
+            BootDefault::Unknown => {
+                self.system
+                    .say("what the boot loader starts cannot be read back here");
+                Ok(())
+            }
+        }
+    }
+
+    fn restore(&mut self, part: Restore, open: &Deployment) -> Result<(), String> {
+        let policy = &open.request.policy;
+        let old = &open.old.toplevel;
+        match part {
+            Restore::System => {
+                let limit = Duration::from_secs(back_seconds(policy.activation_seconds));
+                let end = self.run(old, Action::Test, true, limit);
+                let current = self.system.current().map_err(|error| chain(&error))?;
+                if &current != old {
+                    return Err(format!("{current} still runs; {}", how(&end, limit)));
+                }
+                match end {
+                    // Whether a unit is failed that was not, is looked at once all is done.
+                    SwitchEnd::Exited(0 | UNITS_FAILED) => Ok(()),
+                    end => Err(format!("switch-to-configuration test {}", how(&end, limit))),
+                }
+            }
+            Restore::Profile => {
+                let profile = self.profile();
+                profile
+                    .restore(&open.persistent)
+                    .and_then(|()| match open.plan {
+                        Some(plan) => profile.forget(plan, &open.request.candidate),
+                        None => Ok(()),
+                    })
+                    .map_err(|error| chain(&error))
+            }
+            Restore::Boot => {
+                let limit = Duration::from_secs(back_seconds(policy.commit_seconds));
+                let default = &open.persistent.toplevel;
+                match self.run(default, Action::Boot, true, limit) {
+                    SwitchEnd::Exited(0) => {}
+                    end => {
+                        return Err(format!("switch-to-configuration boot {}", how(&end, limit)));
+                    }
+                }
+                self.system.sync().map_err(|error| chain(&error))?;
+                match self.system.boot_default() {
+                    BootDefault::System(other) if &other != default => {
+                        Err(format!("the boot loader starts {other}"))
+                    }
+                    BootDefault::Broken(reason) => Err(reason),
+                    _ => Ok(()),
+                }
+            }
+            Restore::Units => self.restore_units(open),
+        }
+    }
+
+    /// An activation that was undone leaves units stopped that it stopped
+    /// (<https://github.com/serokell/deploy-rs/issues/68>).
+    fn restore_units(&mut self, open: &Deployment) -> Result<(), String> {
+        let now = self.system.units().map_err(|error| chain(&error))?;
+        let missing: Vec<String> = open
+            .active_before
+            .iter()
+            .filter(|unit| !now.active.contains(unit))
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            self.system
+                .say(&format!("starting again: {}", missing.join(", ")));
+            // A unit that does not start is seen below, as failed.
+            if let Err(error) = self.system.start(&missing) {
+                self.system.say(&chain(&error));
+            }
+        }
+        let failed = self.newly_failed(open)?;
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(format!(
+                "failed, and were not before: {}",
+                failed.join(", ")
+            ))
+        }
+    }
+
+    fn newly_failed(&self, open: &Deployment) -> Result<Vec<String>, String> {
+        let mut failed = self.system.units().map_err(|error| chain(&error))?.failed;
+        failed.retain(|unit| !open.failed_before.contains(unit));
+        Ok(failed)
+    }
+
+    /// Runs `switch-to-configuration`. On the way back, and for the boot loader, somebody else's run
+    /// is waited for.
+    fn run(
+        &mut self,
+        toplevel: &Toplevel,
+        action: Action,
+        unchecked: bool,
+        limit: Duration,
+    ) -> SwitchEnd {
+        let _ = self.system.hold_switching(false);
+        let end = self.system.boottime() + limit.as_secs();
+        loop {
+            let Some(open) = self.record.deployment.as_mut() else {
+                return SwitchEnd::NotRun("no deployment is open".to_owned());
+            };
+            open.runs += 1;
+            let switch = Switch {
+                deployment: open.request.deployment.clone(),
+                toplevel: toplevel.clone(),
+                action,
+                unchecked,
+                run: open.takeovers * 1000 + open.runs,
+                limit: Duration::from_secs(end.saturating_sub(self.system.boottime()).max(1)),
+            };
+            let patient = unchecked || action == Action::Boot;
+            match self.system.switch(&switch) {
+                SwitchEnd::Exited(BUSY) if patient && self.system.boottime() + 1 < end => {
+                    self.system.pause(BUSY_PAUSE);
+                }
+                end => return end,
+            }
+        }
+    }
+
+    fn close(&mut self, open: &Deployment) -> Event {
+        let (ending, cause) = match &self.record.phase {
+            Phase::Confirmed { .. } => (Ending::Confirmed, None),
+            Phase::Reverted { cause } => (Ending::Reverted, Some(cause.clone())),
+            Phase::Refused { cause } => (Ending::Refused, Some(cause.clone())),
+            Phase::Stuck { cause, .. } => (Ending::Stuck, Some(cause.clone())),
+            _ => return Event::StateNotWritten("the deployment has not ended".to_owned()),
+        };
+        let confirmed = ending == Ending::Confirmed;
+        let evidence = match &self.record.phase {
+            Phase::Confirmed { evidence } => Some(evidence.clone()),
+            _ => open.evidence.clone(),
+        };
+        let outcome = Outcome {
+            version: VERSION,
+            sequence: self.record.outcomes + 1,
+            deployment: open.request.deployment.clone(),
+            commit: open.request.commit.clone(),
+            old: open.old.clone(),
+            new: SystemRef {
+                toplevel: open.request.candidate.clone(),
+                generation: open.plan.filter(|_| confirmed).map(|plan| plan.number),
+            },
+            ending,
+            cause,
+            evidence,
+            started: open.started,
+            ended: self.system.wallclock(),
+        };
+        if let Err(error) = history::write(self.disk, self.layout, &outcome) {
+            let reason = chain(&error);
+            self.trouble = Some(reason.clone());
+            return Event::StateNotWritten(reason);
+        }
+        self.record.outcomes = outcome.sequence;
+        // A system that could not be brought to work is not to lose its files as well.
+        if ending != Ending::Stuck
+            && let Err(error) = roots::drop_open(self.disk, self.layout)
+        {
+            self.system.say(&chain(&error));
+        }
+        let _ = self.system.hold_switching(false);
+        Event::Closed
+    }
+}
+
+/// How a run ended, as the end of a sentence.
+fn how(end: &SwitchEnd, limit: Duration) -> String {
+    match end {
+        SwitchEnd::Exited(code) => format!("ended with exit code {code}"),
+        SwitchEnd::TimedOut => format!("did not end within {} s", limit.as_secs()),
+        SwitchEnd::NotRun(reason) => format!("could not be run: {reason}"),
+    }
+}

@@ -1,0 +1,254 @@
+//! The journal: what the switcher was doing, durable before it does it.
+//!
+//! Two files are written in turn, so that an interrupted write leaves the record before it. Each
+//! is one line about the file, then the record as JSON that a person can read.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::disk::{Disk, write_atomic};
+use crate::layout::Layout;
+use crate::phase::{Phase, PhaseName};
+use crate::profile::Plan;
+use crate::protocol::{BootId, Evidence, Request, SystemRef, VERSION};
+
+const SLOTS: [&str; 2] = ["journal-a.json", "journal-b.json"];
+/// Evidence is at most 256 KiB, and a host has some thousand units.
+const LIMIT: u64 = 4 << 20;
+
+/// Why the journal could not be read or written. None of these stops the machine, all of them stop
+/// activations.
+#[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each field is what its message names")]
+pub enum JournalError {
+    /// A file is there and cannot be read.
+    #[error("cannot read the journal {path}")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// Neither file holds a whole record.
+    #[error("the journal {path} is damaged: {what}; move it away once you know what runs here")]
+    Damaged { path: PathBuf, what: String },
+    /// A newer release wrote it.
+    #[error("the journal {path} has version {version}, this release reads {VERSION}")]
+    Version { path: PathBuf, version: u32 },
+    /// A record could not be made durable.
+    #[error("cannot write the journal {path}")]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// A record could not be turned into JSON.
+    #[error("cannot encode the journal {path}")]
+    Encode {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// All that the switcher remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// How many outcomes are in the history.
+    pub outcomes: u64,
+    /// Where the open deployment is; idle where there is none.
+    pub phase: Phase,
+    /// The open deployment.
+    pub deployment: Option<Deployment>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            outcomes: 0,
+            phase: Phase::Idle,
+            deployment: None,
+        }
+    }
+}
+
+/// What is known of the open deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// What was asked for.
+    pub request: Request,
+    /// What ran before.
+    pub old: SystemRef,
+    /// What the system profile named before; what the boot loader starts until the commit.
+    pub persistent: SystemRef,
+    /// The boot in which it began.
+    pub boot: BootId,
+    /// When it began, in seconds since 1970.
+    pub started: u64,
+    /// Units of the old system that were active before.
+    pub active_before: Vec<String>,
+    /// Units that were failed before.
+    pub failed_before: Vec<String>,
+    /// The generation that the commit sets, once it is decided.
+    pub plan: Option<Plan>,
+    /// The last evidence that came in, whatever it said.
+    pub evidence: Option<Evidence>,
+    /// The armed watchdog.
+    pub watch: Option<Watch>,
+    /// How often `switch-to-configuration` was run; makes unit names unique.
+    pub runs: u32,
+    /// How often somebody else took over; makes unit names unique.
+    pub takeovers: u32,
+}
+
+/// A watchdog timer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// The phase that it watches.
+    pub phase: PhaseName,
+    /// Its unit, without `.timer`.
+    pub unit: String,
+    /// When the phase has to be over, in seconds of CLOCK_BOOTTIME. The timer itself fires a little
+    /// later, so that a switcher that works is not overtaken by its watchdog.
+    pub deadline: u64,
+    /// The phase's limit in seconds.
+    pub limit: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    sequence: u64,
+    length: usize,
+    checksum: String,
+}
+
+/// The journal of this host, opened for writing. Only the holder of the lock may have one.
+#[derive(Debug)]
+pub struct Journal {
+    dir: PathBuf,
+    sequence: u64,
+    durable: Record,
+}
+
+impl Journal {
+    /// Reads what is there; a host without a journal is idle.
+    pub fn open(disk: &impl Disk, layout: &Layout) -> Result<Self, JournalError> {
+        let dir = layout.state();
+        let (sequence, durable) = newest(disk, &dir)?;
+        Ok(Self {
+            dir,
+            sequence,
+            durable,
+        })
+    }
+
+    /// What is durable.
+    pub fn record(&self) -> &Record {
+        &self.durable
+    }
+
+    /// Makes `record` durable. On an error the one before still is, or both are and the older one
+    /// is overwritten by the next write.
+    pub fn write(&mut self, disk: &impl Disk, record: &Record) -> Result<(), JournalError> {
+        let sequence = self.sequence + 1;
+        let path = self.dir.join(SLOTS[usize::from(sequence % 2 == 0)]);
+        let bytes = encode(sequence, record).map_err(|source| JournalError::Encode {
+            path: path.clone(),
+            source,
+        })?;
+        disk.create_dir_all(&self.dir)
+            .and_then(|()| write_atomic(disk, &path, &bytes))
+            .map_err(|source| JournalError::Write { path, source })?;
+        self.sequence = sequence;
+        self.durable = record.clone();
+        Ok(())
+    }
+}
+
+/// Reads the journal without the lock, for those who only want to know. Each file is replaced as a
+/// whole, so what is read is a record that was durable a moment ago.
+pub fn read(disk: &impl Disk, layout: &Layout) -> Result<Record, JournalError> {
+    newest(disk, &layout.state()).map(|(_, record)| record)
+}
+
+fn newest(disk: &impl Disk, dir: &Path) -> Result<(u64, Record), JournalError> {
+    let mut found: Option<(u64, Record)> = None;
+    let mut damaged = None;
+    for slot in SLOTS {
+        match read_slot(disk, &dir.join(slot)) {
+            Ok(None) => {}
+            Ok(Some((sequence, record))) => {
+                if found.as_ref().is_none_or(|(other, _)| *other < sequence) {
+                    found = Some((sequence, record));
+                }
+            }
+            Err(error @ JournalError::Damaged { .. }) => damaged = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match (found, damaged) {
+        (Some(found), _) => Ok(found),
+        (None, Some(error)) => Err(error),
+        (None, None) => Ok((0, Record::default())),
+    }
+}
+
+fn encode(sequence: u64, record: &Record) -> Result<Vec<u8>, serde_json::Error> {
+    let mut body = serde_json::to_vec_pretty(record)?;
+    body.push(b'\n');
+    let mut bytes = serde_json::to_vec(&Header {
+        version: VERSION,
+        sequence,
+        length: body.len(),
+        checksum: checksum(&body),
+    })?;
+    bytes.push(b'\n');
+    bytes.extend(body);
+    Ok(bytes)
+}
+
+fn read_slot(disk: &impl Disk, path: &Path) -> Result<Option<(u64, Record)>, JournalError> {
+    let bytes = match disk.read(path, LIMIT) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(JournalError::Read {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    let damaged = |what: String| JournalError::Damaged {
+        path: path.to_owned(),
+        what,
+    };
+    let split = bytes
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .ok_or_else(|| damaged("it has no first line".to_owned()))?;
+    let (first, body) = (&bytes[..split], &bytes[split + 1..]);
+    let header: Header =
+        serde_json::from_slice(first).map_err(|error| damaged(error.to_string()))?;
+    if header.version != VERSION {
+        return Err(JournalError::Version {
+            path: path.to_owned(),
+            version: header.version,
+        });
+    }
+    if header.length != body.len() || header.checksum != checksum(body) {
+        return Err(damaged("its checksum is wrong".to_owned()));
+    }
+    let record = serde_json::from_slice(body).map_err(|error| damaged(error.to_string()))?;
+    Ok(Some((header.sequence, record)))
+}
+
+/// FNV-1a, 64 bits: enough to tell a torn or rotten file; nobody but root can write it.
+fn checksum(bytes: &[u8]) -> String {
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}

@@ -1,0 +1,353 @@
+//! The machine, for real: a NixOS host under systemd.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::sys::statvfs::statvfs;
+use nix::time::{ClockId, clock_gettime};
+
+use crate::bootloader;
+use crate::disk::{lock_file, read_bounded};
+use crate::journal::{Deployment, Watch};
+use crate::layout::Layout;
+use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
+use crate::system::{BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
+use crate::systemd::Systemd;
+use crate::toplevel::{self, VERIFY_UNIT, named_by};
+use crate::trial::{self, Door};
+
+/// The journal, the history, evidence and a log must fit.
+const STATE_BYTES: u64 = 16 << 20;
+/// What else the boot loader's installation writes.
+const BOOT_BYTES: u64 = 1 << 20;
+const LOGS_KEPT: usize = 20;
+const LOG_BYTES: u64 = 1 << 20;
+const DOOR_POLL: Duration = Duration::from_millis(50);
+const UNIT_POLL: Duration = Duration::from_millis(500);
+
+/// A NixOS host.
+#[derive(Debug)]
+pub struct NixOs {
+    layout: Layout,
+    systemd: Systemd,
+    exe: PathBuf,
+    switching: Option<File>,
+}
+
+impl NixOs {
+    /// This host. `exe` is the switcher's own program, by its real path.
+    pub fn new(layout: &Layout, exe: PathBuf) -> Result<Self, SystemError> {
+        Ok(Self {
+            layout: layout.clone(),
+            systemd: Systemd::find(layout, exe.clone())?,
+            exe,
+            switching: None,
+        })
+    }
+
+    /// systemd on this host.
+    pub fn systemd(&self) -> &Systemd {
+        &self.systemd
+    }
+
+    fn named(&self, path: PathBuf) -> Result<Toplevel, SystemError> {
+        named_by(&path).ok_or(SystemError::NoSystem { path })
+    }
+
+    fn lacks_space(&self, candidate: &Toplevel, old: &Toplevel) -> Option<String> {
+        let boot = toplevel::boot_bytes(&self.layout, candidate, old);
+        [
+            (self.layout.at("/var/lib"), STATE_BYTES),
+            (self.layout.at("/nix/var"), STATE_BYTES),
+            (self.layout.at("/boot"), boot + BOOT_BYTES),
+        ]
+        .into_iter()
+        .find_map(|(path, needed)| {
+            let stat = statvfs(&path).ok()?;
+            let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
+            (free < needed).then(|| {
+                format!(
+                    "{} has {free} bytes left, {needed} are needed",
+                    path.display()
+                )
+            })
+        })
+    }
+
+    /// The loaded unit must be the candidate's, or the old system would vouch for the new one.
+    fn loaded_verify(&self, candidate: &Toplevel) -> Result<bool, SystemError> {
+        let state = self.systemd.state(VERIFY_UNIT)?;
+        let Some(ours) = toplevel::verify_unit(&self.layout, candidate) else {
+            return Ok(false);
+        };
+        let read = |path: &Path| {
+            read_bounded(path, 1 << 20).map_err(|source| SystemError::File {
+                path: path.to_owned(),
+                source,
+            })
+        };
+        Ok(!state.fragment.is_empty() && read(Path::new(&state.fragment))? == read(&ours)?)
+    }
+
+    fn wait_for_evidence(&self, deployment: &Deployment, door: &Door) -> TrialEnd {
+        let (deadline, limit) = deployment
+            .watch
+            .as_ref()
+            .map_or((0, 0), |watch| (watch.deadline, watch.limit));
+        let mut unknown = None;
+        let mut looked = Instant::now();
+        let mut ended = None;
+        loop {
+            while let Some(judged) = door.answer(|message| trial::judge(deployment, message)) {
+                if let Some(reason) = &judged.reply.reason {
+                    self.say(&format!("evidence refused: {reason}"));
+                }
+                if let Some(end) = judged.end {
+                    return end;
+                }
+                unknown = judged.unknown.or(unknown);
+            }
+            // What it said last was taken above, so its end is the last word.
+            if ended.is_some() || self.boottime() >= deadline {
+                return trial::without_verdict(unknown, ended.as_deref(), limit);
+            }
+            thread::sleep(DOOR_POLL);
+            if looked.elapsed() >= UNIT_POLL {
+                looked = Instant::now();
+                // systemd that does not answer now may answer later; the deadline decides.
+                if let Ok(state) = self.systemd.state(VERIFY_UNIT)
+                    && state.ended
+                {
+                    ended = Some(state.how);
+                }
+            }
+        }
+    }
+}
+
+impl System for NixOs {
+    fn boottime(&self) -> u64 {
+        // CLOCK_BOOTTIME is always there on Linux; 0 would only lengthen a wait that a timer ends.
+        clock_gettime(ClockId::CLOCK_BOOTTIME)
+            .map_or(0, |time| u64::try_from(time.tv_sec()).unwrap_or(0))
+    }
+
+    fn wallclock(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_secs())
+    }
+
+    fn boot_id(&self) -> Result<BootId, SystemError> {
+        let path = self.layout.at("/proc/sys/kernel/random/boot_id");
+        read_bounded(&path, 64)
+            .map(|bytes| BootId(String::from_utf8_lossy(&bytes).trim().to_owned()))
+            .map_err(|source| SystemError::File { path, source })
+    }
+
+    fn current(&self) -> Result<Toplevel, SystemError> {
+        self.named(self.layout.current_system())
+    }
+
+    fn booted(&self) -> Result<Toplevel, SystemError> {
+        self.named(self.layout.booted_system())
+    }
+
+    fn refusal(&self, candidate: &Toplevel, old: &Toplevel) -> Option<Cause> {
+        if let Some(cause) = toplevel::refusal(&self.layout, candidate) {
+            return Some(cause);
+        }
+        if !toplevel::can_switch(&self.layout, old) {
+            return Some(Cause::NotReady {
+                reason: format!("{old} has no bin/switch-to-configuration: no way back"),
+            });
+        }
+        self.lacks_space(candidate, old)
+            .map(|reason| Cause::NotReady { reason })
+    }
+
+    fn own_path(&self) -> Option<PathBuf> {
+        let name = self.exe.strip_prefix("/nix/store").ok()?.iter().next()?;
+        Some(Path::new("/nix/store").join(name))
+    }
+
+    fn units(&self) -> Result<Units, SystemError> {
+        self.systemd.units()
+    }
+
+    fn sync(&self) -> Result<(), SystemError> {
+        for path in ["/nix/store", "/nix/var", "/boot"] {
+            let path = self.layout.at(path);
+            let synced = match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+                Ok(dir) => nix::unistd::syncfs(dir).map_err(io::Error::from),
+            };
+            synced.map_err(|source| SystemError::File { path, source })?;
+        }
+        Ok(())
+    }
+
+    fn arm(&mut self, deployment: &DeploymentId, watch: &Watch) -> Result<(), SystemError> {
+        self.systemd.arm(deployment, watch)
+    }
+
+    fn is_armed(&self, unit: &str) -> bool {
+        self.systemd.is_armed(unit)
+    }
+
+    fn disarm(&mut self, unit: &str) {
+        self.systemd.disarm(unit);
+    }
+
+    fn switch(&mut self, switch: &Switch) -> SwitchEnd {
+        let end = self.systemd.switch(switch);
+        if end != SwitchEnd::Exited(0) {
+            let log = self.layout.log(&switch.deployment);
+            for line in tail(&log, 20) {
+                self.say(&format!("  {line}"));
+            }
+        }
+        end
+    }
+
+    fn hold_switching(&mut self, hold: bool) -> Result<(), SystemError> {
+        if !hold {
+            self.switching = None;
+            return Ok(());
+        }
+        if self.switching.is_some() {
+            return Ok(());
+        }
+        let path = self.layout.stc_lock();
+        let open = || {
+            if let Some(dir) = path.parent() {
+                fs::create_dir_all(dir)?;
+            }
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)?;
+            lock_file(&file, Duration::ZERO)?;
+            Ok(file)
+        };
+        self.switching = Some(open().map_err(|source: io::Error| SystemError::File {
+            path: path.clone(),
+            source,
+        })?);
+        Ok(())
+    }
+
+    fn trial(&mut self, deployment: &Deployment) -> TrialEnd {
+        let broken = |cause| TrialEnd::NotVerified(cause, None);
+        match self.loaded_verify(&deployment.request.candidate) {
+            Ok(true) => {}
+            Ok(false) => return broken(Cause::NoVerification),
+            Err(error) => {
+                return trial::without_verdict(None, Some(&error.to_string()), 0);
+            }
+        }
+        let started = Door::open(&self.layout.socket())
+            .map_err(|source| SystemError::File {
+                path: self.layout.socket(),
+                source,
+            })
+            .and_then(|door| self.systemd.restart(VERIFY_UNIT).map(|()| door));
+        let end = match started {
+            Ok(door) => self.wait_for_evidence(deployment, &door),
+            Err(error) => trial::without_verdict(None, Some(&chain(&error)), 0),
+        };
+        if matches!(end, TrialEnd::NotVerified(..)) {
+            self.systemd.ask("stop", VERIFY_UNIT);
+        }
+        end
+    }
+
+    fn start(&mut self, units: &[String]) -> Result<(), SystemError> {
+        self.systemd.start(units)
+    }
+
+    fn boot_default(&self) -> BootDefault {
+        bootloader::default(&self.layout)
+    }
+
+    fn reboot(&mut self) -> Result<(), SystemError> {
+        nix::unistd::sync();
+        if self.systemd.reboot().is_ok() {
+            thread::sleep(Duration::from_secs(180));
+        }
+        self.say("systemd does not reboot the machine, asking the kernel");
+        nix::unistd::sync();
+        match nix::sys::reboot::reboot(nix::sys::reboot::RebootMode::RB_AUTOBOOT) {
+            Ok(never) => match never {},
+            Err(error) => Err(SystemError::Command {
+                what: "reboot".to_owned(),
+                how: error.to_string(),
+            }),
+        }
+    }
+
+    fn pause(&mut self, time: Duration) {
+        thread::sleep(time);
+    }
+
+    fn ended(&mut self) {
+        prune(&self.layout.logs());
+        self.systemd.ask("start", "nixus-reconcile.service");
+    }
+
+    fn say(&self, line: &str) {
+        eprintln!("{line}");
+    }
+}
+
+/// An error and its causes, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+fn tail(path: &Path, lines: usize) -> Vec<String> {
+    let Ok(bytes) = read_bounded(path, 64 << 20) else {
+        return Vec::new();
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..]
+        .iter()
+        .map(|line| line.chars().take(500).collect())
+        .collect()
+}
+
+/// Keeps the newest logs, and of each the first mebibyte.
+fn prune(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return;
+    };
+    let mut logs: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    logs.sort();
+    let old = logs.len().saturating_sub(LOGS_KEPT);
+    for (_, path) in &logs[..old] {
+        let _ = fs::remove_file(path);
+    }
+    for (_, path) in &logs[old..] {
+        if let Ok(file) = OpenOptions::new().write(true).open(path)
+            && file.metadata().is_ok_and(|data| data.len() > LOG_BYTES)
+        {
+            let _ = file.set_len(LOG_BYTES);
+        }
+    }
+}

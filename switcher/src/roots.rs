@@ -1,0 +1,66 @@
+//! GC roots: what an open deployment needs is not deleted from the store under it.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::disk::{Disk, link_atomic};
+use crate::layout::Layout;
+
+/// A GC root could not be made or dropped.
+#[derive(Debug, Error)]
+#[error("cannot change the GC root {path}")]
+pub struct RootError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// What a root keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// The system to activate.
+    Candidate,
+    /// The system that runs.
+    Old,
+    /// The system that the boot loader starts.
+    Persistent,
+    /// The switcher itself: watchdogs run it after a crash of the one that armed them.
+    Switcher,
+    /// The last system that was booted and used; never dropped, only replaced.
+    BootProven,
+}
+
+impl Root {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Candidate => "candidate",
+            Self::Old => "old",
+            Self::Persistent => "persistent",
+            Self::Switcher => "switcher",
+            Self::BootProven => "boot-proven",
+        }
+    }
+}
+
+/// Roots one path of the store, durably.
+pub fn keep(disk: &impl Disk, layout: &Layout, root: Root, path: &Path) -> Result<(), RootError> {
+    let link = layout.roots().join(root.name());
+    disk.create_dir_all(&layout.roots())
+        .and_then(|()| link_atomic(disk, path, &link))
+        .map_err(|source| RootError { path: link, source })
+}
+
+/// Drops the roots that only an open deployment needs. The switcher stays rooted: its own watchdog
+/// may still be about to run.
+pub fn drop_open(disk: &impl Disk, layout: &Layout) -> Result<(), RootError> {
+    for root in [Root::Candidate, Root::Old, Root::Persistent] {
+        let path = layout.roots().join(root.name());
+        match disk.remove(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            done => done.map_err(|source| RootError { path, source })?,
+        }
+    }
+    Ok(())
+}

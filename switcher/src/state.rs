@@ -1,0 +1,143 @@
+//! What is going on, for those who only want to know: the reconciler, `nixus verify`, people.
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::HostDisk;
+use crate::holder;
+use crate::journal::{self, JournalError};
+use crate::layout::Layout;
+use crate::phase::{Phase, PhaseName};
+use crate::protocol::{BootId, Commit, DeploymentId, Outcome, SystemRef, Toplevel, VERSION};
+
+/// The deployment that is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// Its id.
+    pub deployment: DeploymentId,
+    /// Where it is; `stuck` included.
+    pub phase: PhaseName,
+    /// What it activates.
+    pub candidate: Toplevel,
+    /// What ran before.
+    pub old: SystemRef,
+    /// The commit that it is for.
+    pub commit: Commit,
+    /// The boot in which it began; evidence must be from this boot.
+    pub boot: BootId,
+    /// Units that were failed before.
+    pub failed_before: Vec<String>,
+    /// When the phase has to be over, in seconds of CLOCK_BOOTTIME.
+    pub phase_deadline: Option<u64>,
+    /// When it began, in seconds since 1970.
+    pub started: u64,
+}
+
+/// All that `nixus-switcher status` shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of this message.
+    pub version: u32,
+    /// The open deployment.
+    pub open: Option<Open>,
+    /// A switcher is at work. An open deployment without one waits for its watchdog, or for
+    /// `nixus-switcher recover`.
+    pub running: bool,
+    /// What could not be put right, where the host is stuck.
+    pub stuck: Option<String>,
+    /// How the last deployment ended.
+    pub last: Option<Outcome>,
+}
+
+/// Why the state could not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The journal.
+    #[error("cannot tell what the switcher does")]
+    Journal(#[source] JournalError),
+    /// The history.
+    #[error("cannot tell what the switcher did")]
+    History(#[source] crate::history::HistoryError),
+}
+
+/// The open deployment, if there is one. Needs no lock.
+pub fn open(layout: &Layout) -> Result<Option<Open>, JournalError> {
+    let record = journal::read(&HostDisk, layout)?;
+    let phase = record.phase.name();
+    Ok(record.deployment.map(|open| Open {
+        deployment: open.request.deployment,
+        phase,
+        candidate: open.request.candidate,
+        old: open.old,
+        commit: open.request.commit,
+        boot: open.boot,
+        failed_before: open.failed_before,
+        phase_deadline: open.watch.map(|watch| watch.deadline),
+        started: open.started,
+    }))
+}
+
+/// Everything at once.
+pub fn status(layout: &Layout) -> Result<Status, StateError> {
+    let open = open(layout).map_err(StateError::Journal)?;
+    let record = journal::read(&HostDisk, layout).map_err(StateError::Journal)?;
+    let last = crate::history::read_after(layout, record.outcomes.saturating_sub(1))
+        .map_err(StateError::History)?
+        .pop();
+    Ok(Status {
+        version: VERSION,
+        open,
+        running: holder::is_held(layout),
+        stuck: match record.phase {
+            Phase::Stuck { damage, .. } => Some(damage),
+            _ => None,
+        },
+        last,
+    })
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.open {
+            None => writeln!(f, "no deployment is open")?,
+            Some(open) => {
+                writeln!(f, "deployment {} is {}", open.deployment, open.phase)?;
+                writeln!(f, "  candidate {}", open.candidate)?;
+                writeln!(f, "  old       {}", open.old.toplevel)?;
+                writeln!(
+                    f,
+                    "  commit    {} {:?}",
+                    open.commit.id, open.commit.subject
+                )?;
+                if !self.running {
+                    writeln!(f, "  no switcher is at work; its watchdog will settle this")?;
+                }
+            }
+        }
+        if let Some(damage) = &self.stuck {
+            writeln!(f, "stuck: {damage}")?;
+            writeln!(
+                f,
+                "no more activations until the old system is back: nixus-switcher revert"
+            )?;
+        }
+        if let Some(last) = &self.last {
+            writeln!(
+                f,
+                "last: {} {} to {}{}",
+                last.deployment,
+                match last.ending {
+                    crate::protocol::Ending::Confirmed => "kept the change",
+                    crate::protocol::Ending::Reverted => "went back from the change",
+                    crate::protocol::Ending::Refused => "refused the change",
+                    crate::protocol::Ending::Stuck => "got stuck with the change",
+                },
+                last.new.toplevel,
+                last.cause
+                    .as_ref()
+                    .map(|cause| format!(" ({cause:?})"))
+                    .unwrap_or_default()
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! The seam between decisions and the machine.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::journal::{Deployment, Watch};
+use crate::protocol::{BootId, Cause, DeploymentId, Evidence, Toplevel};
+
+/// Something on the machine did not work.
+#[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each field is what its message names")]
+pub enum SystemError {
+    /// A program could not be run, or failed, or took too long.
+    #[error("{what} failed: {how}")]
+    Command { what: String, how: String },
+    /// A file of the system could not be read or written.
+    #[error("cannot use {path}")]
+    File {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A link does not name a system in the store.
+    #[error("{path} does not name a NixOS system")]
+    NoSystem { path: PathBuf },
+    /// What should have ended still runs.
+    #[error("{unit} could not be ended")]
+    StillRunning { unit: String },
+}
+
+/// What `switch-to-configuration` is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Activate, and leave the boot loader alone.
+    Test,
+    /// Install the boot loader, and leave what runs alone.
+    Boot,
+}
+
+impl Action {
+    /// The word on its command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Boot => "boot",
+        }
+    }
+}
+
+/// One run of `switch-to-configuration`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switch {
+    /// The deployment that it belongs to.
+    pub deployment: DeploymentId,
+    /// Whose `switch-to-configuration`.
+    pub toplevel: Toplevel,
+    /// What it does.
+    pub action: Action,
+    /// It is on the way back: its own checks may not refuse (`NIXOS_NO_CHECK=1`).
+    pub unchecked: bool,
+    /// Makes its unit's name unique in the deployment.
+    pub run: u32,
+    /// The longest that it may take.
+    pub limit: Duration,
+}
+
+/// How one run of `switch-to-configuration` ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SwitchEnd {
+    /// With this exit code, or 128 plus the signal that ended it.
+    Exited(i32),
+    /// It took too long; its whole cgroup was killed and is empty.
+    TimedOut,
+    /// It could not be run.
+    NotRun(String),
+}
+
+/// The units of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Units {
+    /// Those of the running system that are active and can be started again.
+    pub active: Vec<String>,
+    /// Those that are failed.
+    pub failed: Vec<String>,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrialEnd {
+    /// With evidence that it works.
+    Verified(Evidence),
+    /// With something else, and the last evidence that came in.
+    NotVerified(Cause, Option<Evidence>),
+}
+
+/// What the boot loader starts by default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BootDefault {
+    /// This system.
+    System(Toplevel),
+    /// It cannot be told for this boot loader, or there is none.
+    Unknown,
+    /// The boot loader's files are there and do not make sense.
+    Broken(String),
+}
+
+/// The machine. None of these decides anything; each is bounded in time.
+pub trait System {
+    /// Seconds since the boot, suspended time included (CLOCK_BOOTTIME).
+    fn boottime(&self) -> u64;
+    /// Seconds since 1970.
+    fn wallclock(&self) -> u64;
+    /// The id of this boot.
+    fn boot_id(&self) -> Result<BootId, SystemError>;
+    /// The system that runs.
+    fn current(&self) -> Result<Toplevel, SystemError>;
+    /// The system that was booted.
+    fn booted(&self) -> Result<Toplevel, SystemError>;
+    /// Why the candidate, or the host, is not fit for an activation.
+    fn refusal(&self, candidate: &Toplevel, old: &Toplevel) -> Option<Cause>;
+    /// The store path of this program, where it is in the store.
+    fn own_path(&self) -> Option<PathBuf>;
+    /// The units now.
+    fn units(&self) -> Result<Units, SystemError>;
+    /// Makes what was written to the store and to `/boot` durable.
+    fn sync(&self) -> Result<(), SystemError>;
+    /// Starts a watchdog and sees that it is armed.
+    fn arm(&mut self, deployment: &DeploymentId, watch: &Watch) -> Result<(), SystemError>;
+    /// Whether a watchdog is armed.
+    fn is_armed(&self, unit: &str) -> bool;
+    /// Drops a watchdog; one that is not there is dropped already.
+    fn disarm(&mut self, unit: &str);
+    /// Runs `switch-to-configuration` to its end.
+    fn switch(&mut self, switch: &Switch) -> SwitchEnd;
+    /// Keeps everybody else from switching, or lets them. Fails where somebody is switching.
+    fn hold_switching(&mut self, hold: bool) -> Result<(), SystemError>;
+    /// Starts the candidate's verification and waits for evidence until the deadline.
+    fn trial(&mut self, deployment: &Deployment) -> TrialEnd;
+    /// Starts units and waits until they are started.
+    fn start(&mut self, units: &[String]) -> Result<(), SystemError>;
+    /// Reads back what the boot loader starts.
+    fn boot_default(&self) -> BootDefault;
+    /// Reboots the machine.
+    fn reboot(&mut self) -> Result<(), SystemError>;
+    /// Waits.
+    fn pause(&mut self, time: Duration);
+    /// A deployment has ended: asks the reconciler to report, and prunes logs.
+    fn ended(&mut self);
+    /// One line for people.
+    fn say(&self, line: &str);
+}

@@ -1,0 +1,192 @@
+//! What to do with a deployment that somebody else left open: after a crash of the machine or of the
+//! switcher, when a watchdog fires, and when an operator steps in.
+
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::disk::{Disk, HostDisk};
+use crate::holder;
+use crate::journal::{self, Deployment, JournalError};
+use crate::layout::Layout;
+use crate::nixos::NixOs;
+use crate::phase::{Phase, PhaseName};
+use crate::protocol::DeploymentId;
+use crate::run::{RunError, Switcher};
+use crate::system::{System, SystemError};
+use crate::transaction::{Boot, Event};
+
+/// Processes that were killed release the lock within this time, or not at all.
+const KILLED: Duration = Duration::from_secs(60);
+/// Whoever looks whether the lock is held holds it for a moment.
+const MOMENT: Duration = Duration::from_secs(2);
+
+/// Why an open deployment was not settled.
+#[derive(Debug, Error)]
+pub enum TakeoverError {
+    /// The lock file could not be used.
+    #[error("cannot use the switcher's lock")]
+    Lock(#[source] io::Error),
+    /// Its holder could not be ended.
+    #[error("the switcher's lock is still held{0}")]
+    Held(String),
+    /// The journal could not be read.
+    #[error("no activations until this is settled")]
+    Journal(#[source] JournalError),
+    /// What runs here could not be found out.
+    #[error("cannot find out what runs here")]
+    System(#[source] SystemError),
+    /// Settling it failed.
+    #[error("the deployment is not settled")]
+    Run(#[source] RunError),
+}
+
+/// What taking over came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// Somebody else works on it.
+    Busy,
+    /// There was nothing to settle.
+    Nothing,
+    /// It is in this phase now.
+    Settled(PhaseName),
+}
+
+/// Settles what a crash left, at boot or later. Leaves at once where a switcher works.
+pub fn recover(layout: &Layout, system: &mut NixOs) -> Result<Taken, TakeoverError> {
+    let Some(_held) = holder::take(layout, MOMENT).map_err(TakeoverError::Lock)? else {
+        return Ok(Taken::Busy);
+    };
+    let record = journal::read(&HostDisk, layout).map_err(TakeoverError::Journal)?;
+    let Some(open) = record.deployment else {
+        return Ok(Taken::Nothing);
+    };
+    for problem in holder::kill_others(layout, system.systemd(), open.request.deployment.as_str()) {
+        system.say(&problem);
+    }
+    settle(&HostDisk, layout, system)
+}
+
+/// The same for a caller that holds the lock, and has seen that nothing else runs.
+pub fn settle<D: Disk, S: System>(
+    disk: &D,
+    layout: &Layout,
+    system: &mut S,
+) -> Result<Taken, TakeoverError> {
+    let record = journal::read(disk, layout).map_err(TakeoverError::Journal)?;
+    let Some(open) = record.deployment else {
+        return Ok(Taken::Nothing);
+    };
+    let boot = found_in(&open, system).map_err(TakeoverError::System)?;
+    system.say(&format!(
+        "deployment {} was left open ({}), {}",
+        open.request.deployment,
+        record.phase.name(),
+        match boot {
+            Boot::Same => "its switcher died",
+            Boot::Old => "the machine has booted the old system since",
+            Boot::New => "the machine has booted the candidate since",
+            Boot::Other => "the machine has booted a third system since",
+        }
+    ));
+    take_over(disk, layout, system, Event::Found(boot))
+}
+
+fn found_in(open: &Deployment, system: &impl System) -> Result<Boot, SystemError> {
+    if system.boot_id()? == open.boot {
+        return Ok(Boot::Same);
+    }
+    let booted = system.booted()?;
+    Ok(
+        if booted == open.old.toplevel || booted == open.persistent.toplevel {
+            Boot::Old
+        } else if booted == open.request.candidate {
+            Boot::New
+        } else {
+            Boot::Other
+        },
+    )
+}
+
+/// A watchdog fired: ends the phase that nobody else ended. A watchdog whose phase is over does
+/// nothing.
+pub fn expire(
+    layout: &Layout,
+    system: &mut NixOs,
+    deployment: &DeploymentId,
+    phase: PhaseName,
+) -> Result<Taken, TakeoverError> {
+    let record = journal::read(&HostDisk, layout).map_err(TakeoverError::Journal)?;
+    let Some(open) = is_due(&record.phase, record.deployment, deployment, phase) else {
+        return Ok(Taken::Nothing);
+    };
+    let alive = holder::is_held(layout);
+    system.say(&format!(
+        "the watchdog of deployment {deployment} fired ({phase}), its switcher {}",
+        if alive { "is over its time" } else { "is gone" }
+    ));
+    let limit = open.watch.map_or(0, |watch| watch.limit);
+    oust(layout, system, deployment, Event::Expired { alive, limit })
+}
+
+/// An operator wants the old system back, and no trial is open that could be told.
+pub fn revert(layout: &Layout, system: &mut NixOs) -> Result<Taken, TakeoverError> {
+    let record = journal::read(&HostDisk, layout).map_err(TakeoverError::Journal)?;
+    match record.deployment {
+        Some(open) => oust(
+            layout,
+            system,
+            &open.request.deployment,
+            Event::OperatorReverts,
+        ),
+        None => Ok(Taken::Nothing),
+    }
+}
+
+/// The open deployment, if this watchdog is to end its phase.
+fn is_due(
+    now: &Phase,
+    open: Option<Deployment>,
+    deployment: &DeploymentId,
+    phase: PhaseName,
+) -> Option<Deployment> {
+    open.filter(|open| &open.request.deployment == deployment && now.name().is_watched_by(phase))
+}
+
+/// Ends whoever works on the deployment, and goes on in their place.
+fn oust(
+    layout: &Layout,
+    system: &mut NixOs,
+    deployment: &DeploymentId,
+    event: Event,
+) -> Result<Taken, TakeoverError> {
+    let problems = holder::kill_others(layout, system.systemd(), deployment.as_str());
+    let Some(_held) = holder::take(layout, KILLED).map_err(TakeoverError::Lock)? else {
+        return Err(TakeoverError::Held(
+            problems.iter().map(|text| format!("; {text}")).collect(),
+        ));
+    };
+    // The journal is read again: the one who was ended may have gone a step further. Its work is
+    // cut off there, so the event counts in whatever phase that left.
+    let record = journal::read(&HostDisk, layout).map_err(TakeoverError::Journal)?;
+    if record
+        .deployment
+        .is_none_or(|open| &open.request.deployment != deployment)
+    {
+        return Ok(Taken::Nothing);
+    }
+    take_over(&HostDisk, layout, system, event)
+}
+
+/// Goes on with the open deployment. The caller holds the lock.
+pub fn take_over<D: Disk, S: System>(
+    disk: &D,
+    layout: &Layout,
+    system: &mut S,
+    event: Event,
+) -> Result<Taken, TakeoverError> {
+    let mut switcher = Switcher::open(disk, layout, system).map_err(TakeoverError::Run)?;
+    switcher.take_over(event).map_err(TakeoverError::Run)?;
+    Ok(Taken::Settled(switcher.record().phase.name()))
+}

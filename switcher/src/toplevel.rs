@@ -1,0 +1,112 @@
+//! Whether a store path is a NixOS system (nixpkgs, nixos/modules/system/activation/top-level.nix).
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::disk::read_bounded;
+use crate::layout::Layout;
+use crate::protocol::{Cause, Toplevel};
+
+/// The unit of a generation that alone may confirm it.
+pub const VERIFY_UNIT: &str = "nixus-verify.service";
+
+/// What a candidate lacks, in words; empty where it can be activated.
+pub fn missing(layout: &Layout, toplevel: &Toplevel) -> Vec<String> {
+    let path = layout.at(toplevel.path());
+    match fs::symlink_metadata(&path) {
+        Err(_) => return vec![format!("{toplevel} does not exist")],
+        Ok(data) if !data.is_dir() => return vec![format!("{toplevel} is not a directory")],
+        Ok(_) => {}
+    }
+    let mut missing = Vec::new();
+    if !can_switch(layout, toplevel) {
+        missing.push("bin/switch-to-configuration is not an executable file".to_owned());
+    }
+    for file in ["nixos-version", "init-interface-version"] {
+        if !path.join(file).exists() {
+            missing.push(format!("{file} is missing"));
+        }
+    }
+    match read_bounded(&path.join("system"), 256) {
+        Err(_) => missing.push("system is missing".to_owned()),
+        Ok(bytes) => {
+            let system = String::from_utf8_lossy(&bytes).trim().to_owned();
+            if !fits(&system, std::env::consts::ARCH) {
+                missing.push(format!(
+                    "system is {system:?}, this host is {}-linux",
+                    std::env::consts::ARCH
+                ));
+            }
+        }
+    }
+    missing
+}
+
+/// Whether a toplevel can be switched to at all; the system that runs must be able to, or there is
+/// no way back.
+pub fn can_switch(layout: &Layout, toplevel: &Toplevel) -> bool {
+    fs::metadata(
+        layout
+            .at(toplevel.path())
+            .join("bin/switch-to-configuration"),
+    )
+    .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+/// Where the candidate's verification unit is, if it has one. The links of a NixOS `etc` point into
+/// the store, absolute.
+pub fn verify_unit(layout: &Layout, toplevel: &Toplevel) -> Option<PathBuf> {
+    let path = layout
+        .at(toplevel.path())
+        .join("etc/systemd/system")
+        .join(VERIFY_UNIT);
+    path.is_file().then_some(path)
+}
+
+/// Why a candidate must not be activated, if anything speaks against it.
+pub fn refusal(layout: &Layout, toplevel: &Toplevel) -> Option<Cause> {
+    let missing = missing(layout, toplevel);
+    if !missing.is_empty() {
+        Some(Cause::NotAToplevel { missing })
+    } else if verify_unit(layout, toplevel).is_none() {
+        Some(Cause::NoVerification)
+    } else {
+        None
+    }
+}
+
+/// How much `/boot` may need for the candidate's kernel and initrd: nothing where they are those of
+/// the system that runs.
+pub fn boot_bytes(layout: &Layout, candidate: &Toplevel, old: &Toplevel) -> u64 {
+    ["kernel", "initrd"]
+        .iter()
+        .map(|file| {
+            let new = resolve(layout, candidate, file);
+            if new == resolve(layout, old, file) {
+                return 0;
+            }
+            new.and_then(|path| fs::metadata(path).ok())
+                .map_or(0, |data| data.len())
+        })
+        .sum()
+}
+
+fn resolve(layout: &Layout, toplevel: &Toplevel, file: &str) -> Option<PathBuf> {
+    fs::canonicalize(layout.at(toplevel.path()).join(file)).ok()
+}
+
+/// Whether a system such as `x86_64-linux` runs on this kind of machine.
+fn fits(system: &str, arch: &str) -> bool {
+    match system.strip_suffix("-linux") {
+        Some("i686") => arch == "x86" || arch == "x86_64",
+        Some("armv7l" | "armv6l") => arch == "arm",
+        Some(name) => name == arch,
+        None => false,
+    }
+}
+
+/// The system that a link such as `/run/current-system` names.
+pub fn named_by(link: &Path) -> Option<Toplevel> {
+    Toplevel::try_from(fs::read_link(link).ok()?).ok()
+}

@@ -1,0 +1,263 @@
+//! The door at which evidence comes in while a system is on trial.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use serde::{Deserialize, Serialize};
+
+use crate::journal::Deployment;
+use crate::protocol::{
+    BootId, Cause, CheckOutcome, CheckResult, Evidence, EvidenceReply, Toplevel, VERSION,
+};
+use crate::system::TrialEnd;
+
+/// The longest message.
+pub const LIMIT: u64 = 256 << 10;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What comes in at the door, as one line of JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Message {
+    /// From an operator.
+    Operator {
+        /// What the operator wants.
+        operator: Wish,
+    },
+    /// From `nixus verify`.
+    Evidence(Evidence),
+}
+
+/// What an operator may ask for during a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wish {
+    /// Keep the candidate.
+    Confirm,
+    /// Go back.
+    Revert,
+}
+
+/// What a message leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The answer.
+    pub reply: EvidenceReply,
+    /// The end of the trial, where the message ends it.
+    pub end: Option<TrialEnd>,
+    /// Evidence that could not tell; it explains a trial that ends without better.
+    pub unknown: Option<Evidence>,
+}
+
+/// Judges one message. Evidence counts only for this deployment, this boot and this candidate.
+pub fn judge(deployment: &Deployment, message: Message) -> Judged {
+    let candidate = &deployment.request.candidate;
+    let evidence = match message {
+        Message::Operator {
+            operator: Wish::Revert,
+        } => {
+            return taken(Some(TrialEnd::NotVerified(
+                Cause::Operator,
+                deployment.evidence.clone(),
+            )));
+        }
+        Message::Operator {
+            operator: Wish::Confirm,
+        } => {
+            return taken(Some(TrialEnd::Verified(by_operator(
+                deployment,
+                candidate,
+                &deployment.boot,
+            ))));
+        }
+        Message::Evidence(evidence) => evidence,
+    };
+    let reason = if evidence.version != VERSION {
+        Some(format!("version {} is not known", evidence.version))
+    } else if evidence.deployment != deployment.request.deployment {
+        Some(format!(
+            "{} is on trial",
+            deployment.request.deployment.as_str()
+        ))
+    } else if evidence.boot != deployment.boot {
+        Some("it is from another boot".to_owned())
+    } else if &evidence.toplevel != candidate {
+        Some(format!("{candidate} is on trial"))
+    } else {
+        None
+    };
+    if let Some(reason) = reason {
+        return Judged {
+            reply: EvidenceReply {
+                version: VERSION,
+                accepted: false,
+                reason: Some(reason),
+            },
+            end: None,
+            unknown: None,
+        };
+    }
+    match evidence.verdict {
+        CheckOutcome::Pass => taken(Some(TrialEnd::Verified(evidence))),
+        CheckOutcome::Fail => {
+            let checks = those(&evidence, CheckOutcome::Fail);
+            taken(Some(TrialEnd::NotVerified(
+                Cause::VerificationFailed { checks },
+                Some(evidence),
+            )))
+        }
+        CheckOutcome::Unknown => Judged {
+            unknown: Some(evidence),
+            ..taken(None)
+        },
+    }
+}
+
+/// The end of a trial that brought no verdict: by its deadline, or because verify ended (`ended`
+/// says how).
+pub fn without_verdict(unknown: Option<Evidence>, ended: Option<&str>, limit: u64) -> TrialEnd {
+    let cause = match (&unknown, ended) {
+        (Some(evidence), _) => Cause::VerificationInconclusive {
+            checks: those(evidence, CheckOutcome::Unknown),
+        },
+        (None, Some(how)) => Cause::VerificationInconclusive {
+            checks: vec![CheckResult {
+                check: "verify".to_owned(),
+                outcome: CheckOutcome::Unknown,
+                reason: format!("nixus-verify.service ended without a verdict: {how}"),
+            }],
+        },
+        (None, None) => Cause::NotConfirmed { seconds: limit },
+    };
+    TrialEnd::NotVerified(cause, unknown)
+}
+
+fn taken(end: Option<TrialEnd>) -> Judged {
+    Judged {
+        reply: EvidenceReply {
+            version: VERSION,
+            accepted: true,
+            reason: None,
+        },
+        end,
+        unknown: None,
+    }
+}
+
+fn those(evidence: &Evidence, outcome: CheckOutcome) -> Vec<CheckResult> {
+    evidence
+        .checks
+        .iter()
+        .filter(|check| check.outcome == outcome)
+        .cloned()
+        .collect()
+}
+
+fn by_operator(deployment: &Deployment, candidate: &Toplevel, boot: &BootId) -> Evidence {
+    Evidence {
+        version: VERSION,
+        deployment: deployment.request.deployment.clone(),
+        boot: boot.clone(),
+        toplevel: candidate.clone(),
+        verdict: CheckOutcome::Pass,
+        checks: vec![CheckResult {
+            check: "operator".to_owned(),
+            outcome: CheckOutcome::Pass,
+            reason: "an operator confirmed it".to_owned(),
+        }],
+    }
+}
+
+/// The socket; it is there as long as this is.
+#[derive(Debug)]
+pub struct Door {
+    listener: UnixListener,
+    path: std::path::PathBuf,
+}
+
+impl Door {
+    /// Opens the door to root only.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Takes one message, if somebody is there. A visitor who says nothing sensible is sent away.
+    pub fn answer(&self, judge: impl Fn(Message) -> Judged) -> Option<Judged> {
+        let (stream, _) = self.listener.accept().ok()?;
+        serve(stream, judge).ok()
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        // Whoever finds a leftover socket is refused by the kernel.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn serve(stream: UnixStream, judge: impl Fn(Message) -> Judged) -> io::Result<Judged> {
+    let peer = getsockopt(&stream, PeerCredentials)?;
+    if peer.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(ErrorKind::PermissionDenied.into());
+    }
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let judged = match read_line(&stream) {
+        Ok(message) => judge(message),
+        Err(error) => Judged {
+            reply: EvidenceReply {
+                version: VERSION,
+                accepted: false,
+                reason: Some(error.to_string()),
+            },
+            end: None,
+            unknown: None,
+        },
+    };
+    // What was decided stands, whether the visitor waits for the answer or not.
+    let _ = write_line(&stream, &judged.reply);
+    Ok(judged)
+}
+
+fn read_line<T: for<'a> Deserialize<'a>>(stream: &UnixStream) -> io::Result<T> {
+    let mut line = Vec::new();
+    BufReader::new(stream.take(LIMIT + 1)).read_until(b'\n', &mut line)?;
+    if line.len() as u64 > LIMIT {
+        return Err(ErrorKind::FileTooLarge.into());
+    }
+    Ok(serde_json::from_slice(&line)?)
+}
+
+fn write_line(mut stream: &UnixStream, value: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+/// Says one thing at the door and gives the answer. `nixus verify` and operators use it.
+pub fn tell(path: &Path, message: &Message) -> io::Result<EvidenceReply> {
+    let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE * 2))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    write_line(&stream, message)?;
+    read_line(&stream)
+}
