@@ -1,1 +1,40 @@
-//! The reconciler.
+//! The reconciler: keeps a NixOS host on the commit that its git repository says.
+//!
+//! Data flows one way, each arrow a function from the type on its left to the type on its right:
+//!
+//! ```text
+//! config -> source -> trust          -> closure      -> activation -> [switcher] -> health  -> report
+//! Config    Head      VerifiedCommit    BuiltClosure    Request       Outcome       Verdict    Report
+//! ```
+//!
+//! Invariants:
+//! - Only [`plan`] decides what a pass does. It knows neither files, clock, network nor processes.
+//! - Only [`trust`] makes a [`trust::VerifiedCommit`], and only [`closure`], from one, a
+//!   [`closure::BuiltClosure`]: what was not verified cannot be activated.
+//! - Results reach the next pass only through files: the ledger, the switcher's history, the reports.
+//! - Reporting neither delays nor changes a decision.
+
+pub mod activation;
+pub mod adopt;
+pub mod cause;
+pub mod closure;
+pub mod commit_id;
+pub mod config;
+pub mod health;
+pub mod ledger;
+pub mod ledger_file;
+pub mod local_checks;
+pub mod pass_lock;
+pub mod plan;
+pub mod process;
+pub mod reconcile;
+pub mod report;
+pub mod reports_repository;
+pub mod source;
+pub mod ssh;
+pub mod state;
+pub mod status;
+pub mod systemd;
+pub mod tables;
+pub mod trust;
+pub mod verify;

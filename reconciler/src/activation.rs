@@ -1,0 +1,183 @@
+//! The switcher, as the reconciler sees it: asked by a file and a transient unit, answered by its
+//! journal and history.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nixus_switcher::Open;
+use nixus_switcher::history::{self, HistoryError};
+use nixus_switcher::journal::JournalError;
+use nixus_switcher::layout::Layout;
+use nixus_switcher::protocol::{DeploymentId, Outcome, Policy, Request, Toplevel, VERSION};
+use nixus_switcher::state as switcher_state;
+use thiserror::Error;
+
+use crate::closure::BuiltClosure;
+use crate::config::Switch;
+use crate::state::{Paths, write_atomically};
+use crate::systemd::{self, SystemdError};
+
+/// How long the switcher may take to note a request in its journal.
+const TAKEN_UP: Duration = Duration::from_secs(30);
+
+/// Why the switcher could not be asked.
+#[derive(Debug, Error)]
+pub enum ActivationError {
+    /// The switcher's journal could not be read.
+    #[error("cannot read the switcher's journal")]
+    Journal(#[source] JournalError),
+    /// The switcher's history could not be read.
+    #[error("cannot read the switcher's history")]
+    History(#[source] HistoryError),
+    /// The request could not be written.
+    #[error("cannot write the request {}", path.display())]
+    Write {
+        /// The request.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The request could not be written as JSON.
+    #[error("cannot write the request as JSON")]
+    Encode(#[source] serde_json::Error),
+    /// The switcher's executable was not found beside this one.
+    #[error("cannot find nixus-switcher beside this executable")]
+    Executable(#[source] std::io::Error),
+    /// The switcher was not started.
+    #[error("cannot start the switcher")]
+    Start(#[source] SystemdError),
+    /// The running system is not a store path.
+    #[error("cannot tell which system runs: {problem}")]
+    Running {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The switcher was started but nothing came of it.
+    #[error(
+        "the switcher did not take up deployment {deployment}: see `journalctl -u nixus-switch-{deployment}`"
+    )]
+    NotTakenUp {
+        /// The deployment.
+        deployment: DeploymentId,
+    },
+}
+
+/// The switcher of this host.
+#[derive(Debug, Clone, Default)]
+pub struct Switcher {
+    layout: Layout,
+}
+
+impl Switcher {
+    /// The deployment that is open, if any.
+    pub fn open(&self) -> Result<Option<Open>, ActivationError> {
+        switcher_state::open(&self.layout).map_err(ActivationError::Journal)
+    }
+
+    /// The deployments that ended after the one with this sequence number, oldest first.
+    pub fn ended_after(&self, sequence: u64) -> Result<Vec<Outcome>, ActivationError> {
+        history::read_after(&self.layout, sequence).map_err(ActivationError::History)
+    }
+
+    /// The system that runs.
+    pub fn running(&self) -> Result<Toplevel, ActivationError> {
+        resolve(&self.layout.current_system())
+    }
+
+    /// Whether this boot is of another generation than the boot loader's default, and that
+    /// generation still runs: somebody picked it in the boot menu.
+    pub fn booted_other(&self) -> bool {
+        let (Ok(booted), Ok(running), Ok(default)) = (
+            resolve(&self.layout.booted_system()),
+            self.running(),
+            resolve(&self.layout.profiles().join("system")),
+        ) else {
+            return false;
+        };
+        booted == running && running != default
+    }
+
+    /// The number of the system profile's current generation, where it is of this toplevel.
+    pub fn generation_of(&self, toplevel: &Toplevel) -> Option<u64> {
+        if resolve(&self.layout.profiles().join("system")).ok()? != *toplevel {
+            return None;
+        }
+        let link = std::fs::read_link(self.layout.profiles().join("system")).ok()?;
+        let name = link.file_name()?.to_str()?;
+        name.strip_prefix("system-")?
+            .strip_suffix("-link")?
+            .parse()
+            .ok()
+    }
+
+    /// Hands a built closure to the switcher and sees that it took it up.
+    pub async fn activate(
+        &self,
+        closure: &BuiltClosure,
+        deployment: DeploymentId,
+        switch: &Switch,
+        paths: &Paths,
+    ) -> Result<(), ActivationError> {
+        let request = Request {
+            version: VERSION,
+            deployment: deployment.clone(),
+            candidate: closure.toplevel().clone(),
+            commit: closure.commit().commit().clone(),
+            policy: Policy {
+                activation_seconds: switch.activation_timeout.as_secs(),
+                trial_seconds: switch.trial_timeout.as_secs(),
+                commit_seconds: switch.commit_timeout.as_secs(),
+                failed_units: switch.failed_units,
+            },
+        };
+        let path = paths.run.join(format!("request-{deployment}.json"));
+        let content = serde_json::to_vec_pretty(&request).map_err(ActivationError::Encode)?;
+        write_atomically(&path, &content).map_err(|source| ActivationError::Write {
+            path: path.clone(),
+            source,
+        })?;
+        let program = self.program()?;
+        let unit = format!("nixus-switch-{deployment}.service");
+        let argument = path.to_string_lossy().into_owned();
+        systemd::start_transient(&unit, &program, &["run", "--request", &argument])
+            .await
+            .map_err(ActivationError::Start)?;
+        self.see_taken_up(&deployment).await
+    }
+
+    /// The executable, by its own path in the store, so that an activation cannot change it.
+    fn program(&self) -> Result<PathBuf, ActivationError> {
+        let own = std::env::current_exe().map_err(ActivationError::Executable)?;
+        std::fs::canonicalize(own.with_file_name("nixus-switcher"))
+            .map_err(ActivationError::Executable)
+    }
+
+    async fn see_taken_up(&self, deployment: &DeploymentId) -> Result<(), ActivationError> {
+        let begun = Instant::now();
+        while begun.elapsed() < TAKEN_UP {
+            let open = self.open()?;
+            let is_open = open.is_some_and(|open| open.deployment == *deployment);
+            let has_ended = || -> Result<bool, ActivationError> {
+                Ok(self
+                    .ended_after(0)?
+                    .iter()
+                    .any(|outcome| outcome.deployment == *deployment))
+            };
+            if is_open || has_ended()? {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(ActivationError::NotTakenUp {
+            deployment: deployment.clone(),
+        })
+    }
+}
+
+fn resolve(link: &std::path::Path) -> Result<Toplevel, ActivationError> {
+    let problem = |problem: String| ActivationError::Running { problem };
+    let path = std::fs::canonicalize(link)
+        .map_err(|error| problem(format!("{}: {error}", link.display())))?;
+    Toplevel::try_from(path).map_err(|error| problem(error.to_string()))
+}

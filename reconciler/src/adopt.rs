@@ -1,0 +1,161 @@
+//! `nixus adopt`: the first contact of a host with its deploy repository.
+//!
+//! It pins the commit from which history is accepted and roots what runs. It activates nothing.
+
+use std::path::{Path, PathBuf};
+
+use nixus_switcher::protocol::{Commit, Toplevel};
+use thiserror::Error;
+
+use crate::activation::{ActivationError, Switcher};
+use crate::commit_id::CommitId;
+use crate::config::Config;
+use crate::ledger_file::{self, LedgerFileError};
+use crate::pass_lock::{PassLock, PassLockError};
+use crate::plan::Head;
+use crate::process::in_words;
+use crate::reports_repository::ReportsRepository;
+use crate::source::{Source, SourceError};
+use crate::state::{Paths, replace_link};
+
+/// Keeps the system that ran when the host was adopted.
+const ROOT: &str = "/nix/var/nix/gcroots/nixus/adopted";
+
+/// Why a host was not adopted. Nothing was changed.
+#[derive(Debug, Error)]
+pub enum AdoptError {
+    /// A pass runs.
+    #[error("cannot adopt while a pass runs")]
+    Lock(#[source] PassLockError),
+    /// The ledger could not be read or written.
+    #[error("the ledger is not usable")]
+    Ledger(#[source] LedgerFileError),
+    /// It was adopted before.
+    #[error(
+        "this host was adopted at {anchor} already: `nixus adopt --again` begins anew and forgets what was quarantined"
+    )]
+    Already {
+        /// The pinned commit.
+        anchor: CommitId,
+    },
+    /// The repository could not be used.
+    #[error("cannot take the history from the deploy repository")]
+    Source(#[source] SourceError),
+    /// The branch does not exist.
+    #[error("{url} has no branch {branch:?}")]
+    NoBranch {
+        /// The repository.
+        url: String,
+        /// The branch.
+        branch: String,
+    },
+    /// The commit asked for is not in the branch.
+    #[error("commit {commit} is not in the history of branch {branch:?}")]
+    NotInBranch {
+        /// The commit.
+        commit: CommitId,
+        /// The branch.
+        branch: String,
+    },
+    /// What runs could not be told.
+    #[error("cannot tell what runs")]
+    Running(#[source] ActivationError),
+    /// What runs could not be rooted.
+    #[error("cannot root the running system at {}", path.display())]
+    Root {
+        /// The root.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl AdoptError {
+    /// Whether the operator asked for something that cannot be.
+    pub fn is_wrong_input(&self) -> bool {
+        matches!(
+            self,
+            Self::Already { .. } | Self::NotInBranch { .. } | Self::NoBranch { .. }
+        )
+    }
+}
+
+/// What was pinned.
+#[derive(Debug)]
+pub struct Adopted {
+    /// The commit from which history is accepted.
+    pub anchor: Commit,
+    /// What runs, and is kept until something else is confirmed.
+    pub running: Toplevel,
+}
+
+/// Adopts this host at `commit`, or at the head of the branch.
+pub async fn adopt(
+    config: &Config,
+    paths: &Paths,
+    switcher: &Switcher,
+    commit: Option<CommitId>,
+    again: bool,
+) -> Result<Adopted, AdoptError> {
+    let _lock = PassLock::take(paths).map_err(AdoptError::Lock)?;
+    let mut ledger = ledger_file::load(&paths.ledger()).map_err(AdoptError::Ledger)?;
+    if let (Some(anchor), false) = (&ledger.anchor, again) {
+        return Err(AdoptError::Already {
+            anchor: anchor.clone(),
+        });
+    }
+    let (anchor, name) = anchor(config, paths, commit).await?;
+    let running = switcher.running().map_err(AdoptError::Running)?;
+    root(Path::new(ROOT), &running)?;
+    if let Some(remote) = &config.reports {
+        let reports = ReportsRepository::new(paths.reports());
+        if let Err(error) = reports.take_over(&config.host, remote).await {
+            tracing::warn!("earlier reports are not continued: {}", in_words(&error));
+        }
+    }
+    ledger.adopt(anchor);
+    ledger_file::save(&paths.ledger(), &ledger).map_err(AdoptError::Ledger)?;
+    Ok(Adopted {
+        anchor: name,
+        running,
+    })
+}
+
+async fn anchor(
+    config: &Config,
+    paths: &Paths,
+    commit: Option<CommitId>,
+) -> Result<(CommitId, Commit), AdoptError> {
+    let source = Source::new(
+        config.repository.clone(),
+        config.branch.clone(),
+        paths.repository(),
+    );
+    if source.list().await.map_err(AdoptError::Source)? == Head::Missing {
+        return Err(AdoptError::NoBranch {
+            url: config.repository.url.clone(),
+            branch: config.branch.clone(),
+        });
+    }
+    let head = source.fetch().await.map_err(AdoptError::Source)?;
+    let anchor = commit.unwrap_or_else(|| head.clone());
+    if !source
+        .descends(&head, &anchor)
+        .map_err(AdoptError::Source)?
+    {
+        return Err(AdoptError::NotInBranch {
+            commit: anchor,
+            branch: config.branch.clone(),
+        });
+    }
+    let name = source.commit(&anchor).map_err(AdoptError::Source)?;
+    Ok((anchor, name))
+}
+
+fn root(path: &Path, toplevel: &Toplevel) -> Result<(), AdoptError> {
+    replace_link(path, toplevel.path()).map_err(|source| AdoptError::Root {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,155 @@
+//! The configuration file as needed; `written` has it as it is written, `check` goes from one to
+//! the other.
+//!
+//! A mistake is told with file, line and key, before anything is started.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nixus_switcher::protocol::FailedUnits;
+use thiserror::Error;
+
+mod check;
+mod written;
+
+/// Where a host's configuration is found unless told otherwise.
+pub const DEFAULT_PATH: &str = "/etc/nixus/config.toml";
+
+/// The longest configuration file that is read, in bytes.
+const MAX_BYTES: u64 = 256 * 1024;
+
+/// Why a configuration is not usable. Every variant is the operator's to mend.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not text, or far too long.
+    #[error("{} is not a configuration file: {problem}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A line says something that cannot be.
+    #[error("{}:{line}: {key}: {problem}", path.display())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The key, with its table.
+        key: String,
+        /// What is wrong, and what is right.
+        problem: String,
+    },
+}
+
+/// Everything a host is told about itself; every value has been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// This host's name in the deploy repository and in reports.
+    pub host: String,
+    /// Where commits come from.
+    pub repository: Remote,
+    /// The branch that says what is to run.
+    pub branch: String,
+    /// How the toplevel is made from a commit.
+    pub closure: Closure,
+    /// The deadlines and rules of a switch.
+    pub switch: Switch,
+    /// The least time that the checks must go on passing before a generation is kept.
+    pub soak: Duration,
+    /// Where reports go, if anywhere.
+    pub reports: Option<Remote>,
+}
+
+/// A git repository and how to reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// Its URL.
+    pub url: String,
+    /// The private key for SSH.
+    pub ssh_key: Option<PathBuf>,
+    /// The host keys that are accepted; nothing is trusted on first use.
+    pub known_hosts: Option<PathBuf>,
+    /// The longest that one network operation may take.
+    pub timeout: Duration,
+}
+
+/// How the toplevel is made from a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closure {
+    /// What is evaluated.
+    pub source: ClosureSource,
+    /// The longest that evaluation and build together may take.
+    pub build_timeout: Duration,
+}
+
+/// What is evaluated to get the toplevel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClosureSource {
+    /// An attribute of the repository's flake.
+    Flake {
+        /// The attribute path.
+        attribute: String,
+    },
+    /// An attribute of a Nix file in the repository.
+    File {
+        /// The file, relative to the root of the repository.
+        file: String,
+        /// The attribute path.
+        attribute: String,
+    },
+}
+
+/// The deadlines and rules of a switch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switch {
+    /// The longest that the activation may take.
+    pub activation_timeout: Duration,
+    /// The longest that the new generation may be on trial.
+    pub trial_timeout: Duration,
+    /// The longest that setting profile and boot loader may take.
+    pub commit_timeout: Duration,
+    /// What to do about units that the activation left failed.
+    pub failed_units: FailedUnits,
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = crate::state::read_bounded(path, MAX_BYTES).map_err(|source| {
+            if source.kind() == std::io::ErrorKind::FileTooLarge {
+                return ConfigError::Unreadable {
+                    path: path.to_owned(),
+                    problem: "it is longer than 256 KiB",
+                };
+            }
+            ConfigError::Read {
+                path: path.to_owned(),
+                source,
+            }
+        })?;
+        let text = String::from_utf8(text).map_err(|_| ConfigError::Unreadable {
+            path: path.to_owned(),
+            problem: "it is not UTF-8 text",
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// Checks the text of a configuration file; `path` is for messages only.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        check::check(&check::Place { path, text })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! From the configuration as written to the one that is needed: every rule stands here.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::{Closure, ClosureSource, Config, ConfigError, Remote, Switch, written};
+
+/// Reads the text and checks every value.
+pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
+    let raw: written::File = toml::from_str(place.text)
+        .map_err(|error| place.wrong(error.span().map_or(0, |span| span.start), error.message()))?;
+    let host = place.host(&raw.host)?;
+    let repository = place.remote(
+        &raw.repository.url,
+        raw.repository.ssh_key.as_ref(),
+        raw.repository.known_hosts.as_ref(),
+        raw.repository.timeout.as_ref(),
+        None,
+    )?;
+    let branch = match &raw.repository.branch {
+        None => "main".to_owned(),
+        Some(branch) => place.branch(branch)?,
+    };
+    let reports = raw
+        .reports
+        .as_ref()
+        .map(|reports| {
+            place.remote(
+                &reports.url,
+                reports.ssh_key.as_ref(),
+                reports.known_hosts.as_ref(),
+                reports.timeout.as_ref(),
+                Some(&repository),
+            )
+        })
+        .transpose()?;
+    let seconds =
+        |value: &Option<Spanned<String>>, default| place.duration(value.as_ref(), default);
+    Ok(Config {
+        closure: Closure {
+            source: place.closure(&host, &raw.closure)?,
+            build_timeout: seconds(&raw.closure.build_timeout, 2 * 60 * 60)?,
+        },
+        switch: Switch {
+            activation_timeout: seconds(&raw.switch.activation_timeout, 15 * 60)?,
+            trial_timeout: seconds(&raw.switch.trial_timeout, 5 * 60)?,
+            commit_timeout: seconds(&raw.switch.commit_timeout, 5 * 60)?,
+            failed_units: raw.switch.failed_units.unwrap_or_default(),
+        },
+        soak: place.soak(&raw)?,
+        host,
+        repository,
+        branch,
+        reports,
+    })
+}
+
+/// The file that values come from, to say where a wrong one stands.
+pub struct Place<'a> {
+    /// The file's path.
+    pub path: &'a Path,
+    /// Its text.
+    pub text: &'a str,
+}
+
+impl Place<'_> {
+    fn wrong(&self, offset: usize, problem: impl Into<String>) -> ConfigError {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line = before.matches('\n').count();
+        ConfigError::Wrong {
+            path: self.path.to_owned(),
+            line: line + 1,
+            key: self.key_at(line),
+            problem: problem.into(),
+        }
+    }
+
+    fn key_at(&self, line: usize) -> String {
+        let header = |text: &str| {
+            let name = text.trim().strip_prefix('[')?.split(']').next()?;
+            Some(name.trim_matches('[').trim().to_owned())
+        };
+        let mut before = self.text.lines().take(line + 1).collect::<Vec<_>>();
+        let here = before.pop().unwrap_or_default();
+        if let Some(table) = header(here) {
+            return format!("[{table}]");
+        }
+        let Some((key, _)) = here.split_once('=') else {
+            return "the file".to_owned();
+        };
+        let table = before.iter().rev().find_map(|text| header(text));
+        let key = key.trim().to_owned();
+        table.map_or(key.clone(), |table| format!("{table}.{key}"))
+    }
+
+    fn host(&self, host: &Spanned<String>) -> Result<String, ConfigError> {
+        let name = host.get_ref();
+        // The host's name is part of a ref and of an attribute path.
+        let valid = (1..=253).contains(&name.len())
+            && name.split('.').all(|label| {
+                !label.is_empty()
+                    && !label.starts_with('-')
+                    && label
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            });
+        if valid {
+            return Ok(name.clone());
+        }
+        let problem = format!("{name:?} is not a host name");
+        Err(self.wrong(host.span().start, problem))
+    }
+
+    fn branch(&self, branch: &Spanned<String>) -> Result<String, ConfigError> {
+        let name = branch.get_ref();
+        if git2::Reference::is_valid_name(&format!("refs/heads/{name}")) && !name.starts_with('-') {
+            return Ok(name.clone());
+        }
+        let problem = format!("{name:?} is not a branch name");
+        Err(self.wrong(branch.span().start, problem))
+    }
+
+    fn remote(
+        &self,
+        url: &Spanned<String>,
+        ssh_key: Option<&Spanned<PathBuf>>,
+        known_hosts: Option<&Spanned<PathBuf>>,
+        timeout: Option<&Spanned<String>>,
+        like: Option<&Remote>,
+    ) -> Result<Remote, ConfigError> {
+        let address = url.get_ref();
+        let ssh = address.starts_with("ssh://");
+        let known = ["ssh://", "https://", "file://"]
+            .iter()
+            .any(|scheme| address.starts_with(scheme));
+        if !known || address.bytes().any(|b| b.is_ascii_control() || b == b' ') {
+            let problem = format!(
+                "{address:?} is not a repository URL: expected ssh://, https:// or file://"
+            );
+            return Err(self.wrong(url.span().start, problem));
+        }
+        if !ssh && let Some(given) = ssh_key.or(known_hosts) {
+            let problem = format!("is only used with ssh://, but the URL is {address:?}");
+            return Err(self.wrong(given.span().start, problem));
+        }
+        let path = |given: Option<&Spanned<PathBuf>>, inherited: Option<PathBuf>| match given {
+            Some(given) => self.absolute(given).map(Some),
+            None => Ok(if ssh { inherited } else { None }),
+        };
+        let ssh_key = path(ssh_key, like.and_then(|like| like.ssh_key.clone()))?;
+        let known_hosts = path(known_hosts, like.and_then(|like| like.known_hosts.clone()))?;
+        if ssh && known_hosts.is_none() {
+            let problem = "needs known_hosts beside it: host keys are never trusted on first use";
+            return Err(self.wrong(url.span().start, problem));
+        }
+        let inherited = like.map_or(60, |like| like.timeout.as_secs());
+        Ok(Remote {
+            url: address.clone(),
+            ssh_key,
+            known_hosts,
+            timeout: self.duration(timeout, inherited)?,
+        })
+    }
+
+    fn absolute(&self, path: &Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
+        if path.get_ref().is_absolute() {
+            return Ok(path.get_ref().clone());
+        }
+        let problem = format!("{:?} is not an absolute path", path.get_ref());
+        Err(self.wrong(path.span().start, problem))
+    }
+
+    fn duration(
+        &self,
+        value: Option<&Spanned<String>>,
+        default_seconds: u64,
+    ) -> Result<Duration, ConfigError> {
+        let Some(value) = value else {
+            return Ok(Duration::from_secs(default_seconds));
+        };
+        value
+            .get_ref()
+            .parse::<jiff::SignedDuration>()
+            .ok()
+            .and_then(|duration| Duration::try_from(duration).ok())
+            .filter(|duration| (1..=7 * 24 * 60 * 60).contains(&duration.as_secs()))
+            .ok_or_else(|| {
+                let problem = format!(
+                    "{:?} is not a time between 1s and 7 days, such as \"90s\" or \"15m\"",
+                    value.get_ref()
+                );
+                self.wrong(value.span().start, problem)
+            })
+    }
+
+    fn closure(&self, host: &str, raw: &written::Closure) -> Result<ClosureSource, ConfigError> {
+        let attribute = match &raw.attribute {
+            Some(given) => {
+                if given.get_ref().is_empty() || given.get_ref().starts_with('-') {
+                    return Err(self.wrong(given.span().start, "is not an attribute path"));
+                }
+                given.get_ref().clone()
+            }
+            // A host name with dots is one name in the attribute path.
+            None => format!("nixosConfigurations.\"{host}\".config.system.build.toplevel"),
+        };
+        let from = raw.from.as_ref().map(|from| *from.get_ref());
+        match (from, &raw.file) {
+            (None | Some(written::ClosureSource::Flake), None) => {
+                Ok(ClosureSource::Flake { attribute })
+            }
+            (None | Some(written::ClosureSource::Flake), Some(file)) => {
+                Err(self.wrong(file.span().start, "is only used with from = \"file\""))
+            }
+            (Some(written::ClosureSource::File), file) => {
+                let name = file
+                    .as_ref()
+                    .map_or("default.nix", |file| file.get_ref().as_str());
+                let inside = Path::new(name)
+                    .components()
+                    .all(|part| matches!(part, std::path::Component::Normal(_)));
+                match file {
+                    Some(file) if !inside || name.is_empty() => {
+                        Err(self.wrong(file.span().start, "is not a path inside the repository"))
+                    }
+                    _ => Ok(ClosureSource::File {
+                        file: name.to_owned(),
+                        attribute,
+                    }),
+                }
+            }
+        }
+    }
+
+    fn soak(&self, raw: &written::File) -> Result<Duration, ConfigError> {
+        let soak = self.duration(raw.health.soak.as_ref(), 10)?;
+        let trial = self.duration(raw.switch.trial_timeout.as_ref(), 5 * 60)?;
+        match &raw.health.soak {
+            Some(given) if soak >= trial => Err(self.wrong(
+                given.span().start,
+                "must be shorter than switch.trial_timeout, or nothing is ever confirmed",
+            )),
+            _ => Ok(soak),
+        }
+    }
+}

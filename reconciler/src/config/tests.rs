@@ -1,0 +1,126 @@
+use super::*;
+
+const GOOD: &str = r#"
+host = "web1.example"
+
+[repository]
+url = "ssh://git@git.example/deploy.git"
+known_hosts = "/etc/nixus/known_hosts"
+ssh_key = "/etc/nixus/deploy_key"
+
+[reports]
+url = "ssh://git@git.example/reports.git"
+"#;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(Path::new("config.toml"), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let config = parse(GOOD).unwrap();
+    assert_eq!(config.branch, "main");
+    assert_eq!(
+        config.closure.source,
+        ClosureSource::Flake {
+            attribute: "nixosConfigurations.\"web1.example\".config.system.build.toplevel".into()
+        }
+    );
+    let reports = config.reports.unwrap();
+    assert_eq!(reports.ssh_key, config.repository.ssh_key);
+    assert_eq!(reports.known_hosts, config.repository.known_hosts);
+}
+
+#[test]
+fn each_mistake_is_told_with_file_line_and_key() {
+    let table = [
+        // (line of GOOD, what stands there instead, the message)
+        (
+            "host = \"web1.example\"",
+            "host = \"a/b\"",
+            "config.toml:2: host: \"a/b\" is not a host name",
+        ),
+        (
+            "host = \"web1.example\"",
+            "",
+            "config.toml:1: the file: missing field `host`",
+        ),
+        (
+            "host = \"web1.example\"",
+            "host = 5",
+            "config.toml:2: host: invalid type: integer `5`, expected a string",
+        ),
+        (
+            "ssh_key = \"/etc/nixus/deploy_key\"",
+            "ssh_kee = \"/etc/nixus/deploy_key\"",
+            "config.toml:7: repository.ssh_kee: unknown field `ssh_kee`, expected one of `url`, `branch`, `ssh_key`, `known_hosts`, `timeout`",
+        ),
+        (
+            "ssh_key = \"/etc/nixus/deploy_key\"",
+            "ssh_key = \"deploy_key\"",
+            "config.toml:7: repository.ssh_key: \"deploy_key\" is not an absolute path",
+        ),
+        (
+            "ssh_key = \"/etc/nixus/deploy_key\"",
+            "timeout = \"5\"",
+            "config.toml:7: repository.timeout: \"5\" is not a time between 1s and 7 days, such as \"90s\" or \"15m\"",
+        ),
+        (
+            "ssh_key = \"/etc/nixus/deploy_key\"",
+            "branch = \"a..b\"",
+            "config.toml:7: repository.branch: \"a..b\" is not a branch name",
+        ),
+        (
+            "known_hosts = \"/etc/nixus/known_hosts\"",
+            "",
+            "config.toml:5: repository.url: needs known_hosts beside it: host keys are never trusted on first use",
+        ),
+        (
+            "url = \"ssh://git@git.example/deploy.git\"",
+            "url = \"https://git.example/deploy.git\"",
+            "config.toml:7: repository.ssh_key: is only used with ssh://, but the URL is \"https://git.example/deploy.git\"",
+        ),
+        (
+            "url = \"ssh://git@git.example/deploy.git\"",
+            "url = \"--upload-pack=x\"",
+            "config.toml:5: repository.url: \"--upload-pack=x\" is not a repository URL: expected ssh://, https:// or file://",
+        ),
+        (
+            "[reports]",
+            "[closure]\nfile = \"x.nix\"\n[reports]",
+            "config.toml:10: closure.file: is only used with from = \"file\"",
+        ),
+        (
+            "[reports]",
+            "[closure]\nfrom = \"file\"\nfile = \"../x.nix\"\n[reports]",
+            "config.toml:11: closure.file: is not a path inside the repository",
+        ),
+        (
+            "[reports]",
+            "[closure]\nfrom = \"tarball\"\n[reports]",
+            "config.toml:10: closure.from: unknown variant `tarball`, expected `flake` or `file`",
+        ),
+        (
+            "[reports]",
+            "[health]\nsoak = \"10m\"\n[reports]",
+            "config.toml:10: health.soak: must be shorter than switch.trial_timeout, or nothing is ever confirmed",
+        ),
+        (
+            "[reports]",
+            "[report]",
+            "config.toml:9: [report]: unknown field `report`, expected one of `host`, `repository`, `closure`, `switch`, `health`, `reports`",
+        ),
+    ];
+    for (line, instead, message) in table {
+        assert_eq!(parse(&GOOD.replace(line, instead)), Err(message.to_owned()));
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Path::new("/no/such/config.toml")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot read the configuration /no/such/config.toml"
+    );
+}

@@ -1,0 +1,244 @@
+//! What this host remembers from pass to pass: pure data, and how each result changes it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use nixus_switcher::protocol::{Commit, Ending, Outcome, Toplevel, VERSION};
+use serde::{Deserialize, Serialize};
+
+use crate::cause::{Judgement, explain, judge};
+use crate::commit_id::CommitId;
+
+/// After this many failures the time between tries grows no further.
+const BACKOFF_STEPS: u32 = 7;
+/// The first wait after a failure, in seconds; each further one is twice as long.
+const BACKOFF_FIRST: i64 = 15;
+/// What is kept of a reason.
+const MAX_REASON: usize = 2000;
+
+/// The commit that this host is on, and the system that it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The commit.
+    pub commit: Commit,
+    /// Its toplevel for this host.
+    pub toplevel: Toplevel,
+    /// Its generation in the system profile, where it has one.
+    pub generation: Option<u64>,
+    /// Since when this commit is kept.
+    pub since: Timestamp,
+}
+
+/// What a commit was built to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Built {
+    /// The commit.
+    pub commit: CommitId,
+    /// Its toplevel for this host.
+    pub toplevel: Toplevel,
+}
+
+/// What failed and is not tried again: the toplevel, or the commit where none was built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// The commit that it failed for.
+    pub commit: CommitId,
+    /// The toplevel, where one was built.
+    pub toplevel: Option<Toplevel>,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A wait after failures that may pass by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backoff {
+    /// How many failures came in a row.
+    pub failures: u32,
+    /// Nothing is tried before this time.
+    pub until: Timestamp,
+    /// The last failure.
+    pub reason: String,
+}
+
+/// Everything that this host remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The version of this file's format.
+    pub version: u32,
+    /// The commit from which history is accepted; pinned by `nixus adopt`.
+    pub anchor: Option<CommitId>,
+    /// The newest commit that was accepted; only its descendants are.
+    pub accepted: Option<CommitId>,
+    /// What this host was last brought to.
+    pub kept: Option<Kept>,
+    /// What the last built commit was built to.
+    pub built: Option<Built>,
+    /// What is not tried again.
+    pub quarantine: Vec<Quarantined>,
+    /// How often a deployment of this toplevel was interrupted.
+    pub interruptions: BTreeMap<String, u32>,
+    /// A wait after failures.
+    pub backoff: Option<Backoff>,
+    /// The head that was refused because it is no descendant of what was accepted.
+    pub refused: Option<CommitId>,
+    /// The sequence number of the last switcher outcome that was taken into account.
+    pub outcomes_seen: u64,
+    /// Counts the deployments asked for; makes their ids unique.
+    pub deployments: u64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            anchor: None,
+            accepted: None,
+            kept: None,
+            built: None,
+            quarantine: Vec::new(),
+            interruptions: BTreeMap::new(),
+            backoff: None,
+            refused: None,
+            outcomes_seen: 0,
+            deployments: 0,
+        }
+    }
+}
+
+/// How the quarantine grows at most; the oldest entries go first.
+const MAX_QUARANTINED: usize = 200;
+
+impl Ledger {
+    /// The entry that forbids a commit or a toplevel.
+    pub fn quarantined(
+        &self,
+        commit: &CommitId,
+        toplevel: Option<&Toplevel>,
+    ) -> Option<&Quarantined> {
+        self.quarantine
+            .iter()
+            .rev()
+            .find(|entry| match &entry.toplevel {
+                Some(entry) => Some(entry) == toplevel,
+                None => entry.commit == *commit,
+            })
+    }
+
+    /// The toplevel that a commit is known to be built to.
+    pub fn known_toplevel(&self, commit: &CommitId) -> Option<&Toplevel> {
+        self.built
+            .as_ref()
+            .filter(|built| built.commit == *commit)
+            .map(|built| &built.toplevel)
+    }
+
+    /// Pins where history begins; what was quarantined or awaited before is forgotten.
+    pub fn adopt(&mut self, anchor: CommitId) {
+        *self = Self {
+            anchor: Some(anchor.clone()),
+            accepted: Some(anchor),
+            outcomes_seen: self.outcomes_seen,
+            deployments: self.deployments,
+            ..Self::default()
+        };
+    }
+
+    /// A commit passed every check of trust.
+    pub fn accept(&mut self, commit: CommitId) {
+        self.accepted = Some(commit);
+        self.refused = None;
+        self.interruptions.clear();
+    }
+
+    /// A commit was built.
+    pub fn build(&mut self, built: Built) {
+        self.built = Some(built);
+        self.backoff = None;
+    }
+
+    /// The host is on this commit.
+    pub fn keep(&mut self, kept: Kept) {
+        self.kept = Some(kept);
+        self.backoff = None;
+        self.interruptions.clear();
+    }
+
+    /// A commit or its toplevel failed for good.
+    pub fn reject(&mut self, entry: Quarantined) {
+        self.backoff = None;
+        self.quarantine.push(entry);
+        if self.quarantine.len() > MAX_QUARANTINED {
+            self.quarantine
+                .drain(..self.quarantine.len() - MAX_QUARANTINED);
+        }
+    }
+
+    /// Something failed that may work later: wait longer after each failure in a row.
+    pub fn back_off(&mut self, now: Timestamp, reason: &str) {
+        let failures = self.backoff.as_ref().map_or(0, |backoff| backoff.failures);
+        let step = failures.min(BACKOFF_STEPS);
+        let until = now
+            .checked_add(jiff::SignedDuration::from_secs(BACKOFF_FIRST << step))
+            .unwrap_or(now);
+        self.backoff = Some(Backoff {
+            failures: failures.saturating_add(1),
+            until,
+            reason: shorten(reason),
+        });
+    }
+
+    /// Takes the switcher's account of an ended deployment into account.
+    pub fn absorb(&mut self, outcome: &Outcome, now: Timestamp) {
+        self.outcomes_seen = self.outcomes_seen.max(outcome.sequence);
+        let Ok(commit) = CommitId::try_from(outcome.commit.id.clone()) else {
+            return;
+        };
+        let toplevel = outcome.new.toplevel.clone();
+        match (outcome.ending, judge(outcome.cause.as_ref())) {
+            (Ending::Confirmed, _) => self.keep(Kept {
+                commit: outcome.commit.clone(),
+                toplevel,
+                generation: outcome.new.generation,
+                since: now,
+            }),
+            (_, Judgement::Interrupted) => {
+                let key = toplevel.to_string();
+                let count = self.interruptions.entry(key).or_default();
+                *count += 1;
+                // Tried once more: a power cut is nobody's fault, two in a row are the candidate's.
+                if *count >= 2 {
+                    let reason = format!("{} twice in a row", explain(outcome.cause.as_ref()));
+                    self.reject(quarantined(commit, toplevel, &reason, now));
+                }
+            }
+            (_, Judgement::Inconclusive) => {
+                self.back_off(now, &explain(outcome.cause.as_ref()));
+            }
+            (_, Judgement::Failed) => {
+                let reason = explain(outcome.cause.as_ref());
+                self.reject(quarantined(commit, toplevel, &reason, now));
+            }
+        }
+    }
+}
+
+fn quarantined(
+    commit: CommitId,
+    toplevel: Toplevel,
+    reason: &str,
+    since: Timestamp,
+) -> Quarantined {
+    Quarantined {
+        commit,
+        toplevel: Some(toplevel),
+        reason: shorten(reason),
+        since,
+    }
+}
+
+/// Cuts a reason to what is worth keeping, never inside a character.
+pub fn shorten(reason: &str) -> String {
+    reason.chars().take(MAX_REASON).collect()
+}

@@ -1,0 +1,47 @@
+//! One pass at a time, and none while a host is adopted.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::state::Paths;
+
+/// Why the lock is not held.
+#[derive(Debug, Error)]
+pub enum PassLockError {
+    /// Another pass runs.
+    #[error("another pass is running")]
+    Busy,
+    /// The lock could not be taken.
+    #[error("cannot lock {}", path.display())]
+    Lock {
+        /// The lock.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Held while a pass, or something that must not meet one, runs.
+#[derive(Debug)]
+pub struct PassLock(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl PassLock {
+    /// Takes the lock, or tells that somebody has it.
+    pub fn take(paths: &Paths) -> Result<Self, PassLockError> {
+        let path = paths.pass_lock();
+        let lock = |source| PassLockError::Lock {
+            path: path.clone(),
+            source,
+        };
+        std::fs::create_dir_all(&paths.run).map_err(lock)?;
+        let file = File::create(&path).map_err(lock)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(std::fs::TryLockError::WouldBlock) => Err(PassLockError::Busy),
+            Err(std::fs::TryLockError::Error(source)) => Err(lock(source)),
+        }
+    }
+}

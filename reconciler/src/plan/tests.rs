@@ -1,0 +1,307 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::ledger::{Backoff, Kept, Quarantined};
+use nixus_switcher::protocol::Commit;
+
+fn commit(letter: char) -> CommitId {
+    CommitId::try_from(letter.to_string().repeat(40)).unwrap()
+}
+
+fn toplevel(letter: char) -> Toplevel {
+    let path = format!("/nix/store/{}-nixos-system", letter.to_string().repeat(32));
+    Toplevel::try_from(std::path::PathBuf::from(path)).unwrap()
+}
+
+fn kept(letter: char) -> Kept {
+    Kept {
+        commit: Commit {
+            id: commit(letter).to_string(),
+            subject: "subject".into(),
+        },
+        toplevel: toplevel(letter),
+        generation: Some(1),
+        since: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn rejected(letter: char, built: bool) -> Quarantined {
+    Quarantined {
+        commit: commit(letter),
+        toplevel: built.then(|| toplevel(letter)),
+        reason: "broken".into(),
+        since: Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// A host that runs and keeps commit `a`.
+#[derive(Debug)]
+struct Host {
+    ledger: Ledger,
+    running: Toplevel,
+    booted_other: bool,
+    open: Option<OpenDeployment>,
+    outcomes_unseen: bool,
+    head: Head,
+    ancestry: Ancestry,
+    built: Option<Toplevel>,
+}
+
+impl Host {
+    fn new() -> Self {
+        let mut ledger = Ledger::default();
+        ledger.adopt(commit('a'));
+        ledger.keep(kept('a'));
+        Self {
+            ledger,
+            running: toplevel('a'),
+            booted_other: false,
+            open: None,
+            outcomes_unseen: false,
+            head: Head::Unknown,
+            ancestry: Ancestry::NotFetched,
+            built: None,
+        }
+    }
+
+    fn plan(&self) -> Action {
+        plan(&Observation {
+            now: Timestamp::from_second(1000).unwrap(),
+            ledger: &self.ledger,
+            running: &self.running,
+            booted_other: self.booted_other,
+            open: self.open.as_ref(),
+            outcomes_unseen: self.outcomes_unseen,
+            head: &self.head,
+            ancestry: self.ancestry,
+            built: self.built.as_ref(),
+        })
+    }
+}
+
+fn check(change: impl FnOnce(&mut Host), expected: Action) {
+    let mut host = Host::new();
+    change(&mut host);
+    assert_eq!(host.plan(), expected);
+}
+
+fn deployment(stuck: bool) -> OpenDeployment {
+    OpenDeployment {
+        deployment: "1-aaaaaaa".parse().unwrap(),
+        stuck,
+    }
+}
+
+#[test]
+fn a_poll_without_news_lists_the_branch_and_ends() {
+    check(|_| {}, Action::List);
+    check(
+        |host| host.head = Head::At(commit('a')),
+        Action::Wait(Reason::UpToDate {
+            commit: commit('a'),
+        }),
+    );
+    check(
+        |host| host.head = Head::Missing,
+        Action::Wait(Reason::NoBranch),
+    );
+}
+
+#[test]
+fn a_new_commit_is_fetched_accepted_built_and_activated() {
+    let mut host = Host::new();
+    host.head = Head::At(commit('b'));
+    assert_eq!(host.plan(), Action::Fetch(commit('b')));
+    host.ancestry = Ancestry::Descends;
+    assert_eq!(host.plan(), Action::Accept(commit('b')));
+    host.ledger.accept(commit('b'));
+    assert_eq!(host.plan(), Action::Build(commit('b')));
+    host.built = Some(toplevel('b'));
+    assert_eq!(host.plan(), Action::Activate(commit('b'), toplevel('b')));
+    host.running = toplevel('b');
+    host.ledger.keep(kept('b'));
+    assert!(matches!(host.plan(), Action::Wait(Reason::UpToDate { .. })));
+}
+
+#[test]
+fn a_commit_that_leaves_the_toplevel_unchanged_is_kept_without_an_activation() {
+    check(
+        |host| {
+            host.head = Head::At(commit('b'));
+            host.ancestry = Ancestry::Descends;
+            host.ledger.accept(commit('b'));
+            host.built = Some(toplevel('a'));
+        },
+        Action::Keep(commit('b'), toplevel('a')),
+    );
+}
+
+#[test]
+fn a_system_that_somebody_switched_to_by_hand_is_replaced() {
+    check(
+        |host| {
+            host.head = Head::At(commit('a'));
+            host.running = toplevel('c');
+            host.ancestry = Ancestry::Descends;
+            host.built = Some(toplevel('a'));
+        },
+        Action::Activate(commit('a'), toplevel('a')),
+    );
+}
+
+#[test]
+fn a_rewritten_history_is_refused_once() {
+    let mut host = Host::new();
+    host.head = Head::At(commit('b'));
+    host.ancestry = Ancestry::Rewritten;
+    assert_eq!(host.plan(), Action::Refuse(commit('b')));
+    host.ledger.refused = Some(commit('b'));
+    assert!(matches!(
+        host.plan(),
+        Action::Wait(Reason::HistoryRewritten { .. })
+    ));
+}
+
+#[test]
+fn what_failed_is_not_tried_again() {
+    for built in [false, true] {
+        check(
+            |host| {
+                host.head = Head::At(commit('b'));
+                host.ledger.accept(commit('b'));
+                host.ledger.reject(rejected('b', built));
+                host.built = built.then(|| toplevel('b'));
+            },
+            Action::Wait(Reason::Quarantined {
+                commit: commit('b'),
+                why: "broken".into(),
+            }),
+        );
+    }
+}
+
+#[test]
+fn waits_name_their_reason() {
+    check(
+        |host| host.ledger = Ledger::default(),
+        Action::Wait(Reason::NotAdopted),
+    );
+    check(
+        |host| host.open = Some(deployment(false)),
+        Action::Wait(Reason::DeploymentOpen {
+            deployment: "1-aaaaaaa".parse().unwrap(),
+        }),
+    );
+    check(
+        |host| host.open = Some(deployment(true)),
+        Action::Wait(Reason::Stuck {
+            deployment: "1-aaaaaaa".parse().unwrap(),
+        }),
+    );
+    check(|host| host.outcomes_unseen = true, Action::Absorb);
+    check(
+        |host| {
+            host.ledger
+                .back_off(Timestamp::from_second(999).unwrap(), "no route");
+        },
+        Action::Wait(Reason::BackingOff {
+            until: Timestamp::from_second(1014).unwrap(),
+            why: "no route".into(),
+        }),
+    );
+    check(
+        |host| {
+            host.head = Head::At(commit('a'));
+            host.booted_other = true;
+        },
+        Action::Wait(Reason::BootedOther),
+    );
+}
+
+fn hosts() -> impl Strategy<Value = Host> {
+    let letters = || prop::sample::select(vec!['a', 'b', 'c']);
+    let heads = prop_oneof![
+        Just(Head::Unknown),
+        Just(Head::Missing),
+        letters().prop_map(|letter| Head::At(commit(letter))),
+    ];
+    let ancestries = prop::sample::select(vec![
+        Ancestry::NotFetched,
+        Ancestry::Descends,
+        Ancestry::Rewritten,
+    ]);
+    let opens = prop::option::of(any::<bool>().prop_map(deployment));
+    let rejections = prop::collection::vec((letters(), any::<bool>()), 0..3);
+    (
+        (letters(), letters(), letters(), prop::option::of(letters())),
+        (heads, ancestries, opens, rejections),
+        (any::<bool>(), any::<bool>(), any::<bool>(), 0..2000i64),
+    )
+        .prop_map(
+            |(
+                (running, keeps, accepted, built),
+                (head, ancestry, open, rejections),
+                (adopted, booted_other, outcomes_unseen, until),
+            )| {
+                let mut ledger = Ledger::default();
+                if adopted {
+                    ledger.adopt(commit(accepted));
+                    ledger.keep(kept(keeps));
+                }
+                for (letter, built) in rejections {
+                    ledger.reject(rejected(letter, built));
+                }
+                ledger.backoff = Some(Backoff {
+                    failures: 1,
+                    until: Timestamp::from_second(until).unwrap(),
+                    reason: "x".into(),
+                });
+                Host {
+                    ledger,
+                    running: toplevel(running),
+                    booted_other,
+                    open,
+                    outcomes_unseen,
+                    head,
+                    ancestry,
+                    built: built.map(toplevel),
+                }
+            },
+        )
+}
+
+proptest! {
+    #[test]
+    fn activates_only_accepted_descendants_that_are_not_quarantined(host in hosts()) {
+        if let Action::Activate(head, toplevel) = host.plan() {
+            prop_assert!(host.open.is_none());
+            prop_assert_eq!(host.ledger.accepted.as_ref(), Some(&head));
+            prop_assert_eq!(host.ancestry, Ancestry::Descends);
+            prop_assert_eq!(host.ledger.quarantined(&head, Some(&toplevel)), None);
+            prop_assert_ne!(toplevel, host.running);
+        }
+    }
+
+    #[test]
+    fn after_a_success_there_is_nothing_to_do(mut host in hosts()) {
+        if let Action::Activate(head, toplevel) | Action::Keep(head, toplevel) = host.plan() {
+            host.running = toplevel.clone();
+            host.ledger.keep(Kept {
+                commit: Commit { id: head.to_string(), subject: String::new() },
+                toplevel,
+                generation: None,
+                since: Timestamp::UNIX_EPOCH,
+            });
+            prop_assert_eq!(host.plan(), Action::Wait(Reason::UpToDate { commit: head }));
+        }
+    }
+
+    #[test]
+    fn nothing_is_asked_of_the_network_while_backing_off(host in hosts()) {
+        let waiting = host.ledger.backoff.as_ref().unwrap().until > Timestamp::from_second(1000).unwrap();
+        if waiting {
+            let quiet = matches!(host.plan(), Action::Wait(_) | Action::Absorb);
+            prop_assert!(quiet);
+        }
+    }
+}

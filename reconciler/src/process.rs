@@ -1,0 +1,246 @@
+//! Runs a child process: argument vector only, a time limit, a limit on what it may print, and the
+//! end of its whole process group when it is given up.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+/// How much of a child's standard error is kept, in bytes: its end, where the reason stands.
+const STDERR_KEPT: usize = 16 * 1024;
+
+/// Why a child process gave no result.
+#[derive(Debug, Error)]
+pub enum ProcessError {
+    /// The program could not be started.
+    #[error("cannot start {program:?}")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Its output could not be read, or its end not be waited for.
+    #[error("lost contact with {program:?}")]
+    Read {
+        /// The program.
+        program: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It ran for too long and was ended.
+    #[error("{program:?} was ended after {} s", limit.as_secs())]
+    TimedOut {
+        /// The program.
+        program: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// It printed too much and was ended.
+    #[error("{program:?} printed more than {limit} bytes and was ended")]
+    OutputTooLong {
+        /// The program.
+        program: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// It ended with a failure.
+    #[error("{program:?} failed ({}): {}", describe(*.status), stderr.trim_end())]
+    Failed {
+        /// The program.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of what it printed on standard error.
+        stderr: String,
+    },
+}
+
+/// A program, its arguments and its limits.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    program: OsString,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    limit: Duration,
+    output_limit: usize,
+}
+
+impl Invocation {
+    /// A program that may run for `limit` and print at most 1 MiB.
+    pub fn new(program: impl Into<OsString>, limit: Duration) -> Self {
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            limit,
+            output_limit: 1024 * 1024,
+        }
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds several arguments.
+    #[must_use]
+    pub fn args<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, arguments: I) -> Self {
+        self.arguments
+            .extend(arguments.into_iter().map(|a| a.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable in the child's environment.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Runs the program and gives its standard output where it succeeded.
+    pub async fn output(self) -> Result<Vec<u8>, ProcessError> {
+        let program = self.program.to_string_lossy().into_owned();
+        let (status, stdout, stderr) = self.run(&program).await?;
+        if status.success() {
+            Ok(stdout)
+        } else {
+            Err(ProcessError::Failed {
+                program,
+                status,
+                stderr,
+            })
+        }
+    }
+
+    async fn run(self, program: &str) -> Result<(ExitStatus, Vec<u8>, String), ProcessError> {
+        let mut child = Command::new(&self.program)
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(|source| ProcessError::Start {
+                program: program.to_owned(),
+                source,
+            })?;
+        let mut group = Group::of(child.id());
+        let read = |source| ProcessError::Read {
+            program: program.to_owned(),
+            source,
+        };
+        let stdout = child.stdout.take();
+        let stderr = child.stderr.take();
+        let work = async {
+            let (stdout, stderr) =
+                tokio::try_join!(head_of(stdout, self.output_limit), tail_of(stderr))
+                    .map_err(read)?;
+            let Some(stdout) = stdout else {
+                return Err(ProcessError::OutputTooLong {
+                    program: program.to_owned(),
+                    limit: self.output_limit,
+                });
+            };
+            let status = child.wait().await.map_err(read)?;
+            Ok((status, stdout, stderr))
+        };
+        let result = tokio::time::timeout(self.limit, work)
+            .await
+            .unwrap_or_else(|_| {
+                Err(ProcessError::TimedOut {
+                    program: program.to_owned(),
+                    limit: self.limit,
+                })
+            })?;
+        group.ended();
+        Ok(result)
+    }
+}
+
+/// Ends a process group when dropped, so that a cancelled or overdue child leaves nothing behind.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(id: Option<u32>) -> Self {
+        Self(id.and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
+    }
+
+    fn ended(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It may have ended in the meantime; there is nothing else to do about an error.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
+}
+
+async fn head_of(
+    pipe: Option<impl AsyncRead + Unpin>,
+    limit: usize,
+) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(limit as u64 + 1).read_to_end(&mut bytes).await?;
+    }
+    Ok((bytes.len() <= limit).then_some(bytes))
+}
+
+async fn tail_of(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
+    let mut kept = Vec::new();
+    if let Some(mut pipe) = pipe {
+        let mut chunk = vec![0; 8192];
+        loop {
+            let count = pipe.read(&mut chunk).await?;
+            if count == 0 {
+                break;
+            }
+            kept.extend_from_slice(&chunk[..count]);
+            if kept.len() > 2 * STDERR_KEPT {
+                kept.drain(..kept.len() - STDERR_KEPT);
+            }
+        }
+    }
+    let start = kept.len().saturating_sub(STDERR_KEPT);
+    Ok(String::from_utf8_lossy(&kept[start..]).into_owned())
+}
+
+/// An error and its sources in one line, for reports and logs.
+pub fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        source = error.source();
+    }
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "unknown status".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

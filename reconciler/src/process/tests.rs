@@ -1,0 +1,67 @@
+use super::*;
+
+fn run(invocation: Invocation) -> Result<Vec<u8>, ProcessError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(invocation.output())
+}
+
+fn sh(script: &str) -> Invocation {
+    Invocation::new("sh", Duration::from_secs(20)).args(["-c", script])
+}
+
+#[test]
+fn gives_standard_output_and_passes_arguments_unchanged() {
+    let output = run(Invocation::new("printf", Duration::from_secs(20)).args(["%s", "a b;$c"]));
+    assert_eq!(output.unwrap(), b"a b;$c");
+}
+
+#[test]
+fn a_failure_keeps_the_end_of_standard_error() {
+    let error = run(sh("seq 100000 >&2; echo the reason >&2; exit 3")).unwrap_err();
+    let ProcessError::Failed { status, stderr, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(status.code(), Some(3));
+    assert!(stderr.ends_with("the reason\n"));
+    assert!(stderr.len() <= STDERR_KEPT);
+}
+
+#[test]
+fn a_flood_is_ended() {
+    let error = run(sh("yes")).unwrap_err();
+    assert!(
+        matches!(error, ProcessError::OutputTooLong { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_overdue_child_is_ended_with_all_that_it_started() {
+    let file = std::env::temp_dir().join(format!("nixus-process-{}", std::process::id()));
+    let script = format!("(sleep 30 & echo $! >{}; wait)", file.display());
+    let overdue = Invocation::new("sh", Duration::from_millis(300)).args(["-c", &script]);
+    let error = run(overdue).unwrap_err();
+    assert!(matches!(error, ProcessError::TimedOut { .. }), "{error}");
+    let grandchild: i32 = std::fs::read_to_string(&file)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let gone = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        // A zombie whose parent has not collected it yet is gone as well.
+        std::fs::read_to_string(format!("/proc/{grandchild}/stat"))
+            .map_or(true, |stat| stat.contains(") Z "))
+    });
+    assert!(gone);
+}
+
+#[test]
+fn a_missing_program_is_named() {
+    let error = run(Invocation::new("no-such-program", Duration::from_secs(1))).unwrap_err();
+    assert_eq!(error.to_string(), "cannot start \"no-such-program\"");
+}

@@ -1,0 +1,377 @@
+//! One pass: observe, plan, execute, record, until there is something to wait for.
+//!
+//! Level-triggered: each round looks anew, and whatever a pass leaves unfinished when it is killed,
+//! the next one finds and continues.
+
+use jiff::Timestamp;
+use nixus_switcher::PhaseName;
+use nixus_switcher::protocol::{Commit, DeploymentId, Toplevel};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::task::JoinSet;
+
+use crate::activation::{ActivationError, Switcher};
+use crate::closure::{self, BuiltClosure, ClosureError};
+use crate::commit_id::CommitId;
+use crate::config::Config;
+use crate::ledger::{Built, Kept, Ledger, Quarantined};
+use crate::ledger_file::{self, LedgerFileError};
+use crate::pass_lock::{PassLock, PassLockError};
+use crate::plan::{Action, Ancestry, Head, Observation, OpenDeployment, Reason, plan};
+use crate::process::in_words;
+use crate::report::{Report, Reporter};
+use crate::reports_repository::{ReportsError, ReportsRepository};
+use crate::source::{Source, SourceError};
+use crate::state::{Paths, write_atomically};
+use crate::trust::{self, VerifiedCommit};
+
+/// More rounds than any pass needs; a plan that never waits is a bug, not a reason to spin.
+const MAX_ROUNDS: u32 = 100;
+
+/// Why a pass ended early. The next pass tries again.
+#[derive(Debug, Error)]
+pub enum PassError {
+    /// Another pass runs, or the lock could not be taken.
+    #[error(transparent)]
+    Lock(#[from] PassLockError),
+    /// The ledger could not be read or written.
+    #[error("the ledger is not usable")]
+    Ledger(#[source] LedgerFileError),
+    /// The switcher could not be asked.
+    #[error("the switcher is not usable")]
+    Switcher(#[source] ActivationError),
+    /// Reports could not be kept on this host.
+    #[error("reports cannot be kept")]
+    Reports(#[source] ReportsError),
+    /// The plan never came to a wait.
+    #[error("the plan did not come to an end: this is a bug in Nixus")]
+    Endless,
+}
+
+/// What failed in a step and may work later.
+#[derive(Debug, Error)]
+enum StepError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Closure(#[from] ClosureError),
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
+}
+
+/// How the last pass ended, for `nixus status`; of this boot only.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LastPass {
+    /// When it ended.
+    pub time: Timestamp,
+    /// What it waits for.
+    pub waits_for: Reason,
+}
+
+/// A pass under way: what it knows so far.
+pub struct Pass<'a> {
+    config: &'a Config,
+    paths: &'a Paths,
+    switcher: &'a Switcher,
+    source: Source,
+    ledger: Ledger,
+    head: Head,
+    ancestry: Ancestry,
+    verified: Option<VerifiedCommit>,
+    built: Option<BuiltClosure>,
+    sending: JoinSet<Result<(), ReportsError>>,
+}
+
+/// Runs one pass and gives what it ended up waiting for.
+pub async fn reconcile(
+    config: &Config,
+    paths: &Paths,
+    switcher: &Switcher,
+) -> Result<Reason, PassError> {
+    let _lock = PassLock::take(paths)?;
+    let ledger = ledger_file::load(&paths.ledger()).map_err(PassError::Ledger)?;
+    let mut pass = Pass {
+        config,
+        paths,
+        switcher,
+        source: Source::new(
+            config.repository.clone(),
+            config.branch.clone(),
+            paths.repository(),
+        ),
+        ledger,
+        head: Head::Unknown,
+        ancestry: Ancestry::NotFetched,
+        verified: None,
+        built: None,
+        sending: JoinSet::new(),
+    };
+    let result = pass.run().await;
+    pass.send_what_waits().await;
+    result
+}
+
+impl Pass<'_> {
+    async fn run(&mut self) -> Result<Reason, PassError> {
+        for _ in 0..MAX_ROUNDS {
+            let action = self.plan()?;
+            if let Action::Wait(reason) = action {
+                tracing::info!("{reason}");
+                self.note(&reason);
+                return Ok(reason);
+            }
+            tracing::debug!("{action:?}");
+            if let Err(error) = self.execute(action).await? {
+                self.back_off(&error)?;
+            }
+        }
+        Err(PassError::Endless)
+    }
+
+    fn plan(&self) -> Result<Action, PassError> {
+        let open = self.switcher.open().map_err(PassError::Switcher)?;
+        let open = open.map(|open| OpenDeployment {
+            deployment: open.deployment,
+            stuck: open.phase == PhaseName::Stuck,
+        });
+        let unseen = self
+            .switcher
+            .ended_after(self.ledger.outcomes_seen)
+            .map_err(PassError::Switcher)?;
+        let running = self.switcher.running().map_err(PassError::Switcher)?;
+        Ok(plan(&Observation {
+            now: Timestamp::now(),
+            ledger: &self.ledger,
+            running: &running,
+            booted_other: self.switcher.booted_other(),
+            open: open.as_ref(),
+            outcomes_unseen: !unseen.is_empty(),
+            head: &self.head,
+            ancestry: self.ancestry,
+            built: self.built.as_ref().map(BuiltClosure::toplevel),
+        }))
+    }
+
+    /// Does what was planned. The outer error ends the pass, the inner one backs off.
+    async fn execute(&mut self, action: Action) -> Result<Result<(), StepError>, PassError> {
+        match action {
+            Action::Absorb => self.absorb()?,
+            Action::List => match self.source.list().await {
+                Ok(head) => self.head = head,
+                Err(error) => return Ok(Err(error.into())),
+            },
+            Action::Fetch(_) => return Ok(self.fetch().await),
+            Action::Accept(head) => return self.accept(head),
+            Action::Refuse(head) => return self.refuse(head),
+            Action::Build(head) => return self.build(&head).await,
+            Action::Keep(head, toplevel) => return self.keep(&head, toplevel),
+            Action::Activate(head, _) => return self.activate(&head).await,
+            // The caller takes waits.
+            Action::Wait(_) => {}
+        }
+        Ok(Ok(()))
+    }
+
+    fn absorb(&mut self) -> Result<(), PassError> {
+        let outcomes = self
+            .switcher
+            .ended_after(self.ledger.outcomes_seen)
+            .map_err(PassError::Switcher)?;
+        for outcome in outcomes {
+            // The report first: after a crash in between, it is recognised as said already.
+            self.report(|reporter| reporter.ended(&outcome))?;
+            self.ledger.absorb(&outcome, Timestamp::now());
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    async fn fetch(&mut self) -> Result<(), StepError> {
+        let head = self.source.fetch().await?;
+        if let Some(accepted) = &self.ledger.accepted {
+            self.ancestry = trust::ancestry(&self.source, &head, accepted)?;
+        }
+        // The branch may have moved on since it was listed.
+        self.head = Head::At(head);
+        Ok(())
+    }
+
+    fn accept(&mut self, head: CommitId) -> Result<Result<(), StepError>, PassError> {
+        if let Err(error) = self.verified(&head) {
+            return Ok(Err(error));
+        }
+        self.ledger.accept(head);
+        self.save()?;
+        Ok(Ok(()))
+    }
+
+    fn refuse(&mut self, head: CommitId) -> Result<Result<(), StepError>, PassError> {
+        let Some(accepted) = self.ledger.accepted.clone() else {
+            return Ok(Ok(()));
+        };
+        let commit = match self.source.commit(&head) {
+            Ok(commit) => commit,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        self.report(|reporter| reporter.refused(&commit, &accepted))?;
+        self.ledger.refused = Some(head);
+        self.save()?;
+        Ok(Ok(()))
+    }
+
+    /// The head as a verified commit; what was verified in this pass is kept.
+    fn verified(&mut self, head: &CommitId) -> Result<VerifiedCommit, StepError> {
+        if let Some(verified) = self.verified.as_ref().filter(|one| one.id() == head) {
+            return Ok(verified.clone());
+        }
+        let accepted = self.ledger.accepted.as_ref().unwrap_or(head);
+        let verified =
+            trust::verify(&self.source, head, accepted)?.ok_or_else(|| SourceError::Answer {
+                url: self.config.repository.url.clone(),
+                problem: format!("{head} was a descendant of {accepted} and is no more"),
+            })?;
+        self.verified = Some(verified.clone());
+        Ok(verified)
+    }
+
+    async fn build(&mut self, head: &CommitId) -> Result<Result<(), StepError>, PassError> {
+        let verified = match self.verified(head) {
+            Ok(verified) => verified,
+            Err(error) => return Ok(Err(error)),
+        };
+        if self.ledger.known_toplevel(head).is_none() {
+            self.report(|reporter| reporter.building(verified.commit()))?;
+        }
+        match closure::build(&self.config.closure, self.source.local(), &verified).await {
+            Ok(built) => {
+                let noted = Built {
+                    commit: head.clone(),
+                    toplevel: built.toplevel().clone(),
+                };
+                if self.ledger.built.as_ref() != Some(&noted) {
+                    self.ledger.build(noted);
+                    self.save()?;
+                }
+                self.built = Some(built);
+                Ok(Ok(()))
+            }
+            Err(error) if error.is_of_the_commit() => {
+                let reason = in_words(&error);
+                self.report(|reporter| reporter.not_built(verified.commit(), &reason))?;
+                self.ledger.reject(Quarantined {
+                    commit: head.clone(),
+                    toplevel: None,
+                    reason,
+                    since: Timestamp::now(),
+                });
+                self.save()?;
+                Ok(Ok(()))
+            }
+            Err(error) => Ok(Err(error.into())),
+        }
+    }
+
+    fn keep(
+        &mut self,
+        head: &CommitId,
+        toplevel: Toplevel,
+    ) -> Result<Result<(), StepError>, PassError> {
+        let commit: Commit = match self.verified(head) {
+            Ok(verified) => verified.commit().clone(),
+            Err(error) => return Ok(Err(error)),
+        };
+        let generation = self.switcher.generation_of(&toplevel);
+        self.report(|reporter| reporter.unchanged(&commit, &toplevel, generation))?;
+        self.ledger.keep(Kept {
+            commit,
+            toplevel,
+            generation,
+            since: Timestamp::now(),
+        });
+        self.save()?;
+        Ok(Ok(()))
+    }
+
+    async fn activate(&mut self, head: &CommitId) -> Result<Result<(), StepError>, PassError> {
+        let Some(built) = self.built.clone() else {
+            return Ok(Ok(()));
+        };
+        self.ledger.deployments += 1;
+        self.save()?;
+        let id = format!("{}-{}", self.ledger.deployments, head.short());
+        let Ok(deployment) = id.parse::<DeploymentId>() else {
+            return Ok(Ok(()));
+        };
+        let due = self.config.switch.activation_timeout + self.config.switch.trial_timeout;
+        self.report(|reporter| {
+            reporter.activating(built.commit().commit(), built.toplevel(), due.as_secs())
+        })?;
+        Ok(self
+            .switcher
+            .activate(&built, deployment, &self.config.switch, self.paths)
+            .await
+            .map_err(StepError::from))
+    }
+
+    fn back_off(&mut self, error: &StepError) -> Result<(), PassError> {
+        let reason = in_words(error);
+        tracing::warn!("{reason}");
+        self.ledger.back_off(Timestamp::now(), &reason);
+        self.save()
+    }
+
+    fn save(&self) -> Result<(), PassError> {
+        ledger_file::save(&self.paths.ledger(), &self.ledger).map_err(PassError::Ledger)
+    }
+
+    fn note(&self, reason: &Reason) {
+        let last = LastPass {
+            time: Timestamp::now(),
+            waits_for: reason.clone(),
+        };
+        let noted = serde_json::to_vec(&last)
+            .map_err(std::io::Error::from)
+            .and_then(|text| write_atomically(&self.paths.last_pass(), &text));
+        if let Err(error) = noted {
+            tracing::warn!("cannot note how this pass ended: {error}");
+        }
+    }
+
+    /// Keeps a report durably and begins to send it; nothing waits for the network.
+    fn report(&mut self, make: impl FnOnce(Reporter<'_>) -> Report) -> Result<(), PassError> {
+        let report = make(Reporter {
+            host: &self.config.host,
+            now: Timestamp::now(),
+        });
+        tracing::info!("{}", report.text);
+        ReportsRepository::new(self.paths.reports())
+            .keep(&report)
+            .map_err(PassError::Reports)?;
+        if self.sending.is_empty()
+            && let Some(remote) = self.config.reports.clone()
+        {
+            let reports = ReportsRepository::new(self.paths.reports());
+            let host = self.config.host.clone();
+            self.sending
+                .spawn(async move { reports.send(&host, &remote).await });
+        }
+        Ok(())
+    }
+
+    /// Sends what is still unsent; a failure changes nothing, the next pass tries again.
+    async fn send_what_waits(&mut self) {
+        while self.sending.join_next().await.is_some() {}
+        let Some(remote) = &self.config.reports else {
+            return;
+        };
+        let reports = ReportsRepository::new(self.paths.reports());
+        let sent = match reports.unsent(&self.config.host) {
+            Ok(false) => Ok(()),
+            Ok(true) => reports.send(&self.config.host, remote).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = sent {
+            tracing::warn!("reports wait to be sent: {}", in_words(&error));
+        }
+    }
+}

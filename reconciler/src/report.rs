@@ -1,0 +1,289 @@
+//! What a host says about a commit: pure data and its sentences.
+
+use jiff::Timestamp;
+use nixus_switcher::protocol::{Commit, Ending, Outcome, Toplevel, VERSION};
+use serde::{Deserialize, Serialize};
+
+use crate::cause::explain;
+use crate::commit_id::CommitId;
+use crate::ledger::shorten;
+
+/// What a host is doing about a commit, or how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// The host knows the commit and waits for something.
+    Waiting,
+    /// Its toplevel is being built.
+    Building,
+    /// Its toplevel is being activated and then on trial.
+    Activating,
+    /// The host is on this commit.
+    Success,
+    /// The new system failed, and the host went back.
+    Failure,
+    /// The commit could not be built, or is refused.
+    Error,
+}
+
+impl State {
+    /// The word for machines and tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Building => "building",
+            Self::Activating => "activating",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One report: a host, a commit, a state and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The version of this format.
+    pub version: u32,
+    /// The host.
+    pub host: String,
+    /// The commit that the report is about.
+    pub commit: Commit,
+    /// What the host does about it.
+    pub state: State,
+    /// The sentence for people.
+    pub text: String,
+    /// The generation that the host is on after this.
+    pub generation: Option<u64>,
+    /// The toplevel that the report is about, where there is one.
+    pub toplevel: Option<Toplevel>,
+    /// When it was made.
+    pub time: Timestamp,
+}
+
+impl Report {
+    /// Whether a second report says nothing new after this one.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let essence = |report: &Self| {
+            (
+                report.host.clone(),
+                report.commit.id.clone(),
+                report.state,
+                report.text.clone(),
+                report.toplevel.clone(),
+            )
+        };
+        essence(self) == essence(other)
+    }
+
+    /// The line that an operator sees for this report.
+    pub fn line(&self) -> String {
+        format!("[{}] {}", self.host, self.text)
+    }
+}
+
+/// Makes the reports of one host.
+#[derive(Debug, Clone, Copy)]
+pub struct Reporter<'a> {
+    /// The host.
+    pub host: &'a str,
+    /// The time of the reports.
+    pub now: Timestamp,
+}
+
+impl Reporter<'_> {
+    fn report(self, commit: &Commit, state: State, text: String) -> Report {
+        Report {
+            version: VERSION,
+            host: self.host.to_owned(),
+            commit: commit.clone(),
+            state,
+            text: shorten(&text),
+            generation: None,
+            toplevel: None,
+            time: self.now,
+        }
+    }
+
+    /// A commit is being built.
+    pub fn building(self, commit: &Commit) -> Report {
+        let text = format!("{}: building", name(commit));
+        self.report(commit, State::Building, text)
+    }
+
+    /// A built commit was handed to the switcher.
+    pub fn activating(self, commit: &Commit, toplevel: &Toplevel, seconds: u64) -> Report {
+        let text = format!(
+            "{}: activating, confirmation due within {seconds} s",
+            name(commit)
+        );
+        Report {
+            toplevel: Some(toplevel.clone()),
+            ..self.report(commit, State::Activating, text)
+        }
+    }
+
+    /// The host runs this commit's toplevel already.
+    pub fn unchanged(
+        self,
+        commit: &Commit,
+        toplevel: &Toplevel,
+        generation: Option<u64>,
+    ) -> Report {
+        let text = format!(
+            "{}: nothing to activate, this host's system is unchanged{}",
+            name(commit),
+            generation.map_or(String::new(), |number| format!(" (generation {number})"))
+        );
+        Report {
+            generation,
+            toplevel: Some(toplevel.clone()),
+            ..self.report(commit, State::Success, text)
+        }
+    }
+
+    /// A commit could not be built.
+    pub fn not_built(self, commit: &Commit, why: &str) -> Report {
+        let text = format!("{}: not built: {why}", name(commit));
+        self.report(commit, State::Error, text)
+    }
+
+    /// A head was refused.
+    pub fn refused(self, commit: &Commit, accepted: &CommitId) -> Report {
+        let text = format!(
+            "{}: refused, it does not descend from {}, which this host accepted",
+            name(commit),
+            accepted.short()
+        );
+        self.report(commit, State::Error, text)
+    }
+
+    /// The switcher ended a deployment.
+    pub fn ended(self, outcome: &Outcome) -> Report {
+        let why = || explain(outcome.cause.as_ref());
+        let old = outcome.old.generation.map_or_else(
+            || "the system before".to_owned(),
+            |number| format!("generation {number}"),
+        );
+        let seconds = outcome.ended.saturating_sub(outcome.started);
+        let (state, text, generation) = match outcome.ending {
+            Ending::Confirmed => (
+                State::Success,
+                format!(
+                    "Successfully activated new system! ({}{seconds} s)",
+                    outcome
+                        .new
+                        .generation
+                        .map_or(String::new(), |number| format!("generation {number}, "))
+                ),
+                outcome.new.generation,
+            ),
+            Ending::Reverted => (
+                State::Failure,
+                format!(
+                    "Failed to activate new system! Rolled back to {old}: {}",
+                    why()
+                ),
+                outcome.old.generation,
+            ),
+            Ending::Refused => (
+                State::Failure,
+                format!("refused before anything was changed: {}", why()),
+                outcome.old.generation,
+            ),
+            Ending::Stuck => (
+                State::Failure,
+                format!(
+                    "stuck, an operator is needed: could not go back to {old} after: {}",
+                    why()
+                ),
+                None,
+            ),
+        };
+        Report {
+            generation,
+            toplevel: Some(outcome.new.toplevel.clone()),
+            ..self.report(&outcome.commit, state, text)
+        }
+    }
+}
+
+/// A commit as people name it.
+pub fn name(commit: &Commit) -> String {
+    let short = commit.id.get(..7).unwrap_or(&commit.id);
+    format!("commit {short} \"{}\"", commit.subject)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nixus_switcher::protocol::{Cause, CheckOutcome, CheckResult, SystemRef};
+
+    fn outcome(ending: Ending, cause: Option<Cause>) -> Outcome {
+        let system = |letter: &str, generation| SystemRef {
+            toplevel: Toplevel::try_from(std::path::PathBuf::from(format!(
+                "/nix/store/{}-nixos-system",
+                letter.repeat(32)
+            )))
+            .unwrap(),
+            generation: Some(generation),
+        };
+        Outcome {
+            version: VERSION,
+            sequence: 1,
+            deployment: "1-aaaaaaa".parse().unwrap(),
+            commit: Commit {
+                id: "3f2c1a0".repeat(6)[..40].to_owned(),
+                subject: "open port 8080".into(),
+            },
+            old: system("a", 17),
+            new: system("b", 43),
+            ending,
+            cause,
+            evidence: None,
+            started: 100,
+            ended: 114,
+        }
+    }
+
+    #[test]
+    fn the_two_lines_of_the_original_are_kept() {
+        let check = |outcome: Outcome, line: &str| {
+            let reporter = Reporter {
+                host: "web1",
+                now: Timestamp::UNIX_EPOCH,
+            };
+            assert_eq!(reporter.ended(&outcome).line(), line);
+        };
+        check(
+            outcome(Ending::Confirmed, None),
+            "[web1] Successfully activated new system! (generation 43, 14 s)",
+        );
+        let unreachable = CheckResult {
+            check: "repository".into(),
+            outcome: CheckOutcome::Fail,
+            reason: "unreachable after activation".into(),
+        };
+        check(
+            outcome(
+                Ending::Reverted,
+                Some(Cause::VerificationFailed {
+                    checks: vec![unreachable],
+                }),
+            ),
+            "[web1] Failed to activate new system! Rolled back to generation 17: repository: unreachable after activation",
+        );
+    }
+
+    #[test]
+    fn a_repeated_report_is_recognised_whatever_its_time() {
+        let at = |second| Reporter {
+            host: "web1",
+            now: Timestamp::from_second(second).unwrap(),
+        };
+        let outcome = outcome(Ending::Confirmed, None);
+        let report = at(1).ended(&outcome);
+        assert!(report.says_the_same(&at(2).ended(&outcome)));
+        assert!(!report.says_the_same(&at(1).building(&outcome.commit)));
+    }
+}

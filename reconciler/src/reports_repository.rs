@@ -1,0 +1,301 @@
+//! Reports kept in git: one branch per host, each report a commit.
+//!
+//! The local repository is the outbox and this host's log: a report is durable once it is committed
+//! here, and sending is a push of what the remote lacks. A report that cannot be sent waits.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use git2::{ErrorCode, Oid, Repository, Signature, Sort};
+use thiserror::Error;
+
+use crate::config::Remote;
+use crate::process::{Invocation, ProcessError};
+use crate::report::Report;
+use crate::source::git;
+use crate::ssh;
+
+/// The file that holds a report in its commit.
+const FILE: &str = "report.json";
+/// The longest report that is read, in bytes: others write them too.
+const MAX_REPORT: usize = 64 * 1024;
+/// At most so many hosts are shown from one repository.
+const MAX_HOSTS: usize = 20_000;
+
+/// Why reports could not be kept, sent or read.
+#[derive(Debug, Error)]
+pub enum ReportsError {
+    /// The local repository could not be used.
+    #[error("cannot {action} in {}", path.display())]
+    Local {
+        /// What was tried.
+        action: &'static str,
+        /// The repository.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: git2::Error,
+    },
+    /// The remote repository did not take or give reports.
+    #[error("cannot {action} {url}")]
+    Remote {
+        /// What was tried.
+        action: &'static str,
+        /// The repository.
+        url: String,
+        /// Why.
+        #[source]
+        source: ProcessError,
+    },
+    /// The disk did not take a report.
+    #[error("cannot sync the disk of {}", path.display())]
+    Sync {
+        /// The repository.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A report could not be written as JSON.
+    #[error("cannot write a report")]
+    Encode(#[source] serde_json::Error),
+    /// This executable does not know its own path, which git needs for SSH.
+    #[error("cannot find the own executable")]
+    Executable(#[source] std::io::Error),
+}
+
+/// A local repository of reports.
+#[derive(Debug)]
+pub struct ReportsRepository {
+    path: PathBuf,
+}
+
+impl ReportsRepository {
+    /// The repository at this path, which is made when first needed.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Keeps a report durably, unless the last one of that host says the same.
+    pub fn keep(&self, report: &Report) -> Result<(), ReportsError> {
+        if let Some(last) = self.last(&report.host)?
+            && last.says_the_same(report)
+        {
+            return Ok(());
+        }
+        let content = serde_json::to_vec_pretty(report).map_err(ReportsError::Encode)?;
+        let repository = self.open()?;
+        let write = || -> Result<Oid, git2::Error> {
+            let parent = tip(&repository, &local_ref(&report.host))?;
+            let blob = repository.blob(&content)?;
+            let mut tree = repository.treebuilder(None)?;
+            tree.insert(FILE, blob, 0o100_644)?;
+            let tree = repository.find_tree(tree.write()?)?;
+            let author = Signature::new(
+                &report.host,
+                &format!("nixus@{}", report.host),
+                &git2::Time::new(report.time.as_second(), 0),
+            )?;
+            let parent = parent.map(|id| repository.find_commit(id)).transpose()?;
+            let parents: Vec<_> = parent.iter().collect();
+            let message = format!("{}: {}\n", report.state.word(), report.text);
+            repository.commit(None, &author, &author, &message, &tree, &parents)
+        };
+        let keep = |source| self.local("keep a report", source);
+        let commit = write().map_err(keep)?;
+        // A report must survive a power cut: it is what tells that there was one. The branch moves
+        // only once its commit is on disk.
+        self.sync()?;
+        repository
+            .reference(&local_ref(&report.host), commit, true, "report")
+            .map_err(keep)?;
+        self.sync()
+    }
+
+    /// Whether reports of this host wait to be sent.
+    pub fn unsent(&self, host: &str) -> Result<bool, ReportsError> {
+        let repository = self.open()?;
+        let read = || Ok(tip(&repository, &local_ref(host))? != tip(&repository, &sent_ref(host))?);
+        read().map_err(|source| self.local("compare reports", source))
+    }
+
+    /// Sends what waits. The remote keeps the whole history, so that all reports arrive, in order.
+    pub async fn send(&self, host: &str, remote: &Remote) -> Result<(), ReportsError> {
+        let refspec = format!("{0}:{0}", local_ref(host));
+        self.network(remote)?
+            .args(["push", "--quiet", "--", &remote.url, &refspec])
+            .output()
+            .await
+            .map_err(|source| remote_error("send reports to", remote, source))?;
+        let repository = self.open()?;
+        let note = || -> Result<(), git2::Error> {
+            if let Some(id) = tip(&repository, &local_ref(host))? {
+                repository.reference(&sent_ref(host), id, true, "sent")?;
+            }
+            Ok(())
+        };
+        note().map_err(|source| self.local("note what was sent", source))
+    }
+
+    /// Goes on from what the remote has of this host: after a new disk, reports are appended.
+    pub async fn take_over(&self, host: &str, remote: &Remote) -> Result<(), ReportsError> {
+        let repository = self.open()?;
+        let name = local_ref(host);
+        let listed = self
+            .network(remote)?
+            .args(["ls-remote", "--heads", "--", &remote.url, &name])
+            .output()
+            .await
+            .map_err(|source| remote_error("list reports in", remote, source))?;
+        if listed.is_empty() {
+            return Ok(());
+        }
+        self.fetch(remote, &format!("+{name}:{}", sent_ref(host)))
+            .await?;
+        let adopt = || -> Result<(), git2::Error> {
+            if let (Some(id), None) = (
+                tip(&repository, &sent_ref(host))?,
+                tip(&repository, &local_ref(host))?,
+            ) {
+                repository.reference(&local_ref(host), id, true, "taken over")?;
+            }
+            Ok(())
+        };
+        adopt().map_err(|source| self.local("take reports over", source))
+    }
+
+    /// Fetches the reports of all hosts.
+    pub async fn fetch_all(&self, remote: &Remote) -> Result<(), ReportsError> {
+        self.open()?;
+        self.fetch(remote, "+refs/heads/hosts/*:refs/heads/hosts/*")
+            .await
+    }
+
+    async fn fetch(&self, remote: &Remote, refspec: &str) -> Result<(), ReportsError> {
+        self.network(remote)?
+            .args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"])
+            .args(["--prune", "--", &remote.url, refspec])
+            .output()
+            .await
+            .map_err(|source| remote_error("fetch reports from", remote, source))?;
+        Ok(())
+    }
+
+    fn network(&self, remote: &Remote) -> Result<Invocation, ReportsError> {
+        let git = git(remote.timeout).arg("--git-dir").arg(&self.path).args([
+            "-c",
+            "gc.auto=0",
+            "-c",
+            "core.hooksPath=/dev/null",
+        ]);
+        ssh::with_ssh(git, remote).map_err(ReportsError::Executable)
+    }
+
+    /// The last report of each host, by the hosts' names. A branch without a readable report is
+    /// left out: whoever wrote it is not a Nixus that this release knows.
+    pub fn latest(&self) -> Result<Vec<Report>, ReportsError> {
+        let repository = self.open()?;
+        let read = || -> Result<Vec<Report>, git2::Error> {
+            let mut reports = Vec::new();
+            for name in repository
+                .references_glob("refs/heads/hosts/*")?
+                .names()
+                .take(MAX_HOSTS)
+            {
+                let Ok(name) = name else { continue };
+                let Some(id) = tip(&repository, name)? else {
+                    continue;
+                };
+                reports.extend(report_in(&repository, id));
+            }
+            Ok(reports)
+        };
+        let mut reports = read().map_err(|source| self.local("read reports", source))?;
+        reports.sort_by(|one, other| one.host.cmp(&other.host));
+        Ok(reports)
+    }
+
+    /// The reports of one host, newest first, at most `limit`.
+    pub fn history(&self, host: &str, limit: usize) -> Result<Vec<Report>, ReportsError> {
+        let repository = self.open()?;
+        let read = || -> Result<Vec<Report>, git2::Error> {
+            let Some(tip) = tip(&repository, &local_ref(host))? else {
+                return Ok(Vec::new());
+            };
+            let mut walk = repository.revwalk()?;
+            walk.set_sorting(Sort::TOPOLOGICAL)?;
+            walk.push(tip)?;
+            walk.take(limit)
+                .filter_map(|id| id.map(|id| report_in(&repository, id)).transpose())
+                .collect()
+        };
+        read().map_err(|source| self.local("read reports", source))
+    }
+
+    fn last(&self, host: &str) -> Result<Option<Report>, ReportsError> {
+        Ok(self.history(host, 1)?.pop())
+    }
+
+    fn sync(&self) -> Result<(), ReportsError> {
+        File::open(&self.path)
+            .and_then(|directory| Ok(nix::unistd::syncfs(directory)?))
+            .map_err(|source| ReportsError::Sync {
+                path: self.path.clone(),
+                source,
+            })
+    }
+
+    fn open(&self) -> Result<Repository, ReportsError> {
+        let open = || {
+            if self.path.join("HEAD").exists() {
+                return Repository::open_bare(&self.path);
+            }
+            Repository::init_bare(&self.path)
+        };
+        open().map_err(|source| self.local("open the reports", source))
+    }
+
+    fn local(&self, action: &'static str, source: git2::Error) -> ReportsError {
+        ReportsError::Local {
+            action,
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+fn remote_error(action: &'static str, remote: &Remote, source: ProcessError) -> ReportsError {
+    ReportsError::Remote {
+        action,
+        url: remote.url.clone(),
+        source,
+    }
+}
+
+fn local_ref(host: &str) -> String {
+    format!("refs/heads/hosts/{host}")
+}
+
+fn sent_ref(host: &str) -> String {
+    format!("refs/nixus/sent/{host}")
+}
+
+fn tip(repository: &Repository, name: &str) -> Result<Option<Oid>, git2::Error> {
+    match repository.refname_to_id(name) {
+        Ok(id) => Ok(Some(id)),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn report_in(repository: &Repository, id: Oid) -> Option<Report> {
+    let tree = repository.find_commit(id).ok()?.tree().ok()?;
+    let blob = repository.find_blob(tree.get_name(FILE)?.id()).ok()?;
+    let content = blob.content();
+    (content.len() <= MAX_REPORT)
+        .then(|| serde_json::from_slice(content).ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+use nixus_switcher::protocol::Commit;
+
+use super::*;
+use crate::report::Reporter;
+
+struct Place {
+    directory: tempfile::TempDir,
+    remote: Remote,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let server = directory.path().join("server.git");
+        Repository::init_bare(&server).unwrap();
+        let remote = Remote {
+            url: format!("file://{}", server.display()),
+            ssh_key: None,
+            known_hosts: None,
+            timeout: Duration::from_secs(30),
+        };
+        Self { directory, remote }
+    }
+
+    fn repository(&self, name: &str) -> ReportsRepository {
+        ReportsRepository::new(self.directory.path().join(name))
+    }
+}
+
+fn report(host: &str, subject: &str) -> Report {
+    let commit = Commit {
+        id: "a".repeat(40),
+        subject: subject.into(),
+    };
+    Reporter {
+        host,
+        now: Timestamp::UNIX_EPOCH,
+    }
+    .building(&commit)
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+fn subjects(reports: &[Report]) -> Vec<&str> {
+    reports
+        .iter()
+        .map(|report| report.commit.subject.as_str())
+        .collect()
+}
+
+#[test]
+fn a_report_waits_until_it_is_sent_and_a_repeated_one_is_dropped() {
+    let place = Place::new();
+    let web1 = place.repository("web1.git");
+    assert!(!web1.unsent("web1").unwrap());
+    for subject in ["one", "one", "two"] {
+        web1.keep(&report("web1", subject)).unwrap();
+    }
+    assert_eq!(subjects(&web1.history("web1", 9).unwrap()), ["two", "one"]);
+    assert_eq!(subjects(&web1.history("web1", 1).unwrap()), ["two"]);
+    assert!(web1.unsent("web1").unwrap());
+    run(web1.send("web1", &place.remote)).unwrap();
+    assert!(!web1.unsent("web1").unwrap());
+}
+
+#[test]
+fn an_operator_sees_the_last_report_of_each_host() {
+    let place = Place::new();
+    for host in ["web1", "db1"] {
+        let repository = place.repository(host);
+        repository.keep(&report(host, "old")).unwrap();
+        repository.keep(&report(host, host)).unwrap();
+        run(repository.send(host, &place.remote)).unwrap();
+    }
+    let operator = place.repository("operator.git");
+    run(operator.fetch_all(&place.remote)).unwrap();
+    assert_eq!(subjects(&operator.latest().unwrap()), ["db1", "web1"]);
+}
+
+#[test]
+fn a_host_with_a_new_disk_continues_its_reports() {
+    let place = Place::new();
+    let before = place.repository("before.git");
+    before.keep(&report("web1", "before")).unwrap();
+    run(before.send("web1", &place.remote)).unwrap();
+
+    let after = place.repository("after.git");
+    run(after.take_over("web1", &place.remote)).unwrap();
+    assert!(!after.unsent("web1").unwrap());
+    after.keep(&report("web1", "after")).unwrap();
+    run(after.send("web1", &place.remote)).unwrap();
+    assert_eq!(
+        subjects(&after.history("web1", 9).unwrap()),
+        ["after", "before"]
+    );
+
+    let other = place.repository("other.git");
+    run(other.take_over("db1", &place.remote)).unwrap();
+    assert!(other.history("db1", 9).unwrap().is_empty());
+}
+
+#[test]
+fn a_server_that_is_gone_keeps_the_report_waiting() {
+    let place = Place::new();
+    let web1 = place.repository("web1.git");
+    web1.keep(&report("web1", "one")).unwrap();
+    let gone = Remote {
+        url: "file:///no/such/reports.git".into(),
+        ..place.remote.clone()
+    };
+    let error = run(web1.send("web1", &gone)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot send reports to file:///no/such/reports.git"
+    );
+    assert!(web1.unsent("web1").unwrap());
+}

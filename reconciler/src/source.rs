@@ -1,0 +1,247 @@
+//! The deploy repository: where its branch is, and a local copy of its history.
+//!
+//! The network is git's own program: it speaks protocol 2, so that a poll asks for one ref, and it
+//! honours the system's ssh and proxy configuration. The local copy is read with git2.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use git2::{Oid, Repository};
+use nixus_switcher::protocol::Commit;
+use thiserror::Error;
+
+use crate::commit_id::CommitId;
+use crate::config::Remote;
+use crate::plan::Head;
+use crate::process::{Invocation, ProcessError};
+use crate::ssh;
+
+/// Where the fetched head of the branch is kept in the local copy.
+const FETCHED: &str = "refs/nixus/head";
+
+/// What is kept of a commit's subject, in characters.
+const MAX_SUBJECT: usize = 120;
+
+/// Why the deploy repository could not be used.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// The branch could not be asked for.
+    #[error("cannot list {url}")]
+    List {
+        /// The repository.
+        url: String,
+        /// Why.
+        #[source]
+        source: ProcessError,
+    },
+    /// The branch could not be fetched.
+    #[error("cannot fetch {branch} from {url}")]
+    Fetch {
+        /// The repository.
+        url: String,
+        /// The branch.
+        branch: String,
+        /// Why.
+        #[source]
+        source: ProcessError,
+    },
+    /// The repository answered something that is no list of refs.
+    #[error("{url} answered the list of refs with nonsense: {problem}")]
+    Answer {
+        /// The repository.
+        url: String,
+        /// What was wrong.
+        problem: String,
+    },
+    /// The local copy could not be opened or made.
+    #[error("cannot open the local copy {}", path.display())]
+    Open {
+        /// The local copy.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: git2::Error,
+    },
+    /// The local copy lacks an object or cannot be read.
+    #[error("cannot read {what} in the local copy {}", path.display())]
+    Object {
+        /// The local copy.
+        path: PathBuf,
+        /// The object.
+        what: String,
+        /// Why.
+        #[source]
+        source: git2::Error,
+    },
+    /// This executable does not know its own path, which git needs for SSH.
+    #[error("cannot find the own executable")]
+    Executable(#[source] std::io::Error),
+}
+
+/// The deploy repository and its local copy.
+#[derive(Debug)]
+pub struct Source {
+    remote: Remote,
+    branch: String,
+    local: PathBuf,
+}
+
+impl Source {
+    /// A repository, and where its local copy is or will be.
+    pub fn new(remote: Remote, branch: String, local: PathBuf) -> Self {
+        Self {
+            remote,
+            branch,
+            local,
+        }
+    }
+
+    /// The path of the local copy.
+    pub fn local(&self) -> &Path {
+        &self.local
+    }
+
+    /// Asks where the branch is: one ref, over a new connection.
+    pub async fn list(&self) -> Result<Head, SourceError> {
+        let name = format!("refs/heads/{}", self.branch);
+        let output = self
+            .git(&self.remote)?
+            .args(["ls-remote", "--heads", "--", &self.remote.url, &name])
+            .output()
+            .await
+            .map_err(|source| SourceError::List {
+                url: self.remote.url.clone(),
+                source,
+            })?;
+        head_in(&output, &name).map_err(|problem| SourceError::Answer {
+            url: self.remote.url.clone(),
+            problem,
+        })
+    }
+
+    /// Fetches the branch over a new connection; gives the commit that it is at.
+    pub async fn fetch(&self) -> Result<CommitId, SourceError> {
+        self.open_or_make()?;
+        let refspec = format!("+refs/heads/{}:{FETCHED}", self.branch);
+        // The local copy is ours alone: no tags, no hooks of the user, no background work after.
+        self.git(&self.remote)?
+            .arg("--git-dir")
+            .arg(&self.local)
+            .args(["-c", "fetch.fsckObjects=true", "-c", "gc.auto=0"])
+            .args([
+                "-c",
+                "core.fsync=committed",
+                "-c",
+                "core.hooksPath=/dev/null",
+            ])
+            .args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"])
+            .args(["--no-recurse-submodules", "--", &self.remote.url, &refspec])
+            .output()
+            .await
+            .map_err(|source| SourceError::Fetch {
+                url: self.remote.url.clone(),
+                branch: self.branch.clone(),
+                source,
+            })?;
+        let repository = self.open_or_make()?;
+        let head = repository
+            .refname_to_id(FETCHED)
+            .map_err(|source| self.object(FETCHED, source))?;
+        commit_id(head).map_err(|problem| SourceError::Answer {
+            url: self.remote.url.clone(),
+            problem,
+        })
+    }
+
+    /// Whether `commit` is `ancestor` or descends from it, in what has been fetched.
+    pub fn descends(&self, commit: &CommitId, ancestor: &CommitId) -> Result<bool, SourceError> {
+        let repository = self.open_or_make()?;
+        let of = |id: &CommitId| {
+            Oid::from_str(id.as_str()).map_err(|source| self.object(id.as_str(), source))
+        };
+        let (commit_oid, ancestor_oid) = (of(commit)?, of(ancestor)?);
+        if commit_oid == ancestor_oid {
+            return Ok(true);
+        }
+        // An ancestor that was never fetched is no ancestor: the history there is another one.
+        match repository.find_commit(ancestor_oid) {
+            Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(false),
+            found => found.map_err(|source| self.object(ancestor.as_str(), source))?,
+        };
+        repository
+            .graph_descendant_of(commit_oid, ancestor_oid)
+            .map_err(|source| self.object(commit.as_str(), source))
+    }
+
+    /// A fetched commit with its subject.
+    pub fn commit(&self, id: &CommitId) -> Result<Commit, SourceError> {
+        let repository = self.open_or_make()?;
+        let find = || -> Result<String, git2::Error> {
+            let commit = repository.find_commit(Oid::from_str(id.as_str())?)?;
+            let subject = commit.summary_bytes().unwrap_or_default();
+            Ok(String::from_utf8_lossy(subject).into_owned())
+        };
+        let subject = find().map_err(|source| self.object(id.as_str(), source))?;
+        Ok(Commit {
+            id: id.to_string(),
+            // It is shown on terminals: control characters are an attacker's.
+            subject: subject
+                .chars()
+                .filter(|letter| !letter.is_control())
+                .take(MAX_SUBJECT)
+                .collect(),
+        })
+    }
+
+    fn open_or_make(&self) -> Result<Repository, SourceError> {
+        let open = |source| SourceError::Open {
+            path: self.local.clone(),
+            source,
+        };
+        if self.local.join("HEAD").exists() {
+            return Repository::open_bare(&self.local).map_err(open);
+        }
+        Repository::init_bare(&self.local).map_err(open)
+    }
+
+    fn object(&self, what: &str, source: git2::Error) -> SourceError {
+        SourceError::Object {
+            path: self.local.clone(),
+            what: what.to_owned(),
+            source,
+        }
+    }
+
+    fn git(&self, remote: &Remote) -> Result<Invocation, SourceError> {
+        ssh::with_ssh(git(remote.timeout), remote).map_err(SourceError::Executable)
+    }
+}
+
+/// The git program with what is the same in every call: no questions, no surprises.
+pub fn git(limit: Duration) -> Invocation {
+    Invocation::new("git", limit)
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_ALLOW_PROTOCOL", "ssh:https:file")
+        .env("LC_ALL", "C")
+        .args(["-c", "protocol.version=2"])
+}
+
+fn head_in(output: &[u8], name: &str) -> Result<Head, String> {
+    let text = String::from_utf8_lossy(output);
+    for line in text.lines() {
+        let (id, found) = line
+            .split_once('\t')
+            .ok_or_else(|| format!("{:?}", line.chars().take(80).collect::<String>()))?;
+        if found == name {
+            return Ok(Head::At(CommitId::try_from(id.to_owned())?));
+        }
+    }
+    Ok(Head::Missing)
+}
+
+fn commit_id(id: Oid) -> Result<CommitId, String> {
+    CommitId::try_from(id.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+use std::time::Duration;
+
+use git2::Signature;
+
+use super::*;
+
+#[test]
+fn only_the_branch_of_that_very_name_is_the_head() {
+    let id = "a".repeat(40);
+    let name = "refs/heads/main";
+    let check = |output: &str, expected: Result<Head, String>| {
+        assert_eq!(head_in(output.as_bytes(), name), expected);
+    };
+    let at = Head::At(CommitId::try_from(id.clone()).unwrap());
+    check(&format!("{id}\trefs/heads/main\n"), Ok(at));
+    check(
+        &format!("{id}\trefs/heads/a/refs/heads/main\n"),
+        Ok(Head::Missing),
+    );
+    check("", Ok(Head::Missing));
+    check("hello", Err("\"hello\"".into()));
+    check("x\trefs/heads/main", Err("\"x\" is not a commit id".into()));
+}
+
+struct Place {
+    directory: tempfile::TempDir,
+    server: Repository,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Repository::init_bare(directory.path().join("server.git")).unwrap();
+        Self { directory, server }
+    }
+
+    fn commit(&self, branch: &str, subject: &str, parent: Option<&CommitId>) -> CommitId {
+        let author = Signature::now("operator", "operator@example").unwrap();
+        let tree = self.server.treebuilder(None).unwrap().write().unwrap();
+        let tree = self.server.find_tree(tree).unwrap();
+        let parent = parent.map(|id| {
+            let id = Oid::from_str(id.as_str()).unwrap();
+            self.server.find_commit(id).unwrap()
+        });
+        let parents: Vec<_> = parent.iter().collect();
+        let id = self
+            .server
+            .commit(None, &author, &author, subject, &tree, &parents)
+            .unwrap();
+        let name = format!("refs/heads/{branch}");
+        self.server.reference(&name, id, true, "test").unwrap();
+        commit_id(id).unwrap()
+    }
+
+    fn source(&self, branch: &str) -> Source {
+        let remote = Remote {
+            url: format!("file://{}", self.server.path().display()),
+            ssh_key: None,
+            known_hosts: None,
+            timeout: Duration::from_secs(30),
+        };
+        let local = self.directory.path().join("local.git");
+        Source::new(remote, branch.into(), local)
+    }
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+#[test]
+fn the_head_is_listed_fetched_and_named() {
+    let place = Place::new();
+    let source = place.source("main");
+    assert_eq!(run(source.list()).unwrap(), Head::Missing);
+    let one = place.commit("main", "one\n\nbody", None);
+    place.commit("other/main", "elsewhere", None);
+    assert_eq!(run(source.list()).unwrap(), Head::At(one.clone()));
+    assert_eq!(run(source.fetch()).unwrap(), one);
+    assert_eq!(source.commit(&one).unwrap().subject, "one");
+}
+
+#[test]
+fn a_descendant_is_told_from_a_rewritten_history() {
+    let place = Place::new();
+    let source = place.source("main");
+    let one = place.commit("main", "one", None);
+    let two = place.commit("main", "two", Some(&one));
+    run(source.fetch()).unwrap();
+    assert!(source.descends(&two, &one).unwrap());
+    assert!(source.descends(&two, &two).unwrap());
+    assert!(!source.descends(&one, &two).unwrap());
+
+    let other = place.commit("main", "another two", Some(&one));
+    assert_eq!(run(source.fetch()).unwrap(), other);
+    assert!(!source.descends(&other, &two).unwrap());
+    let never_seen = CommitId::try_from("e".repeat(40)).unwrap();
+    assert!(!source.descends(&other, &never_seen).unwrap());
+}
+
+#[test]
+fn a_repository_that_is_gone_is_named() {
+    let place = Place::new();
+    let mut source = place.source("main");
+    source.remote.url = "file:///no/such/deploy.git".into();
+    let error = run(source.fetch()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot fetch main from file:///no/such/deploy.git"
+    );
+}
+
+#[test]
+fn a_subject_cannot_write_on_the_terminal() {
+    let place = Place::new();
+    let source = place.source("main");
+    let one = place.commit("main", "red \u{1b}[31malert\u{7}", None);
+    run(source.fetch()).unwrap();
+    assert_eq!(source.commit(&one).unwrap().subject, "red [31malert");
+}

@@ -1,0 +1,106 @@
+//! Files on disk: read with a bound, written whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Where the reconciler keeps what must survive a reboot.
+pub const STATE: &str = "/var/lib/nixus";
+
+/// Where the reconciler keeps what only matters until the next boot.
+pub const RUN: &str = "/run/nixus";
+
+/// Every path that the reconciler uses on a host.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    /// Durable state.
+    pub state: PathBuf,
+    /// State of this boot.
+    pub run: PathBuf,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            state: STATE.into(),
+            run: RUN.into(),
+        }
+    }
+}
+
+impl Paths {
+    /// What is accepted, kept and quarantined.
+    pub fn ledger(&self) -> PathBuf {
+        self.state.join("ledger.json")
+    }
+
+    /// The local copy of the deploy repository.
+    pub fn repository(&self) -> PathBuf {
+        self.state.join("repository.git")
+    }
+
+    /// This host's own reports, and what the reports repository knows of them.
+    pub fn reports(&self) -> PathBuf {
+        self.state.join("reports.git")
+    }
+
+    /// Held by the one pass that runs.
+    pub fn pass_lock(&self) -> PathBuf {
+        self.run.join("pass.lock")
+    }
+
+    /// What the last pass ended with.
+    pub fn last_pass(&self) -> PathBuf {
+        self.run.join("last-pass.json")
+    }
+}
+
+/// Reads a whole file of at most `limit` bytes.
+///
+/// # Errors
+/// A longer file gives `FileTooLarge`.
+pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+    }
+    Ok(bytes)
+}
+
+/// Replaces a file so that, whenever the machine stops, either the old or the new content is there.
+pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    fs::create_dir_all(directory)?;
+    let temporary = directory.join(format!(".{name}.new"));
+    let mut file = File::create(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    File::open(directory)?.sync_all()
+}
+
+/// Replaces a file for readers of this boot; nothing is promised after a power cut.
+pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    fs::create_dir_all(directory)?;
+    let temporary = directory.join(format!(".{name}.new"));
+    fs::write(&temporary, content)?;
+    fs::rename(&temporary, path)
+}
+
+/// Points a symbolic link somewhere else in one step; used for the garbage collector's roots.
+pub fn replace_link(path: &Path, target: &Path) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let new = path.with_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::os::unix::fs::symlink(target, &new)?;
+    fs::rename(&new, path)
+}

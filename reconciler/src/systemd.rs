@@ -1,0 +1,98 @@
+//! systemd, as the reconciler needs it: through `systemctl` and `systemd-run`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::process::{Invocation, ProcessError};
+
+/// How long PID 1 may take to answer.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Why systemd could not be asked or told.
+#[derive(Debug, Error)]
+pub enum SystemdError {
+    /// A unit's properties could not be read.
+    #[error("cannot ask systemd about {unit}")]
+    Show {
+        /// The unit.
+        unit: String,
+        /// Why.
+        #[source]
+        source: ProcessError,
+    },
+    /// The failed units could not be listed.
+    #[error("cannot list failed units")]
+    ListFailed(#[source] ProcessError),
+    /// A transient unit could not be started.
+    #[error("cannot start the transient unit {unit}")]
+    Run {
+        /// The unit.
+        unit: String,
+        /// Why.
+        #[source]
+        source: ProcessError,
+    },
+}
+
+/// Some properties of a unit, by name; a unit that does not exist has empty ones.
+pub async fn show(unit: &str, properties: &str) -> Result<HashMap<String, String>, SystemdError> {
+    let output = Invocation::new("systemctl", ANSWER)
+        .args(["show", "--property", properties, "--", unit])
+        .output()
+        .await
+        .map_err(|source| SystemdError::Show {
+            unit: unit.to_owned(),
+            source,
+        })?;
+    Ok(String::from_utf8_lossy(&output)
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect())
+}
+
+/// The file that a loaded unit comes from, links resolved.
+pub async fn fragment(unit: &str) -> Result<Option<PathBuf>, SystemdError> {
+    let properties = show(unit, "FragmentPath").await?;
+    Ok(properties
+        .get("FragmentPath")
+        .filter(|path| !path.is_empty())
+        .and_then(|path| std::fs::canonicalize(path).ok()))
+}
+
+/// The units that are failed now.
+pub async fn failed_units() -> Result<Vec<String>, SystemdError> {
+    let output = Invocation::new("systemctl", ANSWER)
+        .args(["list-units", "--failed", "--plain", "--no-legend", "--full"])
+        .output()
+        .await
+        .map_err(SystemdError::ListFailed)?;
+    Ok(String::from_utf8_lossy(&output)
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Starts `program` in a transient service of its own, which outlives this process.
+pub async fn start_transient(
+    unit: &str,
+    program: &Path,
+    arguments: &[&str],
+) -> Result<(), SystemdError> {
+    Invocation::new("systemd-run", ANSWER)
+        .args(["--quiet", "--collect", "--no-ask-password", "--unit", unit])
+        .args(["--service-type=exec", "--working-directory=/", "--"])
+        .arg(program)
+        .args(arguments)
+        .output()
+        .await
+        .map_err(|source| SystemdError::Run {
+            unit: unit.to_owned(),
+            source,
+        })?;
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! Tables for people: the fleet, and a host's log.
+
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+
+use crate::report::{Report, State};
+use crate::status::age;
+
+/// The width of a table where the terminal's is not known.
+const WIDTH: u16 = 160;
+
+/// The last report of each host.
+pub fn fleet(reports: &[Report]) -> Table {
+    let mut table = table(&["HOST", "COMMIT", "GENERATION", "STATE", "AGE", "REASON"]);
+    for report in reports {
+        table.add_row([
+            Cell::new(&report.host),
+            Cell::new(short(report)),
+            Cell::new(generation(report)),
+            state(report.state),
+            Cell::new(age(report.time)),
+            Cell::new(&report.text),
+        ]);
+    }
+    table
+}
+
+/// One host's reports, newest first.
+pub fn log(reports: &[Report]) -> Table {
+    let mut table = table(&["TIME", "COMMIT", "GENERATION", "STATE", "WHAT HAPPENED"]);
+    for report in reports {
+        table.add_row([
+            Cell::new(format!("{:.0}", report.time)),
+            Cell::new(short(report)),
+            Cell::new(generation(report)),
+            state(report.state),
+            Cell::new(&report.text),
+        ]);
+    }
+    table
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(
+            header
+                .iter()
+                .map(|title| Cell::new(title).add_attribute(Attribute::Bold)),
+        );
+    if table.width().is_none() {
+        table.set_width(WIDTH);
+    }
+    table
+}
+
+fn short(report: &Report) -> &str {
+    report.commit.id.get(..7).unwrap_or(&report.commit.id)
+}
+
+fn generation(report: &Report) -> String {
+    report
+        .generation
+        .map_or_else(|| "-".to_owned(), |number| number.to_string())
+}
+
+fn state(state: State) -> Cell {
+    let colour = match state {
+        State::Waiting | State::Building | State::Activating => Color::Yellow,
+        State::Success => Color::Green,
+        State::Failure | State::Error => Color::Red,
+    };
+    Cell::new(state.word()).fg(colour)
+}

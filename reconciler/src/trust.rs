@@ -1,0 +1,57 @@
+//! Which commits this host follows. The only maker of a `VerifiedCommit`.
+//!
+//! A commit is followed if it descends from the last one that was: going back is a new commit that
+//! undoes, never a rewritten branch.
+
+use nixus_switcher::protocol::Commit;
+
+use crate::commit_id::CommitId;
+use crate::plan::Ancestry;
+use crate::source::{Source, SourceError};
+
+/// A commit that passed every check of trust. Only such a commit can be built.
+#[derive(Debug, Clone)]
+pub struct VerifiedCommit {
+    id: CommitId,
+    commit: Commit,
+}
+
+impl VerifiedCommit {
+    /// Its id.
+    pub fn id(&self) -> &CommitId {
+        &self.id
+    }
+
+    /// Its id and subject, for reports.
+    pub fn commit(&self) -> &Commit {
+        &self.commit
+    }
+}
+
+/// How a fetched head relates to the last accepted commit.
+pub fn ancestry(
+    source: &Source,
+    head: &CommitId,
+    accepted: &CommitId,
+) -> Result<Ancestry, SourceError> {
+    Ok(if source.descends(head, accepted)? {
+        Ancestry::Descends
+    } else {
+        Ancestry::Rewritten
+    })
+}
+
+/// Passes a fetched commit, or gives `None` where it is no descendant of the accepted one.
+pub fn verify(
+    source: &Source,
+    id: &CommitId,
+    accepted: &CommitId,
+) -> Result<Option<VerifiedCommit>, SourceError> {
+    if !source.descends(id, accepted)? {
+        return Ok(None);
+    }
+    Ok(Some(VerifiedCommit {
+        id: id.clone(),
+        commit: source.commit(id)?,
+    }))
+}

@@ -1,0 +1,263 @@
+//! `nixus verify`: the new generation proves that it could take the next commit, by doing it.
+//!
+//! It runs from the candidate, as the candidate's own unit, in the place where the candidate's
+//! passes will run, and hands what it found to the switcher, which alone decides.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nixus_switcher::protocol::{
+    CheckOutcome, CheckResult, Evidence, EvidenceReply, Toplevel, VERSION,
+};
+use nixus_switcher::{Open, PhaseName};
+use thiserror::Error;
+
+use crate::activation::{ActivationError, Switcher};
+use crate::closure;
+use crate::commit_id::CommitId;
+use crate::config::Config;
+use crate::health::{result, verdict};
+use crate::local_checks;
+use crate::plan::Head;
+use crate::process::in_words;
+use crate::source::Source;
+use crate::state::Paths;
+use crate::systemd::{self, SystemdError};
+use crate::trust;
+
+/// The pause between two rounds of checks.
+const PAUSE: Duration = Duration::from_millis(500);
+/// What is left of the trial when the last findings are handed over.
+const MARGIN_SECONDS: u64 = 2;
+/// The unit that runs this.
+const UNIT: &str = "nixus-verify.service";
+/// The switcher's longest answer, in bytes.
+const MAX_REPLY: u64 = 64 * 1024;
+
+/// Why nothing was verified.
+#[derive(Debug, Error)]
+pub enum VerifyError {
+    /// The switcher's state could not be read.
+    #[error("cannot tell what is on trial")]
+    Switcher(#[source] ActivationError),
+    /// There is nothing to verify.
+    #[error("no deployment is on trial")]
+    NothingOnTrial,
+    /// This is not the candidate.
+    #[error("this is not the generation on trial: {problem}")]
+    NotTheCandidate {
+        /// What does not fit.
+        problem: String,
+    },
+    /// systemd could not be asked.
+    #[error("cannot tell which unit this is")]
+    Systemd(#[source] SystemdError),
+    /// The switcher did not take the evidence.
+    #[error("cannot hand evidence to the switcher at {}", path.display())]
+    HandOver {
+        /// Its socket.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The switcher refused the evidence.
+    #[error("the switcher refused the evidence: {reason}")]
+    Refused {
+        /// Its reason.
+        reason: String,
+    },
+}
+
+/// Checks until all has passed for the soak time, or until the trial is nearly over; then hands the
+/// findings to the switcher. `config` is the candidate's, or why it cannot be used.
+pub async fn verify(
+    config: Result<&Config, String>,
+    switcher: &Switcher,
+    paths: &Paths,
+    socket: &Path,
+) -> Result<CheckOutcome, VerifyError> {
+    let open = on_trial(switcher)?;
+    see_own_generation(&open, switcher).await?;
+    let checks = match config {
+        Ok(config) => until_settled(config, &open, paths).await,
+        Err(problem) => vec![result("configuration", CheckOutcome::Fail, problem)],
+    };
+    let verdict = verdict(&checks);
+    for check in &checks {
+        tracing::info!("{}: {:?}: {}", check.check, check.outcome, check.reason);
+    }
+    let evidence = Evidence {
+        version: VERSION,
+        deployment: open.deployment.clone(),
+        boot: open.boot.clone(),
+        toplevel: open.candidate.clone(),
+        verdict,
+        checks,
+    };
+    hand_over(socket, &evidence)?;
+    Ok(verdict)
+}
+
+fn on_trial(switcher: &Switcher) -> Result<Open, VerifyError> {
+    switcher
+        .open()
+        .map_err(VerifyError::Switcher)?
+        .filter(|open| open.phase == PhaseName::OnTrial)
+        .ok_or(VerifyError::NothingOnTrial)
+}
+
+/// Only the candidate speaks for the candidate: an old unit that somebody starts during the trial
+/// would prove the wrong thing.
+async fn see_own_generation(open: &Open, switcher: &Switcher) -> Result<(), VerifyError> {
+    let differs = |problem: String| VerifyError::NotTheCandidate { problem };
+    let running = switcher.running().map_err(VerifyError::Switcher)?;
+    if running != open.candidate {
+        return Err(differs(format!("{running} runs")));
+    }
+    let inside = |path: &str| {
+        let path = open.candidate.path().join(path);
+        std::fs::canonicalize(&path)
+            .map_err(|error| differs(format!("{}: {error}", path.display())))
+    };
+    let own = std::env::current_exe()
+        .and_then(std::fs::canonicalize)
+        .map_err(|error| differs(error.to_string()))?;
+    if own != inside("sw/bin/nixus")? {
+        return Err(differs(format!("{} is not its nixus", own.display())));
+    }
+    let unit = systemd::fragment(UNIT)
+        .await
+        .map_err(VerifyError::Systemd)?;
+    if unit != Some(inside("etc/systemd/system/nixus-verify.service")?) {
+        return Err(differs(format!("{UNIT} was loaded from elsewhere")));
+    }
+    Ok(())
+}
+
+async fn until_settled(config: &Config, open: &Open, paths: &Paths) -> Vec<CheckResult> {
+    let mut passing_since: Option<Instant> = None;
+    loop {
+        let begun = Instant::now();
+        let mut checks = local(open).await;
+        checks.push(repository(config, open, paths).await);
+        if verdict(&checks) == CheckOutcome::Pass {
+            let since = *passing_since.get_or_insert(begun);
+            if since.elapsed() >= config.soak {
+                return checks;
+            }
+        } else {
+            passing_since = None;
+        }
+        if seconds_left(open) <= MARGIN_SECONDS + begun.elapsed().as_secs() {
+            return unsettled(checks);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What passed at last, but not for long enough, is not known to work.
+fn unsettled(mut checks: Vec<CheckResult>) -> Vec<CheckResult> {
+    if verdict(&checks) == CheckOutcome::Pass {
+        checks.push(result(
+            "soak",
+            CheckOutcome::Unknown,
+            "the checks had not passed for long enough when the trial ended",
+        ));
+    }
+    checks
+}
+
+fn seconds_left(open: &Open) -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+        .map_or(u64::MAX, |time| u64::try_from(time.tv_sec()).unwrap_or(0));
+    open.phase_deadline
+        .map_or(u64::MAX, |deadline| deadline.saturating_sub(now))
+}
+
+async fn local(open: &Open) -> Vec<CheckResult> {
+    vec![
+        local_checks::timer().await,
+        local_checks::units(&open.failed_before).await,
+    ]
+}
+
+/// The dry pass: list, fetch, find this commit, and come to the same toplevel again.
+async fn repository(config: &Config, open: &Open, paths: &Paths) -> CheckResult {
+    match dry_pass(config, open, paths).await {
+        Ok(reason) => result("repository", CheckOutcome::Pass, reason),
+        Err(problem) => result("repository", CheckOutcome::Fail, problem),
+    }
+}
+
+async fn dry_pass(config: &Config, open: &Open, paths: &Paths) -> Result<String, String> {
+    let source = Source::new(
+        config.repository.clone(),
+        config.branch.clone(),
+        paths.repository(),
+    );
+    let Head::At(_) = source.list().await.map_err(|error| in_words(&error))? else {
+        return Err(format!(
+            "{} has no branch {}",
+            config.repository.url, config.branch
+        ));
+    };
+    let head = source.fetch().await.map_err(|error| in_words(&error))?;
+    let accepted = CommitId::try_from(open.commit.id.clone())?;
+    if trust::verify(&source, &head, &accepted)
+        .map_err(|error| in_words(&error))?
+        .is_none()
+    {
+        return Err(format!(
+            "the branch {} of {} does not contain commit {}",
+            config.branch,
+            config.repository.url,
+            accepted.short()
+        ));
+    }
+    let commit = trust::verify(&source, &accepted, &accepted)
+        .map_err(|error| in_words(&error))?
+        .ok_or("the commit does not descend from itself")?;
+    let again = closure::resolve(&config.closure, source.local(), &commit)
+        .await
+        .map_err(|error| in_words(&error))?;
+    same_system(&again, &open.candidate)?;
+    Ok(format!(
+        "fetched {} and came to the same system again",
+        head.short()
+    ))
+}
+
+fn same_system(again: &Toplevel, candidate: &Toplevel) -> Result<(), String> {
+    if again == candidate {
+        return Ok(());
+    }
+    Err(format!(
+        "the new generation makes another system of this commit: {again}"
+    ))
+}
+
+fn hand_over(socket: &Path, evidence: &Evidence) -> Result<(), VerifyError> {
+    let exchange = || -> std::io::Result<EvidenceReply> {
+        let mut line = serde_json::to_vec(evidence)?;
+        line.push(b'\n');
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.write_all(&line)?;
+        let mut answer = String::new();
+        BufReader::new(stream.take(MAX_REPLY)).read_line(&mut answer)?;
+        Ok(serde_json::from_str(&answer)?)
+    };
+    let reply = exchange().map_err(|source| VerifyError::HandOver {
+        path: socket.to_owned(),
+        source,
+    })?;
+    if reply.accepted {
+        return Ok(());
+    }
+    Err(VerifyError::Refused {
+        reason: reply.reason.unwrap_or_default(),
+    })
+}
