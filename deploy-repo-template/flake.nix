@@ -1,0 +1,41 @@
+{
+  description = "A fleet of NixOS hosts that follow this repository";
+
+  inputs = {
+    nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.05";
+    # Where your copy of Nixus is. Pin it like everything else: `nix flake update nixus`.
+    nixus.url = "git+ssh://git@git.example.org/srv/git/nixus.git";
+  };
+
+  outputs =
+    { nixpkgs, nixus, ... }:
+    let
+      # Every file in hosts/ is a host: hosts/web1.nix describes web1.
+      names = map (file: builtins.head (builtins.match "(.*)\\.nix" file)) (
+        builtins.filter (file: builtins.match ".*\\.nix" file != null) (
+          builtins.attrNames (builtins.readDir ./hosts)
+        )
+      );
+      host =
+        name:
+        nixpkgs.lib.nixosSystem {
+          specialArgs = {
+            inherit name;
+            fleet = import ./fleet.nix;
+          };
+          modules = [
+            nixus.nixosModules.default
+            ./common.nix
+            (./hosts + "/${name}.nix")
+          ];
+        };
+    in
+    {
+      nixosConfigurations = builtins.listToAttrs (
+        map (name: {
+          inherit name;
+          value = host name;
+        }) names
+      );
+    };
+}

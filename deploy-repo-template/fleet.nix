@@ -1,0 +1,23 @@
+# What is the same for the whole fleet. Edit this file first.
+{
+  # This repository, as the hosts reach it. They may only read it.
+  repository = "ssh://git@git.example.org/srv/git/deploy.git";
+  branch = "main";
+
+  # Where each host writes its reports, one branch per host.
+  reports = "ssh://git@git.example.org/srv/git/reports.git";
+
+  # Host keys of the git server, one line each as in known_hosts (ssh-keyscan, then compare by hand).
+  knownHosts = ''
+    git.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIReplaceThisWithTheHostKeyOfYourGitServer00
+  '';
+
+  # Who may log in as root on every host.
+  operators = [
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIReplaceThisWithThePublicKeyOfAnOperator0000000 alice"
+  ];
+
+  # This host's private key for the git server. It is put there once, by hand, and is no part of
+  # the repository.
+  deployKey = "/var/lib/nixus-keys/deploy_key";
+}

@@ -1,0 +1,79 @@
+# The options that lab hosts have. Names and meanings are those of NixOS, except for `lab`.
+{ lib, ... }:
+let
+  option = default: lib.mkOption { inherit default; };
+in
+{
+  options = {
+    networking = {
+      hostName = option "host";
+      hosts = option { };
+      nameservers = option [ ];
+      useNetworkd = option true;
+      useDHCP = option false;
+      firewall = option { };
+    };
+    boot = {
+      kernelParams = option [ ];
+      loader = option { };
+    };
+    fileSystems = option { };
+    nixpkgs = {
+      hostPlatform = option "x86_64-linux";
+    };
+    nix.settings = option { };
+    environment = {
+      etc = option { };
+      systemPackages = option [ ];
+    };
+    services.openssh = {
+      enable = option false;
+      ports = option [ 22 ];
+      settings = option { };
+      extraConfig = option "";
+      hostKeys = option [
+        {
+          type = "ed25519";
+          path = "/etc/ssh/ssh_host_ed25519_key";
+        }
+      ];
+    };
+    programs.ssh.knownHosts = option { };
+    system = {
+      activationScripts = option { };
+      stateVersion = option "25.05";
+      nixos.label = option "lab";
+      switch.enable = option true;
+      etc = option { };
+    };
+    systemd = {
+      network = option { };
+      services = option { };
+      timers = option { };
+      sockets = option { };
+      targets = option { };
+      paths = option { };
+      units = option { };
+      tmpfiles = option { };
+    };
+    users = {
+      users = option { };
+      groups = option { };
+    };
+    assertions = option [ ];
+    lab = {
+      # The text of the "kernel" and "initrd": another text is another kernel.
+      kernel = option "6.12.0";
+      initrd = option "6.12.0";
+      initInterfaceVersion = option "systemd 2";
+      # How a piece of the system fails: null, or as named in toplevel.nix.
+      break = {
+        activation = option null;
+        bootloader = option null;
+        init = option null;
+      };
+      # The package with bin/switch-to-configuration.
+      switchToConfiguration = lib.mkOption { };
+    };
+  };
+}
