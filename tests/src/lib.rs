@@ -1,1 +1,38 @@
-//! The lab.
+//! Real hosts on one machine, for the tests and the demo of Nixus.
+//!
+//! Each host is a container with its own systemd, sshd, Nix, disk and addresses; all of a lab lives
+//! in namespaces of its own and ends with the process that made it.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! use std::time::Duration;
+//!
+//! let lab = lab::Lab::start(&["web1"])?;
+//! let web1 = lab.host("web1")?;
+//! let commit = lab.deploy("web1", r#"environment.etc."greeting".text = "hello";"#, "greet")?;
+//! web1.wait_until("greets", Duration::from_secs(60), |host| {
+//!     Ok(host.exec(["test", "-e", "/etc/greeting"])?.ok())
+//! })?;
+//! let reports = lab.operator().reports("web1")?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod binaries;
+pub mod command;
+pub mod fleet;
+pub mod git_server;
+pub mod host;
+pub mod keys;
+pub mod laboratory;
+pub mod namespace;
+pub mod network;
+pub mod operator;
+pub mod seed;
+pub mod setup;
+pub mod stc;
+
+pub use command::Output;
+pub use host::Host;
+pub use laboratory::{Doors, Lab};
+pub use operator::{Operator, Report};

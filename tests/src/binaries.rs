@@ -1,0 +1,76 @@
+//! The programs that are put on hosts, built by cargo from this workspace.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use crate::command;
+use crate::setup::{self, Machine};
+
+/// Where the built programs are.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    /// `nixus`.
+    pub nixus: PathBuf,
+    /// `nixus-switcher`.
+    pub switcher: PathBuf,
+    /// The lab's `switch-to-configuration`.
+    pub switch_to_configuration: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    target: Option<Target>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+/// Builds the programs (in release mode) where their sources are newer, and says where they are.
+///
+/// # Errors
+/// What the compiler said.
+pub fn build(machine: &Machine) -> Result<Binaries> {
+    static DONE: OnceLock<Binaries> = OnceLock::new();
+    if let Some(binaries) = DONE.get() {
+        return Ok(binaries.clone());
+    }
+    // Parallel test processes would only wait for cargo's own lock, and say so.
+    let _lock = setup::lock(&machine.cache.join("build.lock"))?;
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--release", "--quiet", "--bins", "--message-format=json-render-diagnostics"])
+        .args(["--package", "nixus", "--package", "nixus-switcher", "--package", "lab"])
+        .arg("--manifest-path")
+        .arg(manifest);
+    let messages = command::must(&mut command, None, Duration::from_secs(1800))?;
+    let built: Vec<(String, PathBuf)> = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter_map(|message| Some((message.target?.name, message.executable?)))
+        .collect();
+    let find = |name: &str| {
+        built
+            .iter()
+            .find(|(target, _)| target == name)
+            .map(|(_, path)| path.clone())
+            .with_context(|| format!("cargo built no program {name}"))
+    };
+    let binaries = Binaries {
+        nixus: find("nixus")?,
+        switcher: find("nixus-switcher")?,
+        switch_to_configuration: find("switch-to-configuration")?,
+    };
+    Ok(DONE.get_or_init(|| binaries).clone())
+}

@@ -1,0 +1,350 @@
+//! A host of a lab: a container with its own systemd, disk and addresses.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::command::{self, Output};
+use crate::namespace::{Access, RUN, remove_groups};
+
+/// How long a command on a host may take.
+const LIMIT: Duration = Duration::from_secs(120);
+/// How long a boot may take.
+const BOOT: Duration = Duration::from_secs(90);
+const PATH: &str = "/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Moves itself into the host's control group, and starts the host again when it reboots: with
+/// --keep-unit, systemd-nspawn leaves that to its caller by exit code 133.
+const POWER: &str = r#"group=$1; shift
+while echo 0 > "$group/cgroup.procs"; do
+  "$@"
+  [ $? = 133 ] || exit
+done"#;
+
+/// A way to one host; valid as long as its lab lives.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Host {
+    /// The name.
+    pub name: String,
+    /// The IPv4 address.
+    pub address: String,
+    pub(crate) access: Access,
+}
+
+impl Host {
+    pub(crate) fn folder(&self) -> String {
+        format!("{RUN}/{}", self.name)
+    }
+
+    /// The host's disk, as this process reaches it. Absolute symbolic links lead out of it.
+    pub fn disk(&self) -> PathBuf {
+        self.access.path(self.folder()).join("root")
+    }
+
+    /// Makes the disk: the given layers below, nothing of its own yet.
+    pub(crate) fn make_disk(&self, layers: &[&Path]) -> Result<()> {
+        let folder = self.folder();
+        for name in ["upper", "work", "root"] {
+            let path = self.access.path(&folder).join(name);
+            fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        }
+        let lower: Vec<String> = layers.iter().map(|l| l.display().to_string()).collect();
+        let options = format!(
+            "lowerdir={},upperdir={folder}/upper,workdir={folder}/work",
+            lower.join(":")
+        );
+        let root = format!("{folder}/root");
+        self.access.must(&["mount", "-t", "overlay", "overlay", "-o", &options, &root], None)?;
+        Ok(())
+    }
+
+    /// Switches the power on; does not wait for the boot.
+    ///
+    /// # Errors
+    /// When it is on already.
+    pub fn power_on(&self) -> Result<()> {
+        let group = self.access.group(&self.name);
+        if self.powered() {
+            bail!("{} is running already", self.name);
+        }
+        remove_groups(&group).with_context(|| format!("cannot clear {}", group.display()))?;
+        fs::create_dir(&group).with_context(|| format!("cannot make {}", group.display()))?;
+        let console = self.access.path(self.folder()).join("console");
+        let console = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&console)
+            .with_context(|| format!("cannot open {}", console.display()))?;
+        let inside = format!("/sys/fs/cgroup/{}/{}", self.access.group, self.name);
+        let mut command = self.access.command("sh");
+        command
+            .args(["-c", POWER, "power", &inside, "systemd-nspawn", "--quiet", "--keep-unit"])
+            .args(["--register=no", "--network-veth", "--network-bridge=br0", "--resolv-conf=off"])
+            .args(["--timezone=off", "--link-journal=no", "--console=pipe"])
+            .arg(format!("--machine={}", self.name))
+            .arg(format!("--directory={}/root", self.folder()))
+            .arg("/lab-boot")
+            .stdin(Stdio::null())
+            .stdout(console.try_clone().context("cannot share the console")?)
+            .stderr(console);
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.name))?;
+        // Reaped when the host is off; nobody needs the exit code.
+        thread::spawn(move || child.wait());
+        let start = Instant::now();
+        while !self.powered() && start.elapsed() < Duration::from_secs(5) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Switches the power on and waits until systemd has started everything.
+    ///
+    /// # Errors
+    /// When it does not boot, with the end of its console.
+    pub fn start(&self) -> Result<()> {
+        self.power_on()?;
+        self.wait_booted()
+    }
+
+    /// Waits until systemd has started everything.
+    ///
+    /// # Errors
+    /// When it does not boot, with the end of its console.
+    pub fn wait_booted(&self) -> Result<()> {
+        self.wait_until("has booted", BOOT, |host| {
+            if !host.powered() {
+                bail!("it went off: {}", host.console().unwrap_or_default().trim());
+            }
+            Ok(host.settled())
+        })
+    }
+
+    fn settled(&self) -> bool {
+        self.exec(["systemctl", "is-system-running"])
+            .is_ok_and(|output| matches!(output.stdout.trim(), "running" | "degraded"))
+    }
+
+    /// Whether any process of the host exists.
+    pub fn powered(&self) -> bool {
+        fs::read_to_string(self.access.group(&self.name).join("cgroup.events"))
+            .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
+    }
+
+    /// Ends every process at once; `/run` is lost, the disk stays.
+    ///
+    /// # Errors
+    /// When the host is off already, or its processes do not end within 10 s.
+    pub fn power_cut(&self) -> Result<()> {
+        let group = self.access.group(&self.name);
+        if !self.powered() {
+            bail!("{} is off already", self.name);
+        }
+        fs::write(group.join("cgroup.kill"), "1")
+            .with_context(|| format!("cannot cut the power of {}", self.name))?;
+        let start = Instant::now();
+        while self.powered() {
+            if start.elapsed() > Duration::from_secs(10) {
+                bail!("processes of {} outlive a power cut", self.name);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        remove_groups(&group).with_context(|| format!("cannot clear {}", group.display()))
+    }
+
+    /// An orderly reboot; returns when the host is up again.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn reboot(&self) -> Result<()> {
+        let before = self.boot_id()?;
+        self.must(["systemctl", "reboot"])?;
+        self.wait_until("has rebooted", BOOT, |host| {
+            Ok(host.boot_id().is_ok_and(|now| now != before) && host.settled())
+        })
+    }
+
+    /// The id of this boot.
+    ///
+    /// # Errors
+    /// When the host is not running.
+    pub fn boot_id(&self) -> Result<String> {
+        Ok(self.must(["cat", "/proc/sys/kernel/random/boot_id"])?.trim().to_owned())
+    }
+
+    /// The host's PID 1 once it is systemd, as the machine sees it.
+    fn leader(&self) -> Result<u32> {
+        let path = self.access.group(&self.name).join("payload/init.scope/cgroup.procs");
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines()
+            .next()
+            .and_then(|pid| pid.parse().ok())
+            .with_context(|| format!("{} is not running", self.name))
+    }
+
+    /// A command inside the host, as root with its usual `PATH`, not started yet.
+    ///
+    /// # Errors
+    /// When the host is not running.
+    pub fn command<S: AsRef<str>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Command> {
+        let leader = self.leader()?;
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &leader.to_string(), "--mount", "--uts", "--ipc", "--net", "--pid"])
+            .args(["--cgroup", "--root", "--wd", "--"])
+            .args(["/usr/bin/env", "--ignore-environment"])
+            .args([&format!("PATH={PATH}"), "HOME=/root", "LC_ALL=C.UTF-8", "USER=root"])
+            .args(arguments.into_iter().map(|a| a.as_ref().to_owned()));
+        Ok(command)
+    }
+
+    /// Runs a command on the host, whatever its exit code; takes a few milliseconds.
+    ///
+    /// # Errors
+    /// When the host is not running, or the command takes more than 2 minutes.
+    pub fn exec<S: AsRef<str>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Output> {
+        command::run(&mut self.command(arguments)?, None, LIMIT)
+    }
+
+    /// Runs a command that must succeed; gives its standard output.
+    ///
+    /// # Errors
+    /// Those of [`Host::exec`], and an exit code other than 0.
+    pub fn must<S: AsRef<str>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<String> {
+        command::must(&mut self.command(arguments)?, None, LIMIT)
+    }
+
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(&self, path: &str) -> Result<String> {
+        self.must(["cat", "--", path])
+    }
+
+    /// Writes a file, making its folder.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, path: &str, text: &str) -> Result<()> {
+        if let Some((folder, _)) = path.rsplit_once('/').filter(|(folder, _)| !folder.is_empty()) {
+            self.must(["mkdir", "-p", "--", folder])?;
+        }
+        let mut command = self.command(["tee", "--", path])?;
+        command::must(&mut command, Some(text.as_bytes()), LIMIT)?;
+        Ok(())
+    }
+
+    fn system(&self, link: &str) -> Result<String> {
+        Ok(self.must(["readlink", "-f", link])?.trim().to_owned())
+    }
+
+    /// The toplevel that runs.
+    ///
+    /// # Errors
+    /// When the host is not running.
+    pub fn current_system(&self) -> Result<String> {
+        self.system("/run/current-system")
+    }
+
+    /// The toplevel that was booted.
+    ///
+    /// # Errors
+    /// When the host is not running.
+    pub fn booted_system(&self) -> Result<String> {
+        self.system("/run/booted-system")
+    }
+
+    /// The toplevel that the next boot starts; also of a host that is off.
+    ///
+    /// # Errors
+    /// When the boot loader's files do not name one.
+    pub fn boot_default(&self) -> Result<String> {
+        let loader = self.disk().join("boot/loader");
+        let config = fs::read_to_string(loader.join("loader.conf")).context("no loader.conf")?;
+        let entry = config
+            .lines()
+            .find_map(|line| line.strip_prefix("default "))
+            .context("loader.conf names no default")?;
+        let text = fs::read_to_string(loader.join("entries").join(entry.trim()))
+            .with_context(|| format!("no boot entry {entry}"))?;
+        text.split_whitespace()
+            .find_map(|word| word.strip_prefix("init=")?.strip_suffix("/init"))
+            .map(str::to_owned)
+            .with_context(|| format!("the boot entry {entry} has no init="))
+    }
+
+    /// The journal of this boot, the newest 1000 lines.
+    ///
+    /// # Errors
+    /// When the host is not running.
+    pub fn journal(&self) -> Result<String> {
+        self.must(["journalctl", "--boot", "--no-pager", "--lines=1000", "--output=short-monotonic"])
+    }
+
+    /// What the host wrote to its console, over all boots.
+    ///
+    /// # Errors
+    /// When it was never switched on.
+    pub fn console(&self) -> Result<String> {
+        let path = self.access.path(self.folder()).join("console");
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Waits until something is true of this host.
+    ///
+    /// # Errors
+    /// After `limit`, with what the host says about itself; and when the predicate fails.
+    pub fn wait_until(
+        &self,
+        description: &str,
+        limit: Duration,
+        mut predicate: impl FnMut(&Self) -> Result<bool>,
+    ) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            if predicate(self).with_context(|| format!("{}: {description}", self.name))? {
+                return Ok(());
+            }
+            if start.elapsed() > limit {
+                bail!(
+                    "{}: not so within {} s: {description}\n{}",
+                    self.name,
+                    limit.as_secs(),
+                    self.portrait()
+                );
+            }
+            thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// What one wants to know of a host that does not do what it should.
+    pub fn portrait(&self) -> String {
+        let mut text = String::new();
+        let status: &[&str] = &["nixus", "status"];
+        let switcher: &[&str] = &["nixus-switcher", "status"];
+        let failed: &[&str] = &["systemctl", "--failed", "--no-pager", "--plain", "--no-legend"];
+        let journal: &[&str] =
+            &["journalctl", "--boot", "--no-pager", "--lines=60", "--output=short-monotonic"];
+        for arguments in [status, switcher, failed, journal] {
+            let said = match self.exec(arguments) {
+                Ok(output) => format!("{}{}", output.stdout, output.stderr),
+                Err(error) => format!("{error:#}\n"),
+            };
+            text.push_str(&format!("--- {}: {}\n{said}", self.name, arguments.join(" ")));
+        }
+        let console = self.console().unwrap_or_default();
+        let lines: Vec<&str> = console.lines().collect();
+        let tail = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default();
+        text.push_str(&format!("--- {}: console\n{}\n", self.name, tail.join("\n")));
+        text
+    }
+}

@@ -1,0 +1,229 @@
+//! A lab: a git server, an operator and some hosts, in a world of their own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::binaries;
+use crate::fleet::{self, Member};
+use crate::git_server;
+use crate::host::Host;
+use crate::keys::{self, Key};
+use crate::namespace::Namespace;
+use crate::network;
+use crate::operator::{self, Operator};
+use crate::seed::{self, Seed};
+use crate::setup::{self, Machine};
+use crate::stc::bootloader::{self, Generation};
+
+/// What another process needs to reach into a running lab.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Doors {
+    /// All hosts, the git server among them.
+    pub hosts: BTreeMap<String, Host>,
+    /// The operator.
+    pub operator: Operator,
+}
+
+/// A running lab. All of it is gone when this is dropped or the process ends.
+#[derive(Debug)]
+pub struct Lab {
+    members: BTreeMap<String, Member>,
+    doors: Doors,
+    seed: Seed,
+    first_commit: String,
+    // Last, since everything else lives in it.
+    _namespace: Namespace,
+}
+
+impl Lab {
+    /// Makes a lab with these hosts, all booted; the deploy repository says what they run.
+    ///
+    /// # Errors
+    /// One sentence about what is missing on this machine, or which host does not boot.
+    pub fn start(names: &[&str]) -> Result<Self> {
+        let lab = Self::prepare(names)?;
+        let hosts: Vec<&Host> = lab.doors.hosts.values().collect();
+        for host in &hosts {
+            host.power_on()?;
+        }
+        for host in &hosts {
+            host.wait_booted()?;
+        }
+        Ok(lab)
+    }
+
+    /// As [`Lab::start`], with only the git server running: the hosts are furnished and off.
+    ///
+    /// # Errors
+    /// Those of [`Lab::start`].
+    pub fn start_without_hosts(names: &[&str]) -> Result<Self> {
+        let lab = Self::prepare(names)?;
+        lab.host("git")?.start()?;
+        Ok(lab)
+    }
+
+    fn prepare(names: &[&str]) -> Result<Self> {
+        let machine = setup::prepare()?;
+        let binaries = binaries::build(&machine)?;
+        let mut members = Vec::new();
+        for (number, name) in (11..).zip(names) {
+            if *name == "git" || members.iter().any(|m: &Member| m.name == *name) {
+                bail!("there is a host {name} already");
+            }
+            members.push(Member::new(&machine, name, number)?);
+        }
+        let operator_key = keys::key(&machine, "operator")?;
+        let server = Member::new(&machine, "git", 2)?;
+        let deploy = fleet::deploy_files(&members, &operator_key, &server.host_key)?;
+        let git = fleet::git_server_files(&operator_key);
+        let seed = seed::seed(&machine, &binaries, &deploy, &git)?;
+
+        let namespace = Namespace::create()?;
+        let access = namespace.access().clone();
+        network::make(&access)?;
+        let mut hosts = BTreeMap::new();
+        let mut known = String::new();
+        for member in members.iter().chain([&server]) {
+            let host =
+                Host { name: member.name.clone(), address: member.address(), access: access.clone() };
+            furnish(&machine, &seed, member, &host)?;
+            known.push_str(&operator::known_host(&host.address, &member.host_key));
+            hosts.insert(member.name.clone(), host);
+        }
+        let git_host = hosts.get("git").context("there is no git server")?.clone();
+        git_server::furnish(&git_host, &members, &operator_key)?;
+        let operator = Operator { access, key: operator_key.path, server: git_host };
+        let mut files = deploy;
+        files.insert("flake.lock".to_owned(), seed.content.lock.clone());
+        let first_commit = operator.begin(&known, &files)?;
+        Ok(Self {
+            members: members.into_iter().map(|member| (member.name.clone(), member)).collect(),
+            doors: Doors { hosts, operator },
+            seed,
+            first_commit,
+            _namespace: namespace,
+        })
+    }
+
+    /// A host by its name; `git` is the git server.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn host(&self, name: &str) -> Result<&Host> {
+        self.doors.host(name)
+    }
+
+    /// The operator.
+    pub fn operator(&self) -> &Operator {
+        &self.doors.operator
+    }
+
+    /// What another process needs to reach into this lab.
+    pub fn doors(&self) -> &Doors {
+        &self.doors
+    }
+
+    /// The hosts of the fleet, by name.
+    pub fn members(&self) -> &BTreeMap<String, Member> {
+        &self.members
+    }
+
+    /// The deploy repository's first commit, which every host runs at the start.
+    pub fn first_commit(&self) -> &str {
+        &self.first_commit
+    }
+
+    /// The toplevel that a host runs at the start.
+    ///
+    /// # Errors
+    /// When there is no such host.
+    pub fn first_toplevel(&self, host: &str) -> Result<&str> {
+        let path = self.seed.content.toplevels.get(host);
+        path.map(String::as_str).with_context(|| format!("there is no host {host}"))
+    }
+
+    /// A host's key for the git server.
+    ///
+    /// # Errors
+    /// When there is no such host.
+    pub fn deploy_key(&self, host: &str) -> Result<&Key> {
+        let member = self.members.get(host).with_context(|| format!("there is no host {host}"))?;
+        Ok(&member.deploy_key)
+    }
+
+    /// The file that describes a host in the deploy repository, with more lines of Nix in it: path
+    /// and text, to be given to [`Operator::deploy`].
+    ///
+    /// # Errors
+    /// When there is no such host.
+    pub fn describe(&self, host: &str, more: &str) -> Result<(String, String)> {
+        let member = self.members.get(host).with_context(|| format!("there is no host {host}"))?;
+        Ok((format!("hosts/{host}.nix"), fleet::host_file(member.number, more)))
+    }
+
+    /// Changes one host's description, commits and pushes; gives the commit's id.
+    ///
+    /// # Errors
+    /// When there is no such host, or the push fails.
+    pub fn deploy(&self, host: &str, more: &str, message: &str) -> Result<String> {
+        self.operator().deploy(&[self.describe(host, more)?].into(), message)
+    }
+}
+
+impl Doors {
+    /// A host by its name.
+    ///
+    /// # Errors
+    /// When there is none of that name, with the names that there are.
+    pub fn host(&self, name: &str) -> Result<&Host> {
+        let names: Vec<&str> = self.hosts.keys().map(String::as_str).collect();
+        self.hosts
+            .get(name)
+            .with_context(|| format!("there is no host {name}; the lab has {}", names.join(", ")))
+    }
+}
+
+/// Puts on a new host's disk what an installation leaves there: the first generation as profile and
+/// boot default, and the host's own keys, which are no part of a generation.
+fn furnish(machine: &Machine, seed: &Seed, member: &Member, host: &Host) -> Result<()> {
+    host.make_disk(&[&seed.layer, &machine.root])?;
+    let disk = host.disk();
+    let toplevel = seed
+        .content
+        .toplevels
+        .get(&member.name)
+        .with_context(|| format!("no system was made for {}", member.name))?;
+    let link = |target: &str, name: &str| {
+        let path = disk.join(name);
+        symlink(target, &path).with_context(|| format!("cannot link {}", path.display()))
+    };
+    link(toplevel, "nix/var/nix/profiles/system-1-link")?;
+    link("system-1-link", "nix/var/nix/profiles/system")?;
+    link("/run/current-system", "nix/var/nix/gcroots/current-system")?;
+    link("/run/booted-system", "nix/var/nix/gcroots/booted-system")?;
+    let write = |name: &str, text: &str, mode: u32| -> Result<()> {
+        let path = disk.join(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        fs::write(&path, text)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
+            .with_context(|| format!("cannot write {}", path.display()))
+    };
+    let first = Generation { number: 1, toplevel: toplevel.into() };
+    let entry = bootloader::entry_name(1);
+    write(&format!("boot/loader/entries/{entry}"), &bootloader::entry(&first, ""), 0o644)?;
+    write("boot/loader/loader.conf", &format!("timeout 5\ndefault {entry}\n"), 0o644)?;
+    write("etc/NIXOS", "", 0o644)?;
+    // Any 32 digits; the address makes it the host's own.
+    write("etc/machine-id", &format!("{:032x}\n", 0x6c61_6200 + u64::from(member.number)), 0o444)?;
+    let secret = |from: &Path| fleet::read(from);
+    write("var/lib/lab-keys/deploy_key", &secret(&member.deploy_key.path)?, 0o600)?;
+    write("var/lib/lab-keys/ssh_host_ed25519_key", &secret(&member.host_key.path)?, 0o600)
+}

@@ -1,0 +1,62 @@
+//! The network of a lab: one bridge, with the operator on it.
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::host::Host;
+use crate::namespace::Access;
+
+/// Makes the bridge and gives the operator its addresses.
+///
+/// # Errors
+/// When `ip` refuses.
+pub fn make(access: &Access) -> Result<()> {
+    let script = "link set lo up\n\
+        link add br0 type bridge\n\
+        addr add 10.77.0.1/24 dev br0\n\
+        addr add fd77::1/64 dev br0 nodad\n\
+        link set br0 up\n";
+    access.must(&["ip", "-batch", "-"], Some(script))?;
+    Ok(())
+}
+
+impl Host {
+    fn link(&self) -> String {
+        format!("vb-{}", self.name)
+    }
+
+    /// Pulls the network plug.
+    ///
+    /// # Errors
+    /// When the host is off.
+    pub fn unplug(&self) -> Result<()> {
+        self.access.must(&["ip", "link", "set", &self.link(), "down"], None)?;
+        Ok(())
+    }
+
+    /// Puts the network plug in again.
+    ///
+    /// # Errors
+    /// When the host is off.
+    pub fn plug(&self) -> Result<()> {
+        self.access.must(&["ip", "link", "set", &self.link(), "up"], None)?;
+        Ok(())
+    }
+
+    /// Slows down what reaches the host: `delay` as in `200ms`, `rate` as in `1mbit`. Lasts until
+    /// the host reboots.
+    ///
+    /// # Errors
+    /// When the host is off, or the machine's kernel has no netem.
+    pub fn slow(&self, delay: &str, rate: &str) -> Result<()> {
+        let link = self.link();
+        let arguments =
+            ["tc", "qdisc", "replace", "dev", &link, "root", "netem", "delay", delay, "rate", rate];
+        match self.access.must(&arguments, None) {
+            Ok(_) => Ok(()),
+            Err(error) if format!("{error:#}").contains("qdisc kind is unknown") => {
+                bail!("the machine's kernel has no netem: a host cannot be slowed down here")
+            }
+            Err(error) => Err(error).context("cannot slow the host down"),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The layer above the base root that hosts share: Nixus and the first systems, in the Nix store
+//! and registered in its database.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::binaries::Binaries;
+use crate::command;
+use crate::fleet::{self, Files};
+use crate::namespace::{Access, Namespace, RUN};
+use crate::setup::{self, Machine};
+
+/// How many layers of earlier versions are kept.
+const KEPT: usize = 6;
+const NIX_CONFIG: &str = "experimental-features = nix-command flakes\nsandbox = false\nsubstituters =\nbuild-users-group =\n";
+
+/// A finished layer.
+#[derive(Debug, Clone)]
+pub struct Seed {
+    /// Its root, a lower layer of every host.
+    pub layer: PathBuf,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What is in a layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Content {
+    /// The first toplevel of each host, `git` among them.
+    pub toplevels: BTreeMap<String, String>,
+    /// The deploy repository's `flake.lock`: the inputs are the stand-ins in the store.
+    pub lock: String,
+}
+
+/// The layer for these programs and these descriptions; made if it is not cached.
+///
+/// # Errors
+/// When a system does not build, with what Nix said.
+pub fn seed(machine: &Machine, binaries: &Binaries, deploy: &Files, git: &Files) -> Result<Seed> {
+    let stand_ins = ["nixpkgs", "nixus"].map(|name| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("nix").join(name);
+        read_folder(&folder).map(|files| (name, files))
+    });
+    let [nixpkgs, nixus] = stand_ins;
+    let stand_ins = [nixpkgs?, nixus?];
+    let mut hasher = DefaultHasher::new();
+    (2, &machine.root, deploy, git, &stand_ins).hash(&mut hasher);
+    for program in [&binaries.nixus, &binaries.switcher, &binaries.switch_to_configuration] {
+        fs::read(program)
+            .with_context(|| format!("cannot read {}", program.display()))?
+            .hash(&mut hasher);
+    }
+    let name = format!("seed-{:016x}", hasher.finish());
+    let folder = machine.cache.join(&name);
+    let _lock = setup::lock(&machine.cache.join("seed.lock"))?;
+    let description = folder.join("content.json");
+    if !description.exists() {
+        let work = Work::new(machine)?;
+        let content = work.fill(binaries, deploy, git, &stand_ins)?;
+        work.keep(&folder, &content)?;
+        forget_old(machine, &name)?;
+    }
+    let content = serde_json::from_str(&fleet::read(&description)?)
+        .with_context(|| format!("cannot understand {}", description.display()))?;
+    Ok(Seed { layer: folder.join("layer"), content })
+}
+
+fn read_folder(folder: &Path) -> Result<Files> {
+    let context = || format!("cannot list {}", folder.display());
+    let mut files = Files::new();
+    for found in fs::read_dir(folder).with_context(context)? {
+        let found = found.with_context(context)?;
+        files.insert(found.file_name().to_string_lossy().into_owned(), fleet::read(&found.path())?);
+    }
+    Ok(files)
+}
+
+/// A chroot with Nix, in namespaces of its own.
+struct Work {
+    namespace: Namespace,
+}
+
+impl Work {
+    fn new(machine: &Machine) -> Result<Self> {
+        let work = Self { namespace: Namespace::create()? };
+        let access = work.access();
+        for folder in ["upper", "work", "root"] {
+            let path = access.path(RUN).join(folder);
+            fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        }
+        let options = format!(
+            "lowerdir={},upperdir={RUN}/upper,workdir={RUN}/work",
+            machine.root.display()
+        );
+        let root = format!("{RUN}/root");
+        access.must(&["mount", "-t", "overlay", "overlay", "-o", &options, &root], None)?;
+        access.must(&["mount", "-t", "proc", "proc", &format!("{root}/proc")], None)?;
+        access.must(&["mount", "--rbind", "/dev", &format!("{root}/dev")], None)?;
+        Ok(work)
+    }
+
+    fn access(&self) -> &Access {
+        self.namespace.access()
+    }
+
+    fn path(&self, inside: &str) -> PathBuf {
+        self.access().path(RUN).join("root").join(inside.trim_start_matches('/'))
+    }
+
+    fn nix(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = self.access().command("chroot");
+        command
+            .arg(format!("{RUN}/root"))
+            .arg("nix")
+            .args(arguments)
+            .env("HOME", "/tmp/home")
+            .env("NIX_CONFIG", NIX_CONFIG);
+        let output = command::must(&mut command, None, Duration::from_secs(300))?;
+        Ok(output.trim().to_owned())
+    }
+
+    /// Adds a folder to the store; gives its path and hash.
+    fn add(&self, name: &str, folder: &str) -> Result<(String, String)> {
+        let path = self.nix(&["store", "add-path", "--name", name, folder])?;
+        let hash = self.nix(&["hash", "path", &path])?;
+        let root = self.path("/nix/var/nix/gcroots").join(format!("lab-{}", hash.replace('/', "_")));
+        std::os::unix::fs::symlink(&path, &root)
+            .with_context(|| format!("cannot root {path}"))?;
+        Ok((path, hash))
+    }
+
+    fn package(&self, name: &str, programs: &[(&str, &Path)], mark: &str) -> Result<String> {
+        let folder = format!("/tmp/{name}");
+        let bin = self.path(&folder).join("bin");
+        fs::create_dir_all(&bin).context("cannot make the folder of a package")?;
+        for (program, from) in programs {
+            fs::copy(from, bin.join(program))
+                .with_context(|| format!("cannot copy {}", from.display()))?;
+        }
+        if !mark.is_empty() {
+            fs::write(self.path(&folder).join("release"), mark).context("cannot mark a package")?;
+        }
+        Ok(self.add(name, &folder)?.1)
+    }
+
+    fn fill(
+        &self,
+        binaries: &Binaries,
+        deploy: &Files,
+        git: &Files,
+        stand_ins: &[(&str, Files); 2],
+    ) -> Result<Content> {
+        let nixus: [(&str, &Path); 2] =
+            [("nixus", &binaries.nixus), ("nixus-switcher", &binaries.switcher)];
+        let stc: [(&str, &Path); 1] =
+            [("switch-to-configuration", &binaries.switch_to_configuration)];
+        let packages = json!({
+            "nixus": {
+                "name": "nixus-0.1.0",
+                "hash": self.package("nixus-0.1.0", &nixus, "")?,
+            },
+            // The same programs at another path: an upgrade of Nixus.
+            "nixus-next": {
+                "name": "nixus-0.1.1",
+                "hash": self.package("nixus-0.1.1", &nixus, "next\n")?,
+            },
+            "switch-to-configuration": {
+                "name": "switch-to-configuration-1",
+                "hash": self.package("switch-to-configuration-1", &stc, "")?,
+            },
+        });
+        let mut locked = BTreeMap::new();
+        for (name, files) in stand_ins {
+            let folder = format!("/tmp/{name}");
+            let mut files = files.clone();
+            if *name == "nixus" {
+                files.insert("packages.json".to_owned(), packages.to_string());
+            }
+            write_files(&self.path(&folder), &files)?;
+            let (path, hash) = self.add("source", &folder)?;
+            locked.insert(*name, json!({
+                "lastModified": 1, "narHash": hash, "path": path, "type": "path"
+            }));
+        }
+        let lock = lock_file(&locked);
+        let mut toplevels = BTreeMap::new();
+        for (folder, files) in [("/tmp/deploy", deploy), ("/tmp/git", git)] {
+            let mut files = files.clone();
+            files.insert("flake.lock".to_owned(), lock.clone());
+            write_files(&self.path(folder), &files)?;
+            let mut names: Vec<&str> = files
+                .keys()
+                .filter_map(|name| name.strip_prefix("hosts/")?.strip_suffix(".nix"))
+                .collect();
+            if names.is_empty() && folder == "/tmp/git" {
+                names.push("git");
+            }
+            for name in names {
+                let installable = format!(
+                    "path:{folder}#nixosConfigurations.{name}.config.system.build.toplevel"
+                );
+                let path = self.nix(&["build", "--no-link", "--print-out-paths", &installable])?;
+                if !path.starts_with("/nix/store/") {
+                    bail!("nix build gave {path:?} for {name}");
+                }
+                toplevels.insert(name.to_owned(), path);
+            }
+        }
+        Ok(Content { toplevels, lock })
+    }
+
+    /// Moves what was made into the cache, whole or not at all.
+    fn keep(&self, folder: &Path, content: &Content) -> Result<()> {
+        let access = self.access();
+        for below in ["dev", "proc"] {
+            access.must(&["umount", "--lazy", &format!("{RUN}/root/{below}")], None)?;
+        }
+        access.must(&["umount", &format!("{RUN}/root")], None)?;
+        setup::remove_tree(&access.path(RUN).join("upper/tmp"))?;
+        let new = folder.with_extension("new");
+        setup::remove_tree(&new)?;
+        fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
+        let mut copy = Command::new("cp");
+        copy.arg("--archive").arg(access.path(RUN).join("upper")).arg(new.join("layer"));
+        command::must(&mut copy, None, Duration::from_secs(120))?;
+        let text = serde_json::to_string_pretty(content).context("cannot describe the layer")?;
+        fs::write(new.join("content.json"), text).context("cannot describe the layer")?;
+        fs::rename(&new, folder).with_context(|| format!("cannot make {}", folder.display()))
+    }
+}
+
+fn lock_file(locked: &BTreeMap<&str, serde_json::Value>) -> String {
+    json!({
+        "nodes": {
+            "nixpkgs": {
+                "locked": locked.get("nixpkgs"),
+                "original": {
+                    "owner": "NixOS", "ref": "nixos-25.05", "repo": "nixpkgs", "type": "github"
+                },
+            },
+            "nixus": {
+                "locked": locked.get("nixus"),
+                "original": {
+                    "type": "git", "url": "ssh://git@git.example.org/srv/git/nixus.git"
+                },
+            },
+            "root": { "inputs": { "nixpkgs": "nixpkgs", "nixus": "nixus" } },
+        },
+        "root": "root",
+        "version": 7,
+    })
+    .to_string()
+}
+
+/// Writes files below a folder, making folders as needed.
+///
+/// # Errors
+/// When one cannot be written.
+pub fn write_files(folder: &Path, files: &Files) -> Result<()> {
+    for (name, text) in files {
+        let path = folder.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)
+                .with_context(|| format!("cannot make {}", parent.display()))?;
+        }
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Removes the oldest layers. One that a running lab still uses was made or used within a day.
+fn forget_old(machine: &Machine, now: &str) -> Result<()> {
+    let mut old = Vec::new();
+    for found in fs::read_dir(&machine.cache).context("cannot list the cache")? {
+        let found = found.context("cannot list the cache")?;
+        let name = found.file_name().to_string_lossy().into_owned();
+        if name.starts_with("seed-") && name != now && found.path().is_dir() {
+            let made = found.metadata().and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+            old.push((made, found.path()));
+        }
+    }
+    old.sort();
+    let surplus = old.len().saturating_sub(KEPT);
+    for (made, path) in old.into_iter().take(surplus) {
+        if made.elapsed().is_ok_and(|age| age > Duration::from_secs(24 * 3600)) {
+            setup::remove_tree(&path)?;
+        }
+    }
+    Ok(())
+}

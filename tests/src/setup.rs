@@ -1,0 +1,198 @@
+//! What a machine needs before a lab can run on it: Debian packages and the hosts' base root.
+
+use std::collections::hash_map::DefaultHasher;
+use std::env;
+use std::fs::{self, File};
+use std::hash::{Hash as _, Hasher as _};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::command;
+
+/// The Debian package for each program that the lab runs.
+const PROGRAMS: [(&str, &str); 8] = [
+    ("mmdebstrap", "mmdebstrap"),
+    ("systemd-nspawn", "systemd-container"),
+    ("ip", "iproute2"),
+    ("ssh", "openssh-client"),
+    ("git", "git"),
+    ("unshare", "util-linux"),
+    ("mount", "mount"),
+    ("sync", "coreutils"),
+];
+
+/// The packages of the hosts' Debian.
+const INCLUDE: &str = "systemd,systemd-sysv,udev,dbus,openssh-server,iproute2,nix-bin,nix-setup-systemd,git,ca-certificates,kmod";
+const SUITE: &str = "trixie";
+const BOOT: &str = include_str!("lab-boot.sh");
+/// Where programs of an administrator are, also for those whose own `PATH` lacks them.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A machine on which labs can run.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// The lab's own cache folder.
+    pub cache: PathBuf,
+    /// The read-only root file system below every host.
+    pub root: PathBuf,
+}
+
+/// Checks the machine and prepares what is missing; takes about 40 s once, then nothing.
+///
+/// # Errors
+/// One sentence about what is missing, when this is not Debian, or not root.
+pub fn prepare() -> Result<Machine> {
+    static DONE: OnceLock<Machine> = OnceLock::new();
+    if let Some(machine) = DONE.get() {
+        return Ok(machine.clone());
+    }
+    check_machine()?;
+    let home = env::var_os("HOME").filter(|home| !home.is_empty()).unwrap_or("/root".into());
+    let cache = Path::new(&home).join(".cache/nixus-lab");
+    // Both characters separate options of an overlay mount.
+    if cache.to_string_lossy().contains([':', ',']) {
+        bail!("the lab cannot keep its cache in {}: the path has a colon or a comma", cache.display());
+    }
+    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    let _lock = lock(&cache.join("setup.lock"))?;
+    install_packages()?;
+    raise_limits();
+    let root = cache.join(format!("root-{:016x}", recipe()));
+    if !root.exists() {
+        build_root(&root)?;
+    }
+    Ok(DONE.get_or_init(|| Machine { cache, root }).clone())
+}
+
+/// Takes a lock that the kernel gives back when this process ends.
+///
+/// # Errors
+/// When the file cannot be opened or locked.
+pub fn lock(path: &Path) -> Result<File> {
+    let file = File::create(path).with_context(|| format!("cannot open {}", path.display()))?;
+    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(file)
+}
+
+fn check_machine() -> Result<()> {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let debian = release.lines().any(|line| line == "ID=debian");
+    if !debian || !Path::new("/usr/bin/apt-get").exists() {
+        bail!("the lab runs on Debian 12 only: it makes its hosts from Debian's packages");
+    }
+    let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if !root {
+        bail!("the lab needs root: it makes containers and network namespaces (nothing outside them is changed)");
+    }
+    for (program, advice) in [
+        ("cargo", "install it from https://rustup.rs"),
+        ("cc", "install it with: apt-get install gcc libc6-dev"),
+    ] {
+        let named = if program == "cargo" { env::var_os("CARGO") } else { None };
+        if named.is_none() && find(program).is_none() {
+            bail!("the lab builds Nixus and found no {program}: {advice}");
+        }
+    }
+    Ok(())
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let own = env::var("PATH").unwrap_or_default();
+    own.split(':')
+        .chain(PATH.split(':'))
+        .map(|directory| Path::new(directory).join(program))
+        .find(|path| path.is_file())
+}
+
+fn install_packages() -> Result<()> {
+    let missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| find(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("lab: installing the Debian packages {}", missing.join(" "));
+    let limit = Duration::from_secs(600);
+    let mut update = apt_get();
+    command::must(update.arg("update"), None, limit)?;
+    let mut install = apt_get();
+    install.args(["install", "--yes", "--no-install-recommends"]).args(&missing);
+    command::must(&mut install, None, limit)?;
+    Ok(())
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive").env("PATH", PATH);
+    command
+}
+
+/// Each systemd takes several inotify instances, and the usual 128 are for all hosts together.
+fn raise_limits() {
+    let path = "/proc/sys/fs/inotify/max_user_instances";
+    let now = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    if now.is_some_and(|now| now < 1024) && fs::write(path, "1024").is_err() {
+        eprintln!("lab: cannot raise {path}; many hosts at once may fail to boot");
+    }
+}
+
+fn recipe() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (INCLUDE, SUITE, BOOT, 1).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn build_root(root: &Path) -> Result<()> {
+    eprintln!("lab: making the hosts' Debian ({SUITE}), once, about 40 s");
+    let new = root.with_extension("new");
+    remove_tree(&new)?;
+    let mut command = Command::new("mmdebstrap");
+    command
+        .args(["--quiet", "--variant=minbase"])
+        .arg(format!("--include={INCLUDE}"))
+        .arg(SUITE)
+        .arg(&new)
+        .env("PATH", PATH);
+    command::must(&mut command, None, Duration::from_secs(1200))?;
+    // A generation brings all units that are to run; Debian's own choice would come back else.
+    let units = new.join("etc/systemd/system");
+    remove_tree(&units)?;
+    remove_tree(&new.join("var/lib/apt/lists"))?;
+    remove_tree(&new.join("var/cache/apt"))?;
+    let write = |name: &str, text: &str, mode: u32| {
+        let path = new.join(name);
+        fs::write(&path, text)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
+            .with_context(|| format!("cannot write {}", path.display()))
+    };
+    write("lab-boot", BOOT, 0o755)?;
+    write("etc/machine-id", "", 0o444)?;
+    for found in fs::read_dir(new.join("etc/ssh")).context("cannot list etc/ssh of the new root")? {
+        let found = found.context("cannot list etc/ssh of the new root")?;
+        if found.file_name().to_string_lossy().starts_with("ssh_host_") {
+            fs::remove_file(found.path()).context("cannot remove a host key of the new root")?;
+        }
+    }
+    fs::rename(&new, root).with_context(|| format!("cannot make {}", root.display()))
+}
+
+/// Removes a folder with all that is in it, if it is there.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
