@@ -50,8 +50,21 @@ pub fn build(machine: &Machine) -> Result<Binaries> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command
-        .args(["build", "--release", "--quiet", "--bins", "--message-format=json-render-diagnostics"])
-        .args(["--package", "nixus", "--package", "nixus-switcher", "--package", "lab"])
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "--bins",
+            "--message-format=json-render-diagnostics",
+        ])
+        .args([
+            "--package",
+            "nixus",
+            "--package",
+            "nixus-switcher",
+            "--package",
+            "lab",
+        ])
         .arg("--manifest-path")
         .arg(manifest);
     let messages = command::must(&mut command, None, Duration::from_secs(1800))?;

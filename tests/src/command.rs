@@ -37,10 +37,16 @@ impl Output {
 pub fn run(command: &mut Command, input: Option<&[u8]>, limit: Duration) -> Result<Output> {
     let shown = shown(command);
     command
-        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdin(if input.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().with_context(|| format!("cannot start {shown}"))?;
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start {shown}"))?;
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
     if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input) {
@@ -57,7 +63,11 @@ pub fn run(command: &mut Command, input: Option<&[u8]>, limit: Duration) -> Resu
                 stderr.text().trim()
             )
         })?;
-    Ok(Output { code, stdout: stdout.finish(), stderr: stderr.finish() })
+    Ok(Output {
+        code,
+        stdout: stdout.finish(),
+        stderr: stderr.finish(),
+    })
 }
 
 /// Runs a program that must succeed, and gives its standard output.
@@ -67,8 +77,15 @@ pub fn run(command: &mut Command, input: Option<&[u8]>, limit: Duration) -> Resu
 pub fn must(command: &mut Command, input: Option<&[u8]>, limit: Duration) -> Result<String> {
     let output = run(command, input, limit)?;
     if !output.ok() {
-        let code = output.code.map_or("a signal".to_owned(), |code| format!("exit code {code}"));
-        bail!("{} ended with {code}: {}{}", shown(command), output.stderr.trim(), output.stdout.trim());
+        let code = output
+            .code
+            .map_or("a signal".to_owned(), |code| format!("exit code {code}"));
+        bail!(
+            "{} ended with {code}: {}{}",
+            shown(command),
+            output.stderr.trim(),
+            output.stdout.trim()
+        );
     }
     Ok(output.stdout)
 }

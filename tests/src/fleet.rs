@@ -43,7 +43,9 @@ impl Member {
     pub fn new(machine: &Machine, name: &str, number: u8) -> Result<Self> {
         // nspawn names the network interface vb-<name>, and Linux allows 15 bytes.
         let valid = (1..=12).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !name.starts_with('-');
         if !valid {
             bail!("{name:?} is not a host name for the lab: 1 to 12 of a-z, 0-9 and -");
@@ -120,7 +122,10 @@ pub fn deploy_files(members: &[Member], operator: &Key, git_host: &Key) -> Resul
     );
     files.insert("lab.nix".to_owned(), LAB.to_owned());
     for member in members {
-        files.insert(format!("hosts/{}.nix", member.name), host_file(member.number, ""));
+        files.insert(
+            format!("hosts/{}.nix", member.name),
+            host_file(member.number, ""),
+        );
     }
     Ok(files)
 }

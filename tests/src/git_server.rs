@@ -24,18 +24,37 @@ pub fn furnish(server: &Host, members: &[Member], operator: &Key) -> Result<()> 
     let inside = |path: &str| format!("{}/root{path}", server.folder());
     for repository in [fleet::DEPLOY, fleet::REPORTS] {
         server.access.must(
-            &["git", "init", "--quiet", "--bare", "--initial-branch=main", &inside(repository)],
+            &[
+                "git",
+                "init",
+                "--quiet",
+                "--bare",
+                "--initial-branch=main",
+                &inside(repository),
+            ],
             None,
         )?;
     }
     let reports = inside(fleet::REPORTS);
     // A host that sends without end must not fill the server's disk.
     server.access.must(
-        &["git", "--git-dir", &reports, "config", "receive.maxInputSize", "1m"],
+        &[
+            "git",
+            "--git-dir",
+            &reports,
+            "config",
+            "receive.maxInputSize",
+            "1m",
+        ],
         None,
     )?;
-    install(&template.join("nixus-git-shell"), &disk.join("usr/local/bin/nixus-git-shell"))?;
-    let hook = disk.join(fleet::REPORTS.trim_start_matches('/')).join("hooks/update");
+    install(
+        &template.join("nixus-git-shell"),
+        &disk.join("usr/local/bin/nixus-git-shell"),
+    )?;
+    let hook = disk
+        .join(fleet::REPORTS.trim_start_matches('/'))
+        .join("hooks/update");
     install(&template.join("update"), &hook)?;
     let mut keys = format!("{} operator\n", operator.public);
     for member in members {
@@ -64,8 +83,14 @@ pub fn give_to_git(path: &Path) -> Result<()> {
     chown(path, Some(GIT), None).with_context(|| format!("cannot give {}", path.display()))?;
     let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
     if is_folder {
-        for found in fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))? {
-            give_to_git(&found.with_context(|| format!("cannot list {}", path.display()))?.path())?;
+        for found in
+            fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))?
+        {
+            give_to_git(
+                &found
+                    .with_context(|| format!("cannot list {}", path.display()))?
+                    .path(),
+            )?;
         }
     }
     Ok(())

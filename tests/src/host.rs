@@ -10,13 +10,15 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{self, Output};
+use crate::fleet;
 use crate::namespace::{Access, RUN, remove_groups};
 
 /// How long a command on a host may take.
 const LIMIT: Duration = Duration::from_secs(120);
 /// How long a boot may take.
 const BOOT: Duration = Duration::from_secs(90);
-const PATH: &str = "/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const PATH: &str =
+    "/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Moves itself into the host's control group, and starts the host again when it reboots: with
 /// --keep-unit, systemd-nspawn leaves that to its caller by exit code 133.
@@ -59,7 +61,10 @@ impl Host {
             lower.join(":")
         );
         let root = format!("{folder}/root");
-        self.access.must(&["mount", "-t", "overlay", "overlay", "-o", &options, &root], None)?;
+        self.access.must(
+            &["mount", "-t", "overlay", "overlay", "-o", &options, &root],
+            None,
+        )?;
         Ok(())
     }
 
@@ -83,8 +88,21 @@ impl Host {
         let inside = format!("/sys/fs/cgroup/{}/{}", self.access.group, self.name);
         let mut command = self.access.command("sh");
         command
-            .args(["-c", POWER, "power", &inside, "systemd-nspawn", "--quiet", "--keep-unit"])
-            .args(["--register=no", "--network-veth", "--network-bridge=br0", "--resolv-conf=off"])
+            .args([
+                "-c",
+                POWER,
+                "power",
+                &inside,
+                "systemd-nspawn",
+                "--quiet",
+                "--keep-unit",
+            ])
+            .args([
+                "--register=no",
+                "--network-veth",
+                "--network-bridge=br0",
+                "--resolv-conf=off",
+            ])
             .args(["--timezone=off", "--link-journal=no", "--console=pipe"])
             .arg(format!("--machine={}", self.name))
             .arg(format!("--directory={}/root", self.folder()))
@@ -92,7 +110,9 @@ impl Host {
             .stdin(Stdio::null())
             .stdout(console.try_clone().context("cannot share the console")?)
             .stderr(console);
-        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.name))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.name))?;
         // Reaped when the host is off; nobody needs the exit code.
         thread::spawn(move || child.wait());
         let start = Instant::now();
@@ -173,12 +193,18 @@ impl Host {
     /// # Errors
     /// When the host is not running.
     pub fn boot_id(&self) -> Result<String> {
-        Ok(self.must(["cat", "/proc/sys/kernel/random/boot_id"])?.trim().to_owned())
+        Ok(self
+            .must(["cat", "/proc/sys/kernel/random/boot_id"])?
+            .trim()
+            .to_owned())
     }
 
     /// The host's PID 1 once it is systemd, as the machine sees it.
     fn leader(&self) -> Result<u32> {
-        let path = self.access.group(&self.name).join("payload/init.scope/cgroup.procs");
+        let path = self
+            .access
+            .group(&self.name)
+            .join("payload/init.scope/cgroup.procs");
         let text = fs::read_to_string(path).unwrap_or_default();
         text.lines()
             .next()
@@ -197,10 +223,23 @@ impl Host {
         let leader = self.leader()?;
         let mut command = Command::new("nsenter");
         command
-            .args(["--target", &leader.to_string(), "--mount", "--uts", "--ipc", "--net", "--pid"])
+            .args([
+                "--target",
+                &leader.to_string(),
+                "--mount",
+                "--uts",
+                "--ipc",
+                "--net",
+                "--pid",
+            ])
             .args(["--cgroup", "--root", "--wd", "--"])
             .args(["/usr/bin/env", "--ignore-environment"])
-            .args([&format!("PATH={PATH}"), "HOME=/root", "LC_ALL=C.UTF-8", "USER=root"])
+            .args([
+                &format!("PATH={PATH}"),
+                "HOME=/root",
+                "LC_ALL=C.UTF-8",
+                "USER=root",
+            ])
             .args(arguments.into_iter().map(|a| a.as_ref().to_owned()));
         Ok(command)
     }
@@ -234,12 +273,41 @@ impl Host {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, path: &str, text: &str) -> Result<()> {
-        if let Some((folder, _)) = path.rsplit_once('/').filter(|(folder, _)| !folder.is_empty()) {
+        if let Some((folder, _)) = path
+            .rsplit_once('/')
+            .filter(|(folder, _)| !folder.is_empty())
+        {
             self.must(["mkdir", "-p", "--", folder])?;
         }
         let mut command = self.command(["tee", "--", path])?;
         command::must(&mut command, Some(text.as_bytes()), LIMIT)?;
         Ok(())
+    }
+
+    /// Builds this host's toplevel from a commit of the deploy repository, on the host, fetching it
+    /// with the host's own key; gives its store path.
+    ///
+    /// # Errors
+    /// When it does not build, with what Nix said.
+    pub fn build(&self, commit: &str) -> Result<String> {
+        let ssh = "GIT_SSH_COMMAND=ssh -F none -i /etc/nixus/deploy_key -o BatchMode=yes \
+                   -o UserKnownHostsFile=/etc/nixus/known_hosts";
+        let installable = format!(
+            "git+{}?ref=main&rev={commit}#nixosConfigurations.{}.config.system.build.toplevel",
+            fleet::url(fleet::DEPLOY),
+            self.name
+        );
+        let built = self.must([
+            "env",
+            ssh,
+            "nix",
+            "build",
+            "--no-link",
+            "--print-out-paths",
+            "--quiet",
+            &installable,
+        ])?;
+        Ok(built.trim().to_owned())
     }
 
     fn system(&self, link: &str) -> Result<String> {
@@ -286,7 +354,13 @@ impl Host {
     /// # Errors
     /// When the host is not running.
     pub fn journal(&self) -> Result<String> {
-        self.must(["journalctl", "--boot", "--no-pager", "--lines=1000", "--output=short-monotonic"])
+        self.must([
+            "journalctl",
+            "--boot",
+            "--no-pager",
+            "--lines=1000",
+            "--output=short-monotonic",
+        ])
     }
 
     /// What the host wrote to its console, over all boots.
@@ -331,20 +405,41 @@ impl Host {
         let mut text = String::new();
         let status: &[&str] = &["nixus", "status"];
         let switcher: &[&str] = &["nixus-switcher", "status"];
-        let failed: &[&str] = &["systemctl", "--failed", "--no-pager", "--plain", "--no-legend"];
-        let journal: &[&str] =
-            &["journalctl", "--boot", "--no-pager", "--lines=60", "--output=short-monotonic"];
+        let failed: &[&str] = &[
+            "systemctl",
+            "--failed",
+            "--no-pager",
+            "--plain",
+            "--no-legend",
+        ];
+        let journal: &[&str] = &[
+            "journalctl",
+            "--boot",
+            "--no-pager",
+            "--lines=60",
+            "--output=short-monotonic",
+        ];
         for arguments in [status, switcher, failed, journal] {
             let said = match self.exec(arguments) {
                 Ok(output) => format!("{}{}", output.stdout, output.stderr),
                 Err(error) => format!("{error:#}\n"),
             };
-            text.push_str(&format!("--- {}: {}\n{said}", self.name, arguments.join(" ")));
+            text.push_str(&format!(
+                "--- {}: {}\n{said}",
+                self.name,
+                arguments.join(" ")
+            ));
         }
         let console = self.console().unwrap_or_default();
         let lines: Vec<&str> = console.lines().collect();
-        let tail = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default();
-        text.push_str(&format!("--- {}: console\n{}\n", self.name, tail.join("\n")));
+        let tail = lines
+            .get(lines.len().saturating_sub(15)..)
+            .unwrap_or_default();
+        text.push_str(&format!(
+            "--- {}: console\n{}\n",
+            self.name,
+            tail.join("\n")
+        ));
         text
     }
 }

@@ -35,7 +35,10 @@ pub fn key(machine: &Machine, name: &str) -> Result<Key> {
     let public = fs::read_to_string(path.with_extension("pub"))
         .with_context(|| format!("cannot read {}.pub", path.display()))?;
     let words: Vec<&str> = public.split_whitespace().take(2).collect();
-    Ok(Key { path, public: words.join(" ") })
+    Ok(Key {
+        path,
+        public: words.join(" "),
+    })
 }
 
 /// A new key that nobody knows, in a folder of the caller's.
@@ -44,7 +47,10 @@ pub fn key(machine: &Machine, name: &str) -> Result<Key> {
 /// When `ssh-keygen` fails.
 pub fn make(path: &Path) -> Result<()> {
     let mut command = Command::new("ssh-keygen");
-    command.args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]).arg(path).env("PATH", PATH);
+    command
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"])
+        .arg(path)
+        .env("PATH", PATH);
     command::must(&mut command, Some(b"y\n"), Duration::from_secs(20))?;
     Ok(())
 }

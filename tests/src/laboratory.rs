@@ -89,20 +89,30 @@ impl Lab {
         let mut hosts = BTreeMap::new();
         let mut known = String::new();
         for member in members.iter().chain([&server]) {
-            let host =
-                Host { name: member.name.clone(), address: member.address(), access: access.clone() };
+            let host = Host {
+                name: member.name.clone(),
+                address: member.address(),
+                access: access.clone(),
+            };
             furnish(&machine, &seed, member, &host)?;
             known.push_str(&operator::known_host(&host.address, &member.host_key));
             hosts.insert(member.name.clone(), host);
         }
         let git_host = hosts.get("git").context("there is no git server")?.clone();
         git_server::furnish(&git_host, &members, &operator_key)?;
-        let operator = Operator { access, key: operator_key.path, server: git_host };
+        let operator = Operator {
+            access,
+            key: operator_key.path,
+            server: git_host,
+        };
         let mut files = deploy;
         files.insert("flake.lock".to_owned(), seed.content.lock.clone());
         let first_commit = operator.begin(&known, &files)?;
         Ok(Self {
-            members: members.into_iter().map(|member| (member.name.clone(), member)).collect(),
+            members: members
+                .into_iter()
+                .map(|member| (member.name.clone(), member))
+                .collect(),
             doors: Doors { hosts, operator },
             seed,
             first_commit,
@@ -144,7 +154,8 @@ impl Lab {
     /// When there is no such host.
     pub fn first_toplevel(&self, host: &str) -> Result<&str> {
         let path = self.seed.content.toplevels.get(host);
-        path.map(String::as_str).with_context(|| format!("there is no host {host}"))
+        path.map(String::as_str)
+            .with_context(|| format!("there is no host {host}"))
     }
 
     /// A host's key for the git server.
@@ -152,7 +163,10 @@ impl Lab {
     /// # Errors
     /// When there is no such host.
     pub fn deploy_key(&self, host: &str) -> Result<&Key> {
-        let member = self.members.get(host).with_context(|| format!("there is no host {host}"))?;
+        let member = self
+            .members
+            .get(host)
+            .with_context(|| format!("there is no host {host}"))?;
         Ok(&member.deploy_key)
     }
 
@@ -162,8 +176,14 @@ impl Lab {
     /// # Errors
     /// When there is no such host.
     pub fn describe(&self, host: &str, more: &str) -> Result<(String, String)> {
-        let member = self.members.get(host).with_context(|| format!("there is no host {host}"))?;
-        Ok((format!("hosts/{host}.nix"), fleet::host_file(member.number, more)))
+        let member = self
+            .members
+            .get(host)
+            .with_context(|| format!("there is no host {host}"))?;
+        Ok((
+            format!("hosts/{host}.nix"),
+            fleet::host_file(member.number, more),
+        ))
     }
 
     /// Changes one host's description, commits and pushes; gives the commit's id.
@@ -171,7 +191,8 @@ impl Lab {
     /// # Errors
     /// When there is no such host, or the push fails.
     pub fn deploy(&self, host: &str, more: &str, message: &str) -> Result<String> {
-        self.operator().deploy(&[self.describe(host, more)?].into(), message)
+        self.operator()
+            .deploy(&[self.describe(host, more)?].into(), message)
     }
 }
 
@@ -216,14 +237,37 @@ fn furnish(machine: &Machine, seed: &Seed, member: &Member, host: &Host) -> Resu
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
             .with_context(|| format!("cannot write {}", path.display()))
     };
-    let first = Generation { number: 1, toplevel: toplevel.into() };
+    let first = Generation {
+        number: 1,
+        toplevel: toplevel.into(),
+    };
     let entry = bootloader::entry_name(1);
-    write(&format!("boot/loader/entries/{entry}"), &bootloader::entry(&first, ""), 0o644)?;
-    write("boot/loader/loader.conf", &format!("timeout 5\ndefault {entry}\n"), 0o644)?;
+    write(
+        &format!("boot/loader/entries/{entry}"),
+        &bootloader::entry(&first, ""),
+        0o644,
+    )?;
+    write(
+        "boot/loader/loader.conf",
+        &format!("timeout 5\ndefault {entry}\n"),
+        0o644,
+    )?;
     write("etc/NIXOS", "", 0o644)?;
     // Any 32 digits; the address makes it the host's own.
-    write("etc/machine-id", &format!("{:032x}\n", 0x6c61_6200 + u64::from(member.number)), 0o444)?;
+    write(
+        "etc/machine-id",
+        &format!("{:032x}\n", 0x6c61_6200 + u64::from(member.number)),
+        0o444,
+    )?;
     let secret = |from: &Path| fleet::read(from);
-    write("var/lib/lab-keys/deploy_key", &secret(&member.deploy_key.path)?, 0o600)?;
-    write("var/lib/lab-keys/ssh_host_ed25519_key", &secret(&member.host_key.path)?, 0o600)
+    write(
+        "var/lib/lab-keys/deploy_key",
+        &secret(&member.deploy_key.path)?,
+        0o600,
+    )?;
+    write(
+        "var/lib/lab-keys/ssh_host_ed25519_key",
+        &secret(&member.host_key.path)?,
+        0o600,
+    )
 }

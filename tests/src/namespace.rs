@@ -32,7 +32,14 @@ impl Access {
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command
-            .args(["--target", &self.pid.to_string(), "--mount", "--net", "--pid", "--"])
+            .args([
+                "--target",
+                &self.pid.to_string(),
+                "--mount",
+                "--net",
+                "--pid",
+                "--",
+            ])
             .arg(program)
             .current_dir("/")
             .env_clear()
@@ -85,7 +92,14 @@ impl Namespace {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let mut command = Command::new("unshare");
         command
-            .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            .args([
+                "--mount",
+                "--net",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+            ])
             .args(["--propagation", "private", "cat"])
             .env("PATH", PATH)
             .current_dir("/")
@@ -94,9 +108,16 @@ impl Namespace {
             .stderr(Stdio::null());
         let mut unshare = command.spawn().context("cannot start unshare")?;
         let pipe = unshare.stdin.take();
-        let group =
-            format!("nixus-lab-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let mut namespace = Self { access: Access { pid: 0, group }, unshare, pipe };
+        let group = format!(
+            "nixus-lab-{}-{}",
+            process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let mut namespace = Self {
+            access: Access { pid: 0, group },
+            unshare,
+            pipe,
+        };
         namespace.access.pid = namespace.first_process()?;
         namespace.mount()?;
         Ok(namespace)
@@ -113,7 +134,11 @@ impl Namespace {
         let start = Instant::now();
         while start.elapsed() < QUICK {
             let child = fs::read_to_string(&children).unwrap_or_default();
-            if let Some(pid) = child.split_whitespace().next().and_then(|pid| pid.parse().ok()) {
+            if let Some(pid) = child
+                .split_whitespace()
+                .next()
+                .and_then(|pid| pid.parse().ok())
+            {
                 // The namespaces are ready once `cat` runs.
                 let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
                 if name.trim() == "cat" {
@@ -132,9 +157,15 @@ impl Namespace {
         let access = &self.access;
         // Whatever is there, it may be version 1.
         access.must(&["umount", "--recursive", "/sys/fs/cgroup"], None)?;
-        access.must(&["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], None)?;
+        access.must(
+            &["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"],
+            None,
+        )?;
         // systemd-nspawn keeps locks in /run/systemd that other labs must not see.
-        access.must(&["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"], None)?;
+        access.must(
+            &["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"],
+            None,
+        )?;
         fs::create_dir_all(access.path(RUN)).context("cannot make the lab's folder")?;
         let group = access.path("/sys/fs/cgroup").join(&access.group);
         fs::create_dir(&group).with_context(|| format!("cannot make {}", group.display()))
@@ -157,7 +188,10 @@ impl Drop for Namespace {
             }
             thread::sleep(Duration::from_millis(2));
         }
-        let ended = self.unshare.kill().and_then(|()| self.unshare.wait().map(|_| ()));
+        let ended = self
+            .unshare
+            .kill()
+            .and_then(|()| self.unshare.wait().map(|_| ()));
         if let (Err(_), Err(_), Err(error)) = (killed, removed, ended) {
             eprintln!("lab: cannot end it: {error}");
         }

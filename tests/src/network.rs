@@ -29,7 +29,8 @@ impl Host {
     /// # Errors
     /// When the host is off.
     pub fn unplug(&self) -> Result<()> {
-        self.access.must(&["ip", "link", "set", &self.link(), "down"], None)?;
+        self.access
+            .must(&["ip", "link", "set", &self.link(), "down"], None)?;
         Ok(())
     }
 
@@ -38,7 +39,8 @@ impl Host {
     /// # Errors
     /// When the host is off.
     pub fn plug(&self) -> Result<()> {
-        self.access.must(&["ip", "link", "set", &self.link(), "up"], None)?;
+        self.access
+            .must(&["ip", "link", "set", &self.link(), "up"], None)?;
         Ok(())
     }
 
@@ -49,8 +51,9 @@ impl Host {
     /// When the host is off, or the machine's kernel has no netem.
     pub fn slow(&self, delay: &str, rate: &str) -> Result<()> {
         let link = self.link();
-        let arguments =
-            ["tc", "qdisc", "replace", "dev", &link, "root", "netem", "delay", delay, "rate", rate];
+        let arguments = [
+            "tc", "qdisc", "replace", "dev", &link, "root", "netem", "delay", delay, "rate", rate,
+        ];
         match self.access.must(&arguments, None) {
             Ok(_) => Ok(()),
             Err(error) if format!("{error:#}").contains("qdisc kind is unknown") => {

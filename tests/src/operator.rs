@@ -86,7 +86,10 @@ impl Operator {
         let bare = format!("{}/root{}", self.server.folder(), fleet::DEPLOY);
         self.git_must(&["push", "--quiet", &bare, "main"])?;
         crate::git_server::give_to_git(
-            &self.server.disk().join(fleet::DEPLOY.trim_start_matches('/')),
+            &self
+                .server
+                .disk()
+                .join(fleet::DEPLOY.trim_start_matches('/')),
         )?;
         Ok(commit)
     }
@@ -160,7 +163,8 @@ impl Operator {
     /// # Errors
     /// When the server refuses, or the history was rewritten.
     pub fn push(&self) -> Result<()> {
-        self.git_must(&["push", "--quiet", "origin", "main"]).map(drop)
+        self.git_must(&["push", "--quiet", "origin", "main"])
+            .map(drop)
     }
 
     /// Pushes a rewritten history.
@@ -168,7 +172,8 @@ impl Operator {
     /// # Errors
     /// When the server refuses.
     pub fn force_push(&self) -> Result<()> {
-        self.git_must(&["push", "--quiet", "--force", "origin", "main"]).map(drop)
+        self.git_must(&["push", "--quiet", "--force", "origin", "main"])
+            .map(drop)
     }
 
     /// Commits files and pushes; gives the commit's id.
@@ -227,6 +232,11 @@ impl Operator {
             command.arg("--").arg(line);
         }
         command::run(&mut command, None, LIMIT)
+    }
+
+    /// A program to be run at the operator's place in the network.
+    pub fn command(&self, program: &str) -> Command {
+        self.access.command(program)
     }
 
     /// The operator's key, which opens root on every host and all of the git server.

@@ -1,8 +1,8 @@
 //! The layer above the base root that hosts share: Nixus and the first systems, in the Nix store
 //! and registered in its database.
 
-use std::collections::hash_map::DefaultHasher;
 use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -54,7 +54,11 @@ pub fn seed(machine: &Machine, binaries: &Binaries, deploy: &Files, git: &Files)
     let stand_ins = [nixpkgs?, nixus?];
     let mut hasher = DefaultHasher::new();
     (2, &machine.root, deploy, git, &stand_ins).hash(&mut hasher);
-    for program in [&binaries.nixus, &binaries.switcher, &binaries.switch_to_configuration] {
+    for program in [
+        &binaries.nixus,
+        &binaries.switcher,
+        &binaries.switch_to_configuration,
+    ] {
         fs::read(program)
             .with_context(|| format!("cannot read {}", program.display()))?
             .hash(&mut hasher);
@@ -71,7 +75,10 @@ pub fn seed(machine: &Machine, binaries: &Binaries, deploy: &Files, git: &Files)
     }
     let content = serde_json::from_str(&fleet::read(&description)?)
         .with_context(|| format!("cannot understand {}", description.display()))?;
-    Ok(Seed { layer: folder.join("layer"), content })
+    Ok(Seed {
+        layer: folder.join("layer"),
+        content,
+    })
 }
 
 fn read_folder(folder: &Path) -> Result<Files> {
@@ -79,7 +86,10 @@ fn read_folder(folder: &Path) -> Result<Files> {
     let mut files = Files::new();
     for found in fs::read_dir(folder).with_context(context)? {
         let found = found.with_context(context)?;
-        files.insert(found.file_name().to_string_lossy().into_owned(), fleet::read(&found.path())?);
+        files.insert(
+            found.file_name().to_string_lossy().into_owned(),
+            fleet::read(&found.path())?,
+        );
     }
     Ok(files)
 }
@@ -91,7 +101,9 @@ struct Work {
 
 impl Work {
     fn new(machine: &Machine) -> Result<Self> {
-        let work = Self { namespace: Namespace::create()? };
+        let work = Self {
+            namespace: Namespace::create()?,
+        };
         let access = work.access();
         for folder in ["upper", "work", "root"] {
             let path = access.path(RUN).join(folder);
@@ -102,8 +114,14 @@ impl Work {
             machine.root.display()
         );
         let root = format!("{RUN}/root");
-        access.must(&["mount", "-t", "overlay", "overlay", "-o", &options, &root], None)?;
-        access.must(&["mount", "-t", "proc", "proc", &format!("{root}/proc")], None)?;
+        access.must(
+            &["mount", "-t", "overlay", "overlay", "-o", &options, &root],
+            None,
+        )?;
+        access.must(
+            &["mount", "-t", "proc", "proc", &format!("{root}/proc")],
+            None,
+        )?;
         access.must(&["mount", "--rbind", "/dev", &format!("{root}/dev")], None)?;
         Ok(work)
     }
@@ -113,7 +131,10 @@ impl Work {
     }
 
     fn path(&self, inside: &str) -> PathBuf {
-        self.access().path(RUN).join("root").join(inside.trim_start_matches('/'))
+        self.access()
+            .path(RUN)
+            .join("root")
+            .join(inside.trim_start_matches('/'))
     }
 
     fn nix(&self, arguments: &[&str]) -> Result<String> {
@@ -132,9 +153,10 @@ impl Work {
     fn add(&self, name: &str, folder: &str) -> Result<(String, String)> {
         let path = self.nix(&["store", "add-path", "--name", name, folder])?;
         let hash = self.nix(&["hash", "path", &path])?;
-        let root = self.path("/nix/var/nix/gcroots").join(format!("lab-{}", hash.replace('/', "_")));
-        std::os::unix::fs::symlink(&path, &root)
-            .with_context(|| format!("cannot root {path}"))?;
+        let root = self
+            .path("/nix/var/nix/gcroots")
+            .join(format!("lab-{}", hash.replace('/', "_")));
+        std::os::unix::fs::symlink(&path, &root).with_context(|| format!("cannot root {path}"))?;
         Ok((path, hash))
     }
 
@@ -159,8 +181,10 @@ impl Work {
         git: &Files,
         stand_ins: &[(&str, Files); 2],
     ) -> Result<Content> {
-        let nixus: [(&str, &Path); 2] =
-            [("nixus", &binaries.nixus), ("nixus-switcher", &binaries.switcher)];
+        let nixus: [(&str, &Path); 2] = [
+            ("nixus", &binaries.nixus),
+            ("nixus-switcher", &binaries.switcher),
+        ];
         let stc: [(&str, &Path); 1] =
             [("switch-to-configuration", &binaries.switch_to_configuration)];
         let packages = json!({
@@ -187,9 +211,12 @@ impl Work {
             }
             write_files(&self.path(&folder), &files)?;
             let (path, hash) = self.add("source", &folder)?;
-            locked.insert(*name, json!({
-                "lastModified": 1, "narHash": hash, "path": path, "type": "path"
-            }));
+            locked.insert(
+                *name,
+                json!({
+                    "lastModified": 1, "narHash": hash, "path": path, "type": "path"
+                }),
+            );
         }
         let lock = lock_file(&locked);
         let mut toplevels = BTreeMap::new();
@@ -230,7 +257,9 @@ impl Work {
         setup::remove_tree(&new)?;
         fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
         let mut copy = Command::new("cp");
-        copy.arg("--archive").arg(access.path(RUN).join("upper")).arg(new.join("layer"));
+        copy.arg("--archive")
+            .arg(access.path(RUN).join("upper"))
+            .arg(new.join("layer"));
         command::must(&mut copy, None, Duration::from_secs(120))?;
         let text = serde_json::to_string_pretty(content).context("cannot describe the layer")?;
         fs::write(new.join("content.json"), text).context("cannot describe the layer")?;
@@ -284,14 +313,20 @@ fn forget_old(machine: &Machine, now: &str) -> Result<()> {
         let found = found.context("cannot list the cache")?;
         let name = found.file_name().to_string_lossy().into_owned();
         if name.starts_with("seed-") && name != now && found.path().is_dir() {
-            let made = found.metadata().and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+            let made = found
+                .metadata()
+                .and_then(|m| m.modified())
+                .unwrap_or(SystemTime::UNIX_EPOCH);
             old.push((made, found.path()));
         }
     }
     old.sort();
     let surplus = old.len().saturating_sub(KEPT);
     for (made, path) in old.into_iter().take(surplus) {
-        if made.elapsed().is_ok_and(|age| age > Duration::from_secs(24 * 3600)) {
+        if made
+            .elapsed()
+            .is_ok_and(|age| age > Duration::from_secs(24 * 3600))
+        {
             setup::remove_tree(&path)?;
         }
     }

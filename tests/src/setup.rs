@@ -53,11 +53,16 @@ pub fn prepare() -> Result<Machine> {
         return Ok(machine.clone());
     }
     check_machine()?;
-    let home = env::var_os("HOME").filter(|home| !home.is_empty()).unwrap_or("/root".into());
+    let home = env::var_os("HOME")
+        .filter(|home| !home.is_empty())
+        .unwrap_or("/root".into());
     let cache = Path::new(&home).join(".cache/nixus-lab");
     // Both characters separate options of an overlay mount.
     if cache.to_string_lossy().contains([':', ',']) {
-        bail!("the lab cannot keep its cache in {}: the path has a colon or a comma", cache.display());
+        bail!(
+            "the lab cannot keep its cache in {}: the path has a colon or a comma",
+            cache.display()
+        );
     }
     fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
     let _lock = lock(&cache.join("setup.lock"))?;
@@ -76,7 +81,8 @@ pub fn prepare() -> Result<Machine> {
 /// When the file cannot be opened or locked.
 pub fn lock(path: &Path) -> Result<File> {
     let file = File::create(path).with_context(|| format!("cannot open {}", path.display()))?;
-    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    file.lock()
+        .with_context(|| format!("cannot lock {}", path.display()))?;
     Ok(file)
 }
 
@@ -88,13 +94,19 @@ fn check_machine() -> Result<()> {
     }
     let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     if !root {
-        bail!("the lab needs root: it makes containers and network namespaces (nothing outside them is changed)");
+        bail!(
+            "the lab needs root: it makes containers and network namespaces (nothing outside them is changed)"
+        );
     }
     for (program, advice) in [
         ("cargo", "install it from https://rustup.rs"),
         ("cc", "install it with: apt-get install gcc libc6-dev"),
     ] {
-        let named = if program == "cargo" { env::var_os("CARGO") } else { None };
+        let named = if program == "cargo" {
+            env::var_os("CARGO")
+        } else {
+            None
+        };
         if named.is_none() && find(program).is_none() {
             bail!("the lab builds Nixus and found no {program}: {advice}");
         }
@@ -124,21 +136,27 @@ fn install_packages() -> Result<()> {
     let mut update = apt_get();
     command::must(update.arg("update"), None, limit)?;
     let mut install = apt_get();
-    install.args(["install", "--yes", "--no-install-recommends"]).args(&missing);
+    install
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(&missing);
     command::must(&mut install, None, limit)?;
     Ok(())
 }
 
 fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
-    command.env("DEBIAN_FRONTEND", "noninteractive").env("PATH", PATH);
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("PATH", PATH);
     command
 }
 
 /// Each systemd takes several inotify instances, and the usual 128 are for all hosts together.
 fn raise_limits() {
     let path = "/proc/sys/fs/inotify/max_user_instances";
-    let now = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let now = fs::read_to_string(path)
+        .ok()
+        .and_then(|text| text.trim().parse::<u32>().ok());
     if now.is_some_and(|now| now < 1024) && fs::write(path, "1024").is_err() {
         eprintln!("lab: cannot raise {path}; many hosts at once may fail to boot");
     }

@@ -78,7 +78,9 @@ pub fn run(action: Action, name: &str, toplevel: &Path) -> Result<u8> {
     if matches!(action, Action::Boot | Action::Switch) {
         install_bootloader(toplevel)?;
     }
-    if env::var_os("NIXOS_NO_SYNC").is_none_or(|value| value != "1") && action != Action::DryActivate {
+    if env::var_os("NIXOS_NO_SYNC").is_none_or(|value| value != "1")
+        && action != Action::DryActivate
+    {
         sync()?;
     }
     if action == Action::Boot {
@@ -172,20 +174,29 @@ fn make_plan(toplevel: &Path) -> Result<Plan> {
         // what a generation adds to them.
         let old = match load(live, name)? {
             Some(old) => old,
-            None if name.ends_with(".target") && wants_units(&candidate, name) => UnitFile::default(),
+            None if name.ends_with(".target") && wants_units(&candidate, name) => {
+                UnitFile::default()
+            }
             None => continue,
         };
         let mut new = load(&candidate, name)?;
         if new.is_none() && name.ends_with(".target") && wants_units(&candidate, name) {
             new = Some(UnitFile::default());
         }
-        let socket = name.strip_suffix(".service").map(|base| format!("{base}.socket"));
+        let socket = name
+            .strip_suffix(".service")
+            .map(|base| format!("{base}.socket"));
         let sockets = socket
             .filter(|socket| units.get(socket).is_some_and(|state| state == "active"))
             .filter(|socket| candidate.join(socket).exists())
             .into_iter()
             .collect();
-        plan.consider(&Active { name: name.clone(), old, new, sockets });
+        plan.consider(&Active {
+            name: name.clone(),
+            old,
+            new,
+            sockets,
+        });
     }
     Ok(plan)
 }
@@ -269,8 +280,11 @@ fn activate(action: &str, toplevel: &Path) -> Result<u8> {
     systemctl::verb("reset-failed")?;
     systemctl::verb("daemon-reload")?;
     let states = systemctl::units()?;
-    let running =
-        |unit: &String| states.get(unit).is_some_and(|s| s == "active" || s == "activating");
+    let running = |unit: &String| {
+        states
+            .get(unit)
+            .is_some_and(|s| s == "active" || s == "activating")
+    };
     // What was stopped meanwhile is started, not reloaded.
     let (reload, gone): (BTreeSet<String>, BTreeSet<String>) =
         plan.reload.iter().cloned().partition(running);

@@ -45,8 +45,16 @@ pub fn install(boot: &Path, profiles: &Path, default: &Path) -> Result<()> {
     generations.truncate(LIMIT);
     for generation in &generations {
         let parameters = fs::read_to_string(generation.toplevel.join("kernel-params"))
-            .with_context(|| format!("cannot read {}/kernel-params", generation.toplevel.display()))?;
-        write(&entries.join(entry_name(generation.number)), &entry(generation, parameters.trim()))?;
+            .with_context(|| {
+                format!(
+                    "cannot read {}/kernel-params",
+                    generation.toplevel.display()
+                )
+            })?;
+        write(
+            &entries.join(entry_name(generation.number)),
+            &entry(generation, parameters.trim()),
+        )?;
     }
     // The newest of equal ones, as the builder does.
     if let Some(chosen) = generations.iter().find(|g| g.toplevel == default) {
@@ -57,7 +65,8 @@ pub fn install(boot: &Path, profiles: &Path, default: &Path) -> Result<()> {
 }
 
 fn remove_stale(entries: &Path, generations: &[Generation]) -> Result<()> {
-    let listed = fs::read_dir(entries).with_context(|| format!("cannot list {}", entries.display()))?;
+    let listed =
+        fs::read_dir(entries).with_context(|| format!("cannot list {}", entries.display()))?;
     for found in listed {
         let found = found.with_context(|| format!("cannot list {}", entries.display()))?;
         let known = generations

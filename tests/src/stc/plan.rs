@@ -184,30 +184,89 @@ mod tests {
         let a = "[Service]\nExecStart=/a\n";
         let table: &[(&str, &str, Option<&str>, &str)] = &[
             ("a.service", a, Some(a), ""),
-            ("a.service", a, Some("[Unit]\nDescription=x\n[Service]\nExecStart=/a\n"), ""),
-            ("a.service", a, Some("[Service]\nExecStart=/a\n[Install]\nAlias=x\n"), ""),
-            ("a.service", a, Some("[Service]\nExecStart=/b\n"), "stop a.service, start a.service"),
-            ("a.service", a, Some("[Service]\nExecStart=/b\nX-StopIfChanged=false\n"), "restart a.service"),
-            ("a.service", a, Some("[Service]\nExecStart=/b\nX-RestartIfChanged=false\n"), "skip a.service"),
-            ("a.service", a, Some("[Service]\nExecStart=/b\nX-ReloadIfChanged=true\n"), "reload a.service"),
-            ("a.service", a, Some("[Unit]\nX-OnlyManualStart=true\n[Service]\nExecStart=/b\n"), "skip a.service"),
-            ("a.service", a, Some("[Unit]\nX-Reload-Triggers=1\n[Service]\nExecStart=/a\n"), "reload a.service"),
-            ("a.service", a, Some("[Unit]\nX-Restart-Triggers=1\n[Service]\nExecStart=/a\n"), "stop a.service, start a.service"),
+            (
+                "a.service",
+                a,
+                Some("[Unit]\nDescription=x\n[Service]\nExecStart=/a\n"),
+                "",
+            ),
+            (
+                "a.service",
+                a,
+                Some("[Service]\nExecStart=/a\n[Install]\nAlias=x\n"),
+                "",
+            ),
+            (
+                "a.service",
+                a,
+                Some("[Service]\nExecStart=/b\n"),
+                "stop a.service, start a.service",
+            ),
+            (
+                "a.service",
+                a,
+                Some("[Service]\nExecStart=/b\nX-StopIfChanged=false\n"),
+                "restart a.service",
+            ),
+            (
+                "a.service",
+                a,
+                Some("[Service]\nExecStart=/b\nX-RestartIfChanged=false\n"),
+                "skip a.service",
+            ),
+            (
+                "a.service",
+                a,
+                Some("[Service]\nExecStart=/b\nX-ReloadIfChanged=true\n"),
+                "reload a.service",
+            ),
+            (
+                "a.service",
+                a,
+                Some("[Unit]\nX-OnlyManualStart=true\n[Service]\nExecStart=/b\n"),
+                "skip a.service",
+            ),
+            (
+                "a.service",
+                a,
+                Some("[Unit]\nX-Reload-Triggers=1\n[Service]\nExecStart=/a\n"),
+                "reload a.service",
+            ),
+            (
+                "a.service",
+                a,
+                Some("[Unit]\nX-Restart-Triggers=1\n[Service]\nExecStart=/a\n"),
+                "stop a.service, start a.service",
+            ),
             ("a.service", a, None, "stop a.service"),
             ("a.service", "[Unit]\nX-StopOnRemoval=false\n", None, ""),
             ("a.target", "", Some(""), "start a.target"),
             ("a.target", "", Some("[Unit]\nRefuseManualStart=yes\n"), ""),
-            ("a.target", "", Some("[Unit]\nX-StopOnReconfiguration=true\n"), "stop a.target, start a.target"),
+            (
+                "a.target",
+                "",
+                Some("[Unit]\nX-StopOnReconfiguration=true\n"),
+                "stop a.target, start a.target",
+            ),
             ("suspend.target", "", Some(""), ""),
         ];
         for (name, old, new, expected) in table {
-            assert_eq!(check(name, old, *new, &[]), *expected, "{name} {old:?} {new:?}");
+            assert_eq!(
+                check(name, old, *new, &[]),
+                *expected,
+                "{name} {old:?} {new:?}"
+            );
         }
     }
 
     #[test]
     fn a_socket_activated_service_is_started_by_its_socket() {
-        let planned = check("a.service", "", Some("[Service]\nExecStart=/b\n"), &["a.socket"]);
+        let planned = check(
+            "a.service",
+            "",
+            Some("[Service]\nExecStart=/b\n"),
+            &["a.socket"],
+        );
         assert_eq!(planned, "stop a.service, stop a.socket, start a.socket");
     }
 

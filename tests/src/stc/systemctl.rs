@@ -11,10 +11,21 @@ use anyhow::{Context as _, Result, ensure};
 /// When systemd does not answer.
 pub fn units() -> Result<BTreeMap<String, String>> {
     let output = Command::new("systemctl")
-        .args(["list-units", "--all", "--full", "--plain", "--no-legend", "--no-pager"])
+        .args([
+            "list-units",
+            "--all",
+            "--full",
+            "--plain",
+            "--no-legend",
+            "--no-pager",
+        ])
         .output()
         .context("cannot run systemctl list-units")?;
-    ensure!(output.status.success(), "systemctl list-units ended with {}", output.status);
+    ensure!(
+        output.status.success(),
+        "systemctl list-units ended with {}",
+        output.status
+    );
     Ok(parse_units(&String::from_utf8_lossy(&output.stdout)))
 }
 
