@@ -31,8 +31,9 @@ pub mod operator;
 pub mod seed;
 pub mod setup;
 pub mod stc;
+pub mod story;
 
 pub use command::Output;
 pub use host::Host;
 pub use laboratory::{Doors, Lab};
-pub use operator::{Operator, Report};
+pub use operator::Operator;

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use nixus::report::Report;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{self, Output};
@@ -16,36 +17,6 @@ use crate::namespace::{Access, RUN};
 use crate::seed::write_files;
 
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// A report as a host wrote it into the reports repository.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// The version of the format.
-    #[serde(default)]
-    pub version: u32,
-    /// The host.
-    pub host: String,
-    /// The commit of the deploy repository.
-    #[serde(default)]
-    pub commit: Option<String>,
-    /// The first line of its message.
-    #[serde(default)]
-    pub subject: Option<String>,
-    /// `waiting`, `building`, `activating`, `success`, `failure` or `error`.
-    pub state: String,
-    /// The generation's number.
-    #[serde(default)]
-    pub generation: Option<u64>,
-    /// The toplevel.
-    #[serde(default)]
-    pub toplevel: Option<String>,
-    /// The sentence for people.
-    #[serde(default)]
-    pub text: Option<String>,
-    /// When it was written.
-    #[serde(default)]
-    pub time: Option<serde_json::Value>,
-}
 
 /// The operator of a lab.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,0 +1,126 @@
+//! What ends well: the commit arrives, and then there is nothing to do.
+
+use anyhow::{Result, ensure};
+use lab::Lab;
+use lab::story::{Story, deployments, status};
+use nixus::report::State;
+
+const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
+const GOODBYE: &str = r#"environment.etc."greeting".text = "goodbye";"#;
+
+#[test]
+fn first_deployment() -> Result<()> {
+    let story = Story::over(Lab::start(&["web1"])?);
+    let web1 = story.host("web1")?;
+    // The branch has moved on since this host was installed: adopting activates nothing.
+    let installed = web1.current_system()?;
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    let said = web1.must(["nixus", "adopt"])?;
+    ensure!(said.contains("Nothing was activated"), "{said}");
+    ensure!(web1.current_system()? == installed);
+    web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
+
+    let report = story.kept("web1", &commit)?;
+    ensure!(report.text.starts_with("Successfully activated new system! (generation 2, "));
+    ensure!(report.generation == Some(2));
+    ensure!(web1.read("/etc/greeting")? == "hello");
+    story.tries_no_more("web1")
+}
+
+#[test]
+fn update() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    for (number, (text, greeting)) in (2..).zip([(GREETING, "hello"), (GOODBYE, "goodbye")]) {
+        let commit = story.lab().deploy("web1", text, greeting)?;
+        let report = story.kept("web1", &commit)?;
+        ensure!(report.generation == Some(number), "{report:?}");
+        ensure!(web1.read("/etc/greeting")? == greeting);
+    }
+    let states: Vec<State> = story
+        .lab()
+        .operator()
+        .reports("web1")?
+        .iter()
+        .map(|report| report.state)
+        .collect();
+    let (building, activating, success) = (State::Building, State::Activating, State::Success);
+    ensure!(
+        states.ends_with(&[building, activating, success, building, activating, success]),
+        "{states:?}"
+    );
+    // What was confirmed is what the next boot starts, without any of our code.
+    let running = web1.current_system()?;
+    web1.reboot()?;
+    ensure!(web1.booted_system()? == running);
+    story.waits_for("web1", "up-to-date")
+}
+
+#[test]
+fn nothing_to_do() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let picture = || -> Result<String> {
+        web1.must(["find", "/var/lib/nixus", "-type", "f", "-printf", "%p %T@ %s\n"])
+    };
+    let before = picture()?;
+    story.tries_no_more("web1")?;
+    ensure!(before == picture()?, "a pass with nothing to do wrote files");
+    ensure!(
+        !web1.exec(["pgrep", "-x", "nixus"])?.ok() || web1.exec(["systemctl", "is-active", "nixus-reconcile.service"])?.ok(),
+        "a process stayed behind"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_commit_leaves_this_hosts_toplevel_unchanged() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = (web1.current_system()?, deployments(web1)?);
+    let files = [("README.md".to_owned(), "A fleet.\n".to_owned())].into();
+    let commit = story.lab().operator().deploy(&files, "describe the fleet")?;
+    let report = story.kept("web1", &commit)?;
+    ensure!(report.text.contains("nothing to activate"), "{}", report.text);
+    ensure!(before == (web1.current_system()?, deployments(web1)?));
+    Ok(())
+}
+
+#[test]
+fn a_toplevel_from_a_file_instead_of_a_flake() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let file = "{ }: { web1 = (builtins.getFlake (toString ./.)).nixosConfigurations.web1.config.system.build.toplevel; }\n";
+    let settings = r#"
+      services.nixus.settings.closure = {
+        from = lib.mkForce "file";
+        file = "default.nix";
+        attribute = "web1";
+      };
+      nix.settings.pure-eval = false;
+    "#;
+    let mut files: lab::fleet::Files = [story.lab().describe("web1", settings)?].into();
+    files.insert("default.nix".to_owned(), file.to_owned());
+    let commit = story.lab().operator().deploy(&files, "build from a file")?;
+    story.kept("web1", &commit)?;
+    let next = story.lab().deploy("web1", &format!("{settings}\n{GREETING}"), "greet")?;
+    story.kept("web1", &next)?;
+    ensure!(story.host("web1")?.read("/etc/greeting")? == "hello");
+    Ok(())
+}
+
+#[test]
+fn a_pass_that_is_killed_is_continued_by_the_next() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    for _ in 0..5 {
+        // Wherever it is: at the list, the fetch, the build or the hand-over.
+        web1.exec(["systemctl", "kill", "-s", "KILL", "nixus-reconcile.service"])?;
+        web1.exec(["systemctl", "reset-failed", "nixus-reconcile.service"])?;
+        std::thread::sleep(std::time::Duration::from_millis(150));
+    }
+    story.kept("web1", &commit)?;
+    ensure!(status(web1)?.pointer("/kept/commit/id").is_some());
+    Ok(())
+}

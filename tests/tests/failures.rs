@@ -1,0 +1,235 @@
+//! What ends badly, and must leave the old system running, reachable and ready for the next commit.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lab::fleet::Files;
+use lab::story::{PATIENCE, Story, status, switcher_status};
+use nixus::report::State;
+use serde_json::Value;
+
+const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
+
+/// Pushes a description that cannot be kept; sees the host go back, say why in these words, let the
+/// operator in, try no more, and take the next commit.
+fn check(broken: &str, words: &str) -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    let commit = story.lab().deploy("web1", broken, "break web1")?;
+    story.went_back("web1", &commit, &before, words)?;
+    takes_the_next_commit(&story)
+}
+
+fn takes_the_next_commit(story: &Story) -> Result<()> {
+    let web1 = story.host("web1")?;
+    let operator = story.lab().operator();
+    let said = operator.ssh(operator.key(), &format!("root@{}", web1.address), &["hostname"])?;
+    ensure!(said.stdout.trim() == "web1", "the operator cannot get in: {}", said.stderr);
+    let commit = story.lab().deploy("web1", GREETING, "mend web1")?;
+    story.kept("web1", &commit)?;
+    ensure!(web1.read("/etc/greeting")? == "hello");
+    Ok(())
+}
+
+#[test]
+fn network_configuration_broken() -> Result<()> {
+    check(
+        r#"systemd.network.networks."10-lab".address = lib.mkForce [ "10.99.0.11/24" ];"#,
+        "repository: cannot list ssh://git@10.77.0.2/srv/git/deploy.git",
+    )
+}
+
+#[test]
+fn activation_script_exits_1() -> Result<()> {
+    check(
+        r#"lab.break.activation = "exit1";"#,
+        "Rolled back to generation 1: activation failed with exit code 2",
+    )
+}
+
+#[test]
+fn activation_script_hangs() -> Result<()> {
+    check(
+        r#"lab.break.activation = "hang";"#,
+        "Rolled back to generation 1: activation did not end within",
+    )
+}
+
+#[test]
+fn activation_script_dies_half_way() -> Result<()> {
+    check(
+        r#"lab.break.activation = "half";"#,
+        "Rolled back to generation 1: activation failed with exit code 2",
+    )
+}
+
+#[test]
+fn a_unit_of_the_new_generation_fails() -> Result<()> {
+    check(
+        r#"systemd.services.shop = {
+          wantedBy = [ "multi-user.target" ];
+          serviceConfig = { Type = "oneshot"; ExecStart = "/bin/false"; };
+        };"#,
+        "failed units: shop.service",
+    )
+}
+
+#[test]
+fn the_new_generation_has_no_nixus() -> Result<()> {
+    check(
+        "services.nixus.enable = lib.mkForce false;",
+        "could never take another commit",
+    )
+}
+
+#[test]
+fn its_repository_url_is_wrong() -> Result<()> {
+    check(
+        r#"services.nixus.settings.repository.url = lib.mkForce "ssh://git@10.77.0.2/srv/git/other.git";"#,
+        "repository: cannot list ssh://git@10.77.0.2/srv/git/other.git",
+    )
+}
+
+#[test]
+fn its_deploy_key_is_gone() -> Result<()> {
+    check(
+        "services.nixus.deployKey = lib.mkForce null;",
+        "repository: cannot list",
+    )
+}
+
+#[test]
+fn its_configuration_file_is_wrong() -> Result<()> {
+    check(
+        "services.nixus.settings.repository.brunch = \"main\";",
+        "repository.brunch: unknown field `brunch`",
+    )
+}
+
+#[test]
+fn boot_loader_install_fails_after_the_verdict() -> Result<()> {
+    check(
+        r#"lab.break.bootloader = "fail";"#,
+        "boot loader",
+    )
+}
+
+#[test]
+fn build_failure() -> Result<()> {
+    check(
+        r#"environment.systemPackages = [ (pkgs.runCommand "broken" { } "echo no such compiler >&2; exit 1") ];"#,
+        "not built",
+    )
+}
+
+#[test]
+fn evaluation_failure() -> Result<()> {
+    check(r#"networking.hostNaem = "web1";"#, "networking.hostNaem")
+}
+
+/// A candidate that stays on trial for long enough to do something to it.
+const SLOW: &str = r#"
+  environment.etc."slow".text = "slow";
+  services.nixus.settings.health.soak = lib.mkForce "15s";
+"#;
+
+fn on_trial(story: &Story) -> Result<(String, String)> {
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    let commit = story.lab().deploy("web1", SLOW, "take long to prove")?;
+    web1.wait_until("is on trial", PATIENCE, |host| {
+        Ok(switcher_status(host)?.pointer("/open/phase") == Some(&Value::String("on-trial".into())))
+    })?;
+    ensure!(web1.boot_default()? == before, "a candidate on trial is the boot default");
+    Ok((commit, before))
+}
+
+#[test]
+fn the_switcher_is_killed_on_trial() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let (commit, before) = on_trial(&story)?;
+    // Verification goes on, but nobody is left to take its word: the timer reverts.
+    web1.must(["pkill", "-KILL", "-f", "nixus-switcher run"])?;
+    let report = story.report("web1", &commit, &[State::Failure])?;
+    ensure!(report.text.contains("the switcher died"), "{}", report.text);
+    let back = status(web1)?;
+    let back = back.pointer("/quarantine").and_then(Value::as_array).context("no quarantine")?;
+    ensure!(back.is_empty(), "a switcher that died is not the candidate's fault");
+    ensure!(web1.boot_default()? == before || story.kept("web1", &commit).is_ok());
+    // It is tried once more, and this time nobody interferes.
+    let again = story.report("web1", &commit, &[State::Success])?;
+    story.at_rest("web1", &again.toplevel.context("no toplevel")?.to_string())
+}
+
+#[test]
+fn power_cut_on_trial() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let (commit, before) = on_trial(&story)?;
+    web1.power_cut()?;
+    web1.start()?;
+    ensure!(web1.booted_system()? == before, "it did not boot the old system");
+    let report = story.report("web1", &commit, &[State::Failure])?;
+    ensure!(report.text.contains("the machine stopped"), "{}", report.text);
+    takes_the_next_commit(&story)
+}
+
+#[test]
+fn history_rewritten_on_the_server() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let operator = story.lab().operator();
+    let kept = story.lab().deploy("web1", GREETING, "greet")?;
+    story.kept("web1", &kept)?;
+    let before = web1.current_system()?;
+
+    ensure!(operator.git(&["reset", "--hard", "HEAD~1"])?.ok());
+    let files: Files = [story.lab().describe("web1", SLOW)?].into();
+    let rewritten = operator.commit(&files, "another history")?;
+    operator.force_push()?;
+    let report = story.report("web1", &rewritten, &[State::Error])?;
+    ensure!(report.text.contains("refused"), "{}", report.text);
+    story.waits_for("web1", "history-rewritten")?;
+    story.tries_no_more("web1")?;
+    story.at_rest("web1", &before)?;
+
+    // The history that was accepted goes on.
+    ensure!(operator.git(&["reset", "--hard", &kept])?.ok());
+    operator.force_push()?;
+    story.waits_for("web1", "up-to-date")?;
+    let next = story.lab().deploy("web1", SLOW, "the true history")?;
+    story.kept("web1", &next)?;
+    Ok(())
+}
+
+#[test]
+fn a_toplevel_that_is_none() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    web1.write("/tmp/none/readme", "no system\n")?;
+    let path = web1.must(["nix-store", "--add", "/tmp/none"])?;
+    let request = format!(
+        r#"{{ "version": 1, "deployment": "by-hand", "candidate": "{}",
+             "commit": {{ "id": "{}", "subject": "none" }},
+             "policy": {{ "activation_seconds": 10, "trial_seconds": 10, "commit_seconds": 10, "failed_units": "revert" }} }}"#,
+        path.trim(),
+        story.lab().first_commit()
+    );
+    web1.write("/tmp/request.json", &request)?;
+    let said = web1.exec(["nixus-switcher", "run", "--request", "/tmp/request.json"])?;
+    ensure!(said.code == Some(2), "{said:?}");
+    for missing in ["bin/switch-to-configuration", "nixos-version", "init-interface-version"] {
+        ensure!(said.stderr.contains(missing), "{}", said.stderr);
+    }
+    story.at_rest("web1", &before)?;
+    for (text, words) in [("{", "not a request"), ("{\"version\": 99}", "version 99")] {
+        web1.write("/tmp/request.json", text)?;
+        let said = web1.exec(["nixus-switcher", "run", "--request", "/tmp/request.json"])?;
+        ensure!(said.code == Some(2) && said.stderr.contains(words), "{said:?}");
+    }
+    std::thread::sleep(Duration::from_millis(10));
+    story.at_rest("web1", &before)
+}
