@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{Host, Lab};
 
 /// How long a deployment may take here, all time-outs of a failing one included.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A lab whose hosts were adopted.
 #[derive(Debug)]
@@ -215,8 +215,9 @@ pub fn switcher_status(host: &Host) -> Result<Value> {
 /// # Errors
 /// When they cannot be listed.
 pub fn deployments(host: &Host) -> Result<Vec<String>> {
-    let folder = "/var/lib/nixus/switcher/history";
-    let listed = host.must(["find", folder, "-name", "*.json"])?;
+    // The folder is made with the first record.
+    let path = "/var/lib/nixus/switcher/history/*.json";
+    let listed = host.must(["find", "/var/lib/nixus", "-path", path])?;
     Ok(listed.lines().map(str::to_owned).collect())
 }
 
