@@ -85,6 +85,8 @@ pub struct Deployment {
     pub persistent: SystemRef,
     /// The boot in which it began.
     pub boot: BootId,
+    /// The last boot in which somebody worked on it. In another one, what is booted decides.
+    pub seen_boot: BootId,
     /// When it began, in seconds since 1970.
     pub started: u64,
     /// Units of the old system that were active before.
@@ -99,7 +101,7 @@ pub struct Deployment {
     pub watch: Option<Watch>,
     /// How often `switch-to-configuration` was run; makes unit names unique.
     pub runs: u32,
-    /// How often somebody else took over; makes unit names unique.
+    /// How often somebody else took over; makes unit names unique. Timers say the time as well.
     pub takeovers: u32,
 }
 
@@ -131,6 +133,7 @@ pub struct Journal {
     dir: PathBuf,
     sequence: u64,
     durable: Record,
+    doubtful: bool,
 }
 
 impl Journal {
@@ -142,6 +145,7 @@ impl Journal {
             dir,
             sequence,
             durable,
+            doubtful: false,
         })
     }
 
@@ -150,18 +154,27 @@ impl Journal {
         &self.durable
     }
 
+    /// Whether a write failed, so that a record which was never acted on may be on the disk.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
     /// Makes `record` durable. On an error the one before still is, or both are and the older one
     /// is overwritten by the next write.
     pub fn write(&mut self, disk: &impl Disk, record: &Record) -> Result<(), JournalError> {
         let sequence = self.sequence + 1;
-        let path = self.dir.join(SLOTS[usize::from(sequence % 2 == 0)]);
+        let path = self
+            .dir
+            .join(SLOTS[usize::from(sequence.is_multiple_of(2))]);
         let bytes = encode(sequence, record).map_err(|source| JournalError::Encode {
             path: path.clone(),
             source,
         })?;
+        self.doubtful = true;
         disk.create_dir_all(&self.dir)
             .and_then(|()| write_atomic(disk, &path, &bytes))
             .map_err(|source| JournalError::Write { path, source })?;
+        self.doubtful = false;
         self.sequence = sequence;
         self.durable = record.clone();
         Ok(())

@@ -11,7 +11,7 @@ use crate::layout::Layout;
 use crate::nixos::chain;
 use crate::phase::{Phase, PhaseName};
 use crate::profile::{Profile, ProfileError};
-use crate::protocol::{Policy, Request, SystemRef};
+use crate::protocol::{BootId, Policy, Request, SystemRef};
 use crate::system::{System, SystemError};
 use crate::transaction::{Effect, Event, Step, step};
 
@@ -95,6 +95,7 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             request,
             old,
             persistent,
+            seen_boot: boot.clone(),
             boot,
             started: self.system.wallclock(),
             active_before: Vec::new(),
@@ -117,6 +118,8 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             event = match self.enter(phase) {
                 Ok(()) if effect == Effect::Nothing => break,
                 Ok(()) => self.effect(effect),
+                // Bookkeeping that cannot be written is left to the watchdog.
+                Err(_) if effect == Effect::Nothing && self.trouble.is_some() => break,
                 Err(event) => event,
             };
         }
@@ -157,20 +160,25 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
         {
             match self.profile().plan(&open.request.candidate) {
                 Ok(plan) => open.plan = Some(plan),
-                Err(error) => return Err(self.not_entered(armed, chain(&error))),
+                Err(error) => {
+                    if let Some(watch) = armed {
+                        self.system.disarm(&watch.unit);
+                    }
+                    return Err(self.not_entered(chain(&error)));
+                }
             }
         }
         next.phase = phase;
         if next.phase == Phase::Idle {
             next.deployment = None;
         }
-        if &next != self.journal.record()
+        if (&next != self.journal.record() || self.journal.is_doubtful())
             && let Err(error) = self.journal.write(self.disk, &next)
         {
             let reason = chain(&error);
             self.system.say(&reason);
             if !back {
-                return Err(self.not_entered(armed, reason));
+                return Err(self.not_entered(reason));
             }
         }
         let old = self.record.phase.name();
@@ -186,12 +194,10 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
         Ok(())
     }
 
-    /// A step forward that is not durable has not been taken. A phase that is only bookkeeping
-    /// stays as it is, under the watchdog that it has.
-    fn not_entered(&mut self, armed: Option<Watch>, reason: String) -> Event {
-        if let Some(watch) = armed {
-            self.system.disarm(&watch.unit);
-        }
+    /// A step forward that is not durable has not been taken. Its watchdog stays all the same: a
+    /// write that reports an error may have reached the disk. A phase that is only bookkeeping stays
+    /// as it is, under the watchdog that it has.
+    fn not_entered(&mut self, reason: String) -> Event {
         if matches!(
             self.record.phase,
             Phase::Confirmed { .. }
@@ -206,9 +212,10 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
     }
 
     /// Somebody else goes on with what the one before left: its timers may be gone or used up.
-    pub fn take_over(&mut self, event: Event) -> Result<(), RunError> {
+    pub fn take_over(&mut self, event: Event, boot: BootId) -> Result<(), RunError> {
         if let Some(open) = self.record.deployment.as_mut() {
             open.takeovers += 1;
+            open.seen_boot = boot;
             if let Some(watch) = &open.watch
                 && !self.system.is_armed(&watch.unit)
             {
@@ -296,9 +303,14 @@ fn new_watch(phase: PhaseName, open: &Deployment, now: u64) -> Watch {
         phase,
         unit: match open.takeovers {
             0 => format!("nixus-expire-{id}-{phase}"),
-            takeovers => format!("nixus-expire-{id}-{phase}-{takeovers}"),
+            // One that crashed may have armed a timer that the journal does not know.
+            _ => format!("nixus-expire-{id}-{phase}-{now}"),
         },
         deadline: now + limit,
         limit,
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

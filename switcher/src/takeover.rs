@@ -94,7 +94,7 @@ pub fn settle<D: Disk, S: System>(
 }
 
 fn found_in(open: &Deployment, system: &impl System) -> Result<Boot, SystemError> {
-    if system.boot_id()? == open.boot {
+    if system.boot_id()? == open.seen_boot {
         return Ok(Boot::Same);
     }
     let booted = system.booted()?;
@@ -186,7 +186,21 @@ pub fn take_over<D: Disk, S: System>(
     system: &mut S,
     event: Event,
 ) -> Result<Taken, TakeoverError> {
+    let record = journal::read(disk, layout).map_err(TakeoverError::Journal)?;
+    let event = match (event, record.deployment) {
+        // A watchdog of a recovery that crashed fires in a boot that the journal does not know yet.
+        (Event::Expired { alive, limit }, Some(open)) => {
+            match found_in(&open, system).map_err(TakeoverError::System)? {
+                Boot::Same => Event::Expired { alive, limit },
+                boot => Event::Found(boot),
+            }
+        }
+        (event, _) => event,
+    };
+    let boot = system.boot_id().map_err(TakeoverError::System)?;
     let mut switcher = Switcher::open(disk, layout, system).map_err(TakeoverError::Run)?;
-    switcher.take_over(event).map_err(TakeoverError::Run)?;
+    switcher
+        .take_over(event, boot)
+        .map_err(TakeoverError::Run)?;
     Ok(Taken::Settled(switcher.record().phase.name()))
 }

@@ -1,1 +1,522 @@
-//! What the tests share.
+//! A machine that exists only in memory: its disk, its boot loader, its systemd. It fails or crashes
+//! at any step that the test names.
+
+use std::cell::{Ref, RefCell, RefMut};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::disk::{Disk, Held};
+use crate::journal::{self, Deployment, Watch};
+use crate::layout::Layout;
+use crate::phase::PhaseName;
+use crate::protocol::{
+    BootId, Cause, CheckOutcome, CheckResult, Commit, DeploymentId, Evidence, FailedUnits, Policy,
+    Request, Toplevel, VERSION,
+};
+use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
+
+pub fn toplevel(name: &str) -> Toplevel {
+    PathBuf::from(format!(
+        "/nix/store/{}-{name}",
+        "0123456789abcdfghijklmnpqrsvwxyz"
+    ))
+    .try_into()
+    .unwrap()
+}
+
+pub fn request() -> Request {
+    Request {
+        version: VERSION,
+        deployment: "d-1".parse().unwrap(),
+        candidate: toplevel("new"),
+        commit: Commit {
+            id: "3f2c1a0".to_owned(),
+            subject: "open port 8080".to_owned(),
+        },
+        policy: Policy {
+            activation_seconds: 300,
+            trial_seconds: 120,
+            commit_seconds: 100,
+            failed_units: FailedUnits::Revert,
+        },
+    }
+}
+
+pub fn evidence(verdict: CheckOutcome, boot: &BootId) -> Evidence {
+    Evidence {
+        version: VERSION,
+        deployment: "d-1".parse().unwrap(),
+        boot: boot.clone(),
+        toplevel: toplevel("new"),
+        verdict,
+        checks: vec![CheckResult {
+            check: "repository".to_owned(),
+            outcome: verdict,
+            reason: "as the test says".to_owned(),
+        }],
+    }
+}
+
+/// What goes wrong at one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Fail,
+    CrashBefore,
+    CrashAfter,
+}
+
+/// Thrown through the switcher by a crash.
+#[derive(Debug)]
+pub struct Crash;
+
+#[derive(Debug, Clone)]
+enum Node {
+    File(Vec<u8>),
+    Link(PathBuf),
+}
+
+/// How the candidate and its surroundings behave.
+#[derive(Debug, Clone)]
+pub struct Script {
+    pub refusal: Option<Cause>,
+    pub activation: SwitchEnd,
+    /// The candidate's activation gets as far as this.
+    pub activates: bool,
+    pub breaks_units: bool,
+    pub verdict: Option<CheckOutcome>,
+    pub boot: SwitchEnd,
+    /// Every activation of the old system ends so.
+    pub back: SwitchEnd,
+    pub loader_known: bool,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            refusal: None,
+            activation: SwitchEnd::Exited(0),
+            activates: true,
+            breaks_units: false,
+            verdict: Some(CheckOutcome::Pass),
+            boot: SwitchEnd::Exited(0),
+            back: SwitchEnd::Exited(0),
+            loader_known: true,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Inner {
+    files: BTreeMap<PathBuf, Node>,
+    pub steps: usize,
+    pub fault: Option<(usize, Fault)>,
+    pub script: Script,
+    pub current: Toplevel,
+    pub booted: Toplevel,
+    pub loader: Toplevel,
+    pub boots: u64,
+    pub now: u64,
+    pub timers: BTreeSet<String>,
+    pub units: Units,
+    pub proved: bool,
+    pub reboots: u32,
+    pub ends: u32,
+    pub effects: Vec<String>,
+    pub lines: Vec<String>,
+}
+
+/// The machine. Clones are the same machine.
+#[derive(Debug, Clone)]
+pub struct Machine(Rc<RefCell<Inner>>);
+
+impl Machine {
+    /// A machine that runs generation 7, with an older one beside it.
+    pub fn new(script: Script) -> Self {
+        let machine = Self(Rc::new(RefCell::new(Inner {
+            files: BTreeMap::new(),
+            steps: 0,
+            fault: None,
+            script,
+            current: toplevel("old"),
+            booted: toplevel("old"),
+            loader: toplevel("old"),
+            boots: 1,
+            now: 1000,
+            timers: BTreeSet::new(),
+            units: Units {
+                active: vec!["sshd.service".to_owned()],
+                failed: vec!["weak.service".to_owned()],
+            },
+            proved: false,
+            reboots: 0,
+            ends: 0,
+            effects: Vec::new(),
+            lines: Vec::new(),
+        })));
+        for (link, target) in [
+            ("system-3-link", toplevel("older").path().to_owned()),
+            ("system-7-link", toplevel("old").path().to_owned()),
+            ("system", PathBuf::from("system-7-link")),
+        ] {
+            let path = layout().profiles().join(link);
+            machine.get().files.insert(path, Node::Link(target));
+        }
+        machine
+    }
+
+    pub fn get(&self) -> RefMut<'_, Inner> {
+        self.0.borrow_mut()
+    }
+
+    pub fn see(&self) -> Ref<'_, Inner> {
+        self.0.borrow()
+    }
+
+    pub fn boot_id(&self) -> BootId {
+        BootId(format!("boot-{}", self.see().boots))
+    }
+
+    /// Does something with the machine until it ends or crashes.
+    pub fn until_crash<T>(&self, work: impl FnOnce(&mut Self) -> T) -> Result<T, Crash> {
+        let mut machine = self.clone();
+        catch_unwind(AssertUnwindSafe(|| work(&mut machine))).map_err(|thrown| {
+            match thrown.downcast::<Crash>() {
+                Ok(crash) => *crash,
+                Err(other) => resume_unwind(other),
+            }
+        })
+    }
+
+    /// Starts again with what its boot loader starts.
+    pub fn power_cycle(&self) {
+        let mut inner = self.get();
+        inner.current = inner.loader.clone();
+        inner.booted = inner.loader.clone();
+        inner.boots += 1;
+        inner.now = 10;
+        inner.timers.clear();
+        inner.units.active = vec!["sshd.service".to_owned()];
+        inner.units.failed = vec!["weak.service".to_owned()];
+    }
+
+    /// One step: what the test wants to go wrong here goes wrong.
+    fn step<T>(&self, what: &str, work: impl FnOnce(&mut Inner) -> T) -> Result<T, String> {
+        let mut inner = self.get();
+        inner.steps += 1;
+        let fault = inner
+            .fault
+            .filter(|(step, _)| *step == inner.steps)
+            .map(|(_, fault)| fault);
+        match fault {
+            Some(Fault::Fail) => Err(format!("{what} fails as the test wants")),
+            Some(Fault::CrashBefore) => resume_unwind(Box::new(Crash)),
+            Some(Fault::CrashAfter) => {
+                work(&mut inner);
+                resume_unwind(Box::new(Crash))
+            }
+            None => Ok(work(&mut inner)),
+        }
+    }
+
+    fn disk_step<T>(
+        &self,
+        what: &str,
+        work: impl FnOnce(&mut Inner) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.step(what, work).map_err(io::Error::other)?
+    }
+
+    fn system_step<T>(
+        &self,
+        what: &str,
+        work: impl FnOnce(&mut Inner) -> T,
+    ) -> Result<T, SystemError> {
+        self.step(what, work).map_err(|how| SystemError::Command {
+            what: what.to_owned(),
+            how,
+        })
+    }
+
+    /// What is durable, without a step.
+    pub fn journal(&self) -> journal::Record {
+        let quiet = self.quiet();
+        journal::read(&quiet, &layout()).unwrap()
+    }
+
+    /// The same disk, where nothing goes wrong.
+    pub fn quiet(&self) -> Self {
+        let inner = self.see();
+        let copy = Self::new(inner.script.clone());
+        copy.get().files = inner.files.clone();
+        copy
+    }
+
+    pub fn has(&self, path: &Path) -> bool {
+        self.see().files.contains_key(path)
+    }
+
+    pub fn corrupt(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        match self.get().files.get_mut(path) {
+            Some(Node::File(bytes)) => change(bytes),
+            other => panic!("{other:?} is no file"),
+        }
+    }
+}
+
+pub fn layout() -> Layout {
+    Layout::host()
+}
+
+fn not_found<T>() -> io::Result<T> {
+    Err(ErrorKind::NotFound.into())
+}
+
+impl Disk for Machine {
+    fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.disk_step("write", |inner| {
+            inner
+                .files
+                .insert(path.to_owned(), Node::File(bytes.to_vec()));
+            Ok(())
+        })
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk_step("rename", |inner| match inner.files.remove(from) {
+            Some(node) => {
+                inner.files.insert(to.to_owned(), node);
+                Ok(())
+            }
+            None => not_found(),
+        })
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        self.disk_step("sync_dir", |_| Ok(()))
+    }
+
+    fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        self.disk_step("symlink", |inner| {
+            if inner.files.contains_key(path) {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            inner
+                .files
+                .insert(path.to_owned(), Node::Link(target.to_owned()));
+            Ok(())
+        })
+    }
+
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        match self.see().files.get(path) {
+            Some(Node::Link(target)) => Ok(target.clone()),
+            _ => not_found(),
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk_step("remove", |inner| match inner.files.remove(path) {
+            Some(_) => Ok(()),
+            None => not_found(),
+        })
+    }
+
+    fn read(&self, path: &Path, _: u64) -> io::Result<Vec<u8>> {
+        match self.see().files.get(path) {
+            Some(Node::File(bytes)) => Ok(bytes.clone()),
+            _ => not_found(),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        Ok(self
+            .see()
+            .files
+            .keys()
+            .filter(|path| path.parent() == Some(dir))
+            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect())
+    }
+
+    fn create_dir_all(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn lock(&self, _: &Path, _: Duration) -> io::Result<Held> {
+        Ok(Held(None))
+    }
+}
+
+impl System for Machine {
+    fn boottime(&self) -> u64 {
+        self.see().now
+    }
+
+    fn wallclock(&self) -> u64 {
+        1_800_000_000
+    }
+
+    fn boot_id(&self) -> Result<BootId, SystemError> {
+        Ok(Machine::boot_id(self))
+    }
+
+    fn current(&self) -> Result<Toplevel, SystemError> {
+        Ok(self.see().current.clone())
+    }
+
+    fn booted(&self) -> Result<Toplevel, SystemError> {
+        Ok(self.see().booted.clone())
+    }
+
+    fn refusal(&self, _: &Toplevel, _: &Toplevel) -> Option<Cause> {
+        self.see().script.refusal.clone()
+    }
+
+    fn own_path(&self) -> Option<PathBuf> {
+        Some(toplevel("nixus").path().to_owned())
+    }
+
+    fn units(&self) -> Result<Units, SystemError> {
+        self.system_step("units", |inner| inner.units.clone())
+    }
+
+    fn sync(&self) -> Result<(), SystemError> {
+        self.system_step("sync", |_| ())
+    }
+
+    fn arm(&mut self, _: &DeploymentId, watch: &Watch) -> Result<(), SystemError> {
+        self.system_step("arm", |inner| {
+            assert!(inner.timers.insert(watch.unit.clone()), "armed twice");
+            inner.now += 1;
+        })
+    }
+
+    fn is_armed(&self, unit: &str) -> bool {
+        self.see().timers.contains(unit)
+    }
+
+    fn disarm(&mut self, unit: &str) {
+        let _ = self.system_step("disarm", |inner| inner.timers.remove(unit));
+    }
+
+    fn switch(&mut self, switch: &Switch) -> SwitchEnd {
+        let phase = self.journal().phase.name();
+        let new = switch.toplevel == toplevel("new");
+        if new {
+            let needed = match switch.action {
+                Action::Test => PhaseName::Activating,
+                Action::Boot => PhaseName::Committing,
+            };
+            assert_eq!(phase, needed, "the phase is durable before its effect");
+            assert!(!self.see().timers.is_empty() || self.see().boots > 1);
+        }
+        assert_eq!(switch.unchecked, !new, "only the way back is unchecked");
+        let in_profile = self.quiet().see().files.iter().any(|(path, node)| {
+            path.starts_with(layout().profiles())
+                && matches!(node, Node::Link(target) if target == switch.toplevel.path())
+        });
+        let done = self.step("switch", |inner| {
+            inner
+                .effects
+                .push(format!("{} {}", switch.toplevel, switch.action.as_str()));
+            inner.now += 3;
+            match (new, switch.action) {
+                (true, Action::Test) => {
+                    if inner.script.activates {
+                        inner.current = switch.toplevel.clone();
+                        inner.units.active.clear();
+                        if inner.script.breaks_units {
+                            inner.units.failed.push("nginx.service".to_owned());
+                        }
+                    }
+                    inner.script.activation.clone()
+                }
+                (true, Action::Boot) => {
+                    assert!(in_profile, "systemd-boot lists only the profile's systems");
+                    if inner.script.boot == SwitchEnd::Exited(0) {
+                        inner.loader = switch.toplevel.clone();
+                    }
+                    inner.script.boot.clone()
+                }
+                (false, Action::Test) => {
+                    if inner.script.back == SwitchEnd::Exited(0) {
+                        inner.current = switch.toplevel.clone();
+                        inner.units.failed.retain(|unit| unit != "nginx.service");
+                    }
+                    inner.script.back.clone()
+                }
+                (false, Action::Boot) => {
+                    inner.loader = switch.toplevel.clone();
+                    SwitchEnd::Exited(0)
+                }
+            }
+        });
+        done.unwrap_or_else(SwitchEnd::NotRun)
+    }
+
+    fn hold_switching(&mut self, _: bool) -> Result<(), SystemError> {
+        Ok(())
+    }
+
+    fn trial(&mut self, deployment: &Deployment) -> TrialEnd {
+        assert_eq!(self.journal().phase.name(), PhaseName::OnTrial);
+        let limit = deployment.watch.as_ref().unwrap().limit;
+        let boot = Machine::boot_id(self);
+        let done = self.step("trial", |inner| {
+            inner.effects.push("verify".to_owned());
+            inner.now += 5;
+            match inner.script.verdict {
+                Some(CheckOutcome::Pass) => {
+                    inner.proved = true;
+                    TrialEnd::Verified(evidence(CheckOutcome::Pass, &boot))
+                }
+                Some(CheckOutcome::Fail) => {
+                    let evidence = evidence(CheckOutcome::Fail, &boot);
+                    let checks = evidence.checks.clone();
+                    TrialEnd::NotVerified(Cause::VerificationFailed { checks }, Some(evidence))
+                }
+                Some(CheckOutcome::Unknown) | None => {
+                    inner.now += limit;
+                    TrialEnd::NotVerified(Cause::NotConfirmed { seconds: limit }, None)
+                }
+            }
+        });
+        done.unwrap_or_else(|_| TrialEnd::NotVerified(Cause::NoVerification, None))
+    }
+
+    fn start(&mut self, units: &[String]) -> Result<(), SystemError> {
+        self.system_step("start", |inner| {
+            inner.effects.push(format!("start {}", units.join(" ")));
+            inner.units.active.extend_from_slice(units);
+        })
+    }
+
+    fn boot_default(&self) -> BootDefault {
+        let known = self.see().script.loader_known;
+        match self.step("boot_default", |inner| inner.loader.clone()) {
+            Ok(toplevel) if known => BootDefault::System(toplevel),
+            Ok(_) => BootDefault::Unknown,
+            Err(reason) => BootDefault::Broken(reason),
+        }
+    }
+
+    fn reboot(&mut self) -> Result<(), SystemError> {
+        self.system_step("reboot", |inner| inner.reboots += 1)
+    }
+
+    fn pause(&mut self, time: Duration) {
+        self.get().now += time.as_secs();
+    }
+
+    fn ended(&mut self) {
+        self.get().ends += 1;
+    }
+
+    fn say(&self, line: &str) {
+        self.get().lines.push(line.to_owned());
+    }
+}

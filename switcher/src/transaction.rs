@@ -347,10 +347,6 @@ fn reverting(revert: &Revert, event: Event) -> Step {
                     ..revert.touched
                 },
             };
-            let attempt = match boot {
-                Boot::Same => revert.attempt,
-                _ => 1,
-            };
             match first(touched) {
                 None => to(
                     Phase::Reverted {
@@ -361,7 +357,6 @@ fn reverting(revert: &Revert, event: Event) -> Step {
                 Some(part) => to(
                     Phase::Reverting(Revert {
                         touched,
-                        attempt,
                         damage: None,
                         ..revert.clone()
                     }),

@@ -1,0 +1,364 @@
+use super::*;
+use crate::history;
+use crate::phase::PhaseName;
+use crate::protocol::{Cause, CheckOutcome, Ending, Outcome};
+use crate::system::SwitchEnd;
+use crate::takeover::{settle, take_over};
+use crate::testing::{Crash, Fault, Machine, Script, layout, request, toplevel};
+
+fn deploy(machine: &mut Machine) -> Result<(), RunError> {
+    let disk = machine.clone();
+    Switcher::open(&disk, &layout(), machine)?.request(request())
+}
+
+fn history(machine: &Machine) -> Vec<Outcome> {
+    history::read_after_on(&machine.quiet(), &layout(), 0).unwrap()
+}
+
+fn scripts() -> Vec<(&'static str, Script)> {
+    let base = Script::default;
+    vec![
+        ("good", base()),
+        (
+            "not a toplevel",
+            Script {
+                refusal: Some(Cause::NotAToplevel {
+                    missing: vec!["init".to_owned()],
+                }),
+                ..base()
+            },
+        ),
+        (
+            "busy",
+            Script {
+                activation: SwitchEnd::Exited(11),
+                activates: false,
+                ..base()
+            },
+        ),
+        (
+            "activation fails half-way",
+            Script {
+                activation: SwitchEnd::Exited(2),
+                ..base()
+            },
+        ),
+        (
+            "activation fails at once",
+            Script {
+                activation: SwitchEnd::Exited(1),
+                activates: false,
+                ..base()
+            },
+        ),
+        (
+            "activation hangs",
+            Script {
+                activation: SwitchEnd::TimedOut,
+                ..base()
+            },
+        ),
+        (
+            "needs a reboot",
+            Script {
+                activation: SwitchEnd::Exited(100),
+                activates: false,
+                ..base()
+            },
+        ),
+        (
+            "unit breaks",
+            Script {
+                activation: SwitchEnd::Exited(4),
+                breaks_units: true,
+                ..base()
+            },
+        ),
+        (
+            "unit breaks, exit code 0",
+            Script {
+                breaks_units: true,
+                ..base()
+            },
+        ),
+        (
+            "a unit was broken before",
+            Script {
+                activation: SwitchEnd::Exited(4),
+                ..base()
+            },
+        ),
+        (
+            "ends well, but does not run",
+            Script {
+                activates: false,
+                ..base()
+            },
+        ),
+        (
+            "checks fail",
+            Script {
+                verdict: Some(CheckOutcome::Fail),
+                ..base()
+            },
+        ),
+        (
+            "nobody confirms",
+            Script {
+                verdict: None,
+                ..base()
+            },
+        ),
+        (
+            "boot loader fails",
+            Script {
+                boot: SwitchEnd::Exited(1),
+                ..base()
+            },
+        ),
+        (
+            "boot loader cannot be read back",
+            Script {
+                loader_known: false,
+                ..base()
+            },
+        ),
+        (
+            "the way back fails",
+            Script {
+                verdict: Some(CheckOutcome::Fail),
+                back: SwitchEnd::Exited(2),
+                ..base()
+            },
+        ),
+    ]
+}
+
+#[test]
+fn each_deployment_ends_as_its_story_says() {
+    let mut table = String::new();
+    for (name, script) in scripts() {
+        let mut machine = Machine::new(script);
+        deploy(&mut machine).unwrap();
+        let outcomes = history(&machine);
+        table += &format!("{name}\n");
+        for outcome in &outcomes {
+            let cause = match &outcome.cause {
+                None => "-".to_owned(),
+                Some(cause) => serde_json::to_string(cause).unwrap(),
+            };
+            table += &format!(
+                "  {:?} {cause} generation {:?}\n",
+                outcome.ending, outcome.new.generation
+            );
+        }
+        let inner = machine.see();
+        for effect in &inner.effects {
+            table += &format!(
+                "    {}\n",
+                effect.replace("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-", "")
+            );
+        }
+        table += &format!(
+            "  now {} reboots {}\n",
+            machine.journal().phase.name(),
+            inner.reboots
+        );
+    }
+    insta::assert_snapshot!(table);
+}
+
+/// What must be so whenever a deployment is settled.
+fn assert_settled(machine: &Machine, told: &str) {
+    let phase = machine.journal().phase.name();
+    let stuck_is_right = machine.see().script.back != SwitchEnd::Exited(0);
+    if phase == PhaseName::Stuck && stuck_is_right {
+        assert_ne!(machine.see().loader, toplevel("new"), "{told}");
+        return;
+    }
+    assert_eq!(phase, PhaseName::Idle, "{told}: nothing stays open");
+    let outcomes = history(machine);
+    let confirmed = outcomes
+        .last()
+        .is_some_and(|outcome| outcome.ending == Ending::Confirmed);
+    let right = if confirmed { "new" } else { "old" };
+    let inner = machine.see();
+    assert_eq!(inner.current, toplevel(right), "{told}: what runs");
+    assert_eq!(inner.loader, toplevel(right), "{told}: what is booted");
+    assert!(
+        !confirmed || inner.proved,
+        "{told}: confirmed with evidence"
+    );
+    drop(inner);
+    let quiet = machine.quiet();
+    let profile = Profile::new(&quiet, layout().profiles());
+    let current = profile.current().unwrap().unwrap();
+    assert_eq!(current.toplevel, toplevel(right), "{told}: the profile");
+    let number = if confirmed { 8 } else { 7 };
+    assert_eq!(current.generation, Some(number), "{told}: its number");
+    if !confirmed {
+        assert_eq!(
+            profile.number(&toplevel("new")).unwrap(),
+            None,
+            "{told}: no rejected generation stays in the boot menu"
+        );
+    }
+    let endings = outcomes
+        .iter()
+        .filter(|outcome| outcome.ending != Ending::Stuck)
+        .count();
+    assert!(endings <= 1, "{told}: one outcome, not {outcomes:?}");
+    assert!(
+        machine.journal().outcomes as usize == outcomes.len(),
+        "{told}"
+    );
+}
+
+/// How the world goes on after the switcher has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// The same boot: only timers are left.
+    Timers,
+    /// The machine starts again.
+    PowerCut,
+}
+
+/// Lets the world go on until nothing can happen any more, at most two boots. True if all of it was
+/// without a crash.
+fn go_on(machine: &Machine, after: After, told: &str) -> Result<(), Crash> {
+    match after {
+        After::Timers => fire_timers(machine, told)?,
+        After::PowerCut => {
+            machine.power_cycle();
+            machine.until_crash(|machine| {
+                let disk = machine.clone();
+                let _ = settle(&disk, &layout(), machine);
+            })?;
+            fire_timers(machine, told)?;
+        }
+    }
+    let reboots = machine.see().reboots;
+    if reboots > 0 && machine.journal().phase.name() == PhaseName::Reverting {
+        machine.power_cycle();
+        machine.until_crash(|machine| {
+            let disk = machine.clone();
+            let _ = settle(&disk, &layout(), machine);
+        })?;
+        fire_timers(machine, told)?;
+    }
+    Ok(())
+}
+
+fn fire_timers(machine: &Machine, told: &str) -> Result<(), Crash> {
+    for _ in 0..8 {
+        let record = machine.journal();
+        let Some(open) = record.deployment else {
+            return Ok(());
+        };
+        let phase = record.phase.name();
+        if phase == PhaseName::Stuck {
+            return Ok(());
+        }
+        let waiting = machine.see().timers.clone();
+        if phase == PhaseName::Reverting && machine.see().reboots > 0 {
+            return Ok(());
+        }
+        let due = waiting.iter().find(|unit| {
+            [
+                PhaseName::Staged,
+                PhaseName::Activating,
+                PhaseName::OnTrial,
+                PhaseName::Committing,
+                PhaseName::Reverting,
+            ]
+            .iter()
+            .any(|timer| {
+                unit.contains(&format!("nixus-expire-d-1-{timer}")) && phase.is_watched_by(*timer)
+            })
+        });
+        let Some(unit) = due.cloned() else {
+            // Where arming failed on the way back there is nobody but the next boot; and a refusal
+            // for want of a watchdog has nothing to protect.
+            let excused = machine
+                .see()
+                .fault
+                .is_some_and(|(_, fault)| fault == Fault::Fail)
+                || phase == PhaseName::Refused
+                || machine.see().boots > 1;
+            assert!(
+                excused,
+                "{told}: open ({phase}) without a watchdog: {waiting:?}"
+            );
+            machine.until_crash(|machine| {
+                let disk = machine.clone();
+                let _ = settle(&disk, &layout(), machine);
+            })?;
+            continue;
+        };
+        machine.get().timers.remove(&unit);
+        let limit = open.watch.map_or(0, |watch| watch.limit);
+        let done = machine.until_crash(|machine| {
+            let disk = machine.clone();
+            let event = Event::Expired {
+                alive: false,
+                limit,
+            };
+            take_over(&disk, &layout(), machine, event).is_ok()
+        });
+        // Its service is started again where it did not end well.
+        if !matches!(done, Ok(true)) {
+            machine.get().timers.insert(unit);
+        }
+        done?;
+    }
+    Ok(())
+}
+
+/// Each story, with each fault at each step, and each crash of the recovery after it.
+#[test]
+fn every_fault_at_every_step_leaves_the_old_system_or_the_confirmed_one() {
+    let mut runs = 0;
+    for (name, script) in scripts() {
+        for fault in [Fault::Fail, Fault::CrashBefore, Fault::CrashAfter] {
+            for after in [After::Timers, After::PowerCut] {
+                for step in 1.. {
+                    let start = || {
+                        let machine = Machine::new(script.clone());
+                        machine.get().fault = Some((step, fault));
+                        let crashed = machine.until_crash(|machine| {
+                            let _ = deploy(machine);
+                        });
+                        (machine, crashed.is_err())
+                    };
+                    let (machine, _) = start();
+                    let reached = machine.see().steps >= step;
+                    if !reached {
+                        break;
+                    }
+                    let told = format!("{name}: {fault:?} at {step}, then {after:?}");
+                    let before = machine.see().steps;
+                    go_on(&machine, after, &told).unwrap();
+                    assert_settled(&machine, &told);
+                    runs += 1;
+                    let recovery = machine.see().steps;
+                    for second in before + 1..=recovery {
+                        for (fault, then) in [
+                            (Fault::CrashBefore, After::Timers),
+                            (Fault::CrashAfter, After::PowerCut),
+                        ] {
+                            let (machine, _) = start();
+                            machine.get().fault = Some((second, fault));
+                            let told = format!("{told}; {fault:?} at {second}, then {then:?}");
+                            if go_on(&machine, after, &told).is_err() {
+                                go_on(&machine, then, &told).unwrap();
+                            }
+                            assert_settled(&machine, &told);
+                            runs += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(runs > 10_000, "{runs} runs are too few to mean anything");
+}
