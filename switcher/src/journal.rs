@@ -265,3 +265,7 @@ fn checksum(bytes: &[u8]) -> String {
     });
     format!("{hash:016x}")
 }
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

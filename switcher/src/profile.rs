@@ -242,3 +242,7 @@ fn number_of(name: &str) -> Option<u64> {
         .parse()
         .ok()
 }
+
+#[cfg(test)]
+#[path = "profile_tests.rs"]
+mod tests;

@@ -255,10 +255,6 @@ impl Machine {
         copy
     }
 
-    pub fn has(&self, path: &Path) -> bool {
-        self.see().files.contains_key(path)
-    }
-
     pub fn corrupt(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         match self.get().files.get_mut(path) {
             Some(Node::File(bytes)) => change(bytes),

@@ -453,3 +453,7 @@ fn stuck(phase: &Phase, event: Event) -> Step {
         _ => to(phase.clone(), Effect::Nothing),
     }
 }
+
+#[cfg(test)]
+#[path = "transaction_tests.rs"]
+mod tests;
