@@ -317,48 +317,58 @@ fn fire_timers(machine: &Machine, told: &str) -> Result<(), Crash> {
 /// Each story, with each fault at each step, and each crash of the recovery after it.
 #[test]
 fn every_fault_at_every_step_leaves_the_old_system_or_the_confirmed_one() {
+    let runs: usize = std::thread::scope(|scope| {
+        let stories: Vec<_> = scripts()
+            .into_iter()
+            .map(|(name, script)| scope.spawn(move || story(name, &script)))
+            .collect();
+        stories.into_iter().map(|one| one.join().unwrap()).sum()
+    });
+    println!("{runs} deployments with a fault");
+    assert!(runs > 10_000, "{runs} runs are too few to mean anything");
+}
+
+fn story(name: &str, script: &Script) -> usize {
     let mut runs = 0;
-    for (name, script) in scripts() {
-        for fault in [Fault::Fail, Fault::CrashBefore, Fault::CrashAfter] {
-            for after in [After::Timers, After::PowerCut] {
-                for step in 1.. {
-                    let start = || {
-                        let machine = Machine::new(script.clone());
-                        machine.get().fault = Some((step, fault));
-                        let crashed = machine.until_crash(|machine| {
-                            let _ = deploy(machine);
-                        });
-                        (machine, crashed.is_err())
-                    };
-                    let (machine, _) = start();
-                    let reached = machine.see().steps >= step;
-                    if !reached {
-                        break;
-                    }
-                    let told = format!("{name}: {fault:?} at {step}, then {after:?}");
-                    let before = machine.see().steps;
-                    go_on(&machine, after, &told).unwrap();
-                    assert_settled(&machine, &told);
-                    runs += 1;
-                    let recovery = machine.see().steps;
-                    for second in before + 1..=recovery {
-                        for (fault, then) in [
-                            (Fault::CrashBefore, After::Timers),
-                            (Fault::CrashAfter, After::PowerCut),
-                        ] {
-                            let (machine, _) = start();
-                            machine.get().fault = Some((second, fault));
-                            let told = format!("{told}; {fault:?} at {second}, then {then:?}");
-                            if go_on(&machine, after, &told).is_err() {
-                                go_on(&machine, then, &told).unwrap();
-                            }
-                            assert_settled(&machine, &told);
-                            runs += 1;
+    for fault in [Fault::Fail, Fault::CrashBefore, Fault::CrashAfter] {
+        for after in [After::Timers, After::PowerCut] {
+            for step in 1.. {
+                let start = || {
+                    let machine = Machine::new(script.clone());
+                    machine.get().fault = Some((step, fault));
+                    // A crash ends the run, as it should.
+                    let _ = machine.until_crash(|machine| {
+                        let _ = deploy(machine);
+                    });
+                    machine
+                };
+                let machine = start();
+                if machine.see().steps < step {
+                    break;
+                }
+                let told = format!("{name}: {fault:?} at {step}, then {after:?}");
+                let before = machine.see().steps;
+                go_on(&machine, after, &told).unwrap();
+                assert_settled(&machine, &told);
+                runs += 1;
+                let recovery = machine.see().steps;
+                for second in before + 1..=recovery {
+                    for (fault, then) in [
+                        (Fault::CrashBefore, After::Timers),
+                        (Fault::CrashAfter, After::PowerCut),
+                    ] {
+                        let machine = start();
+                        machine.get().fault = Some((second, fault));
+                        let told = format!("{told}; {fault:?} at {second}, then {then:?}");
+                        if go_on(&machine, after, &told).is_err() {
+                            go_on(&machine, then, &told).unwrap();
                         }
+                        assert_settled(&machine, &told);
+                        runs += 1;
                     }
                 }
             }
         }
     }
-    assert!(runs > 10_000, "{runs} runs are too few to mean anything");
+    runs
 }

@@ -481,7 +481,7 @@ impl System for Machine {
                 }
             }
         });
-        done.unwrap_or_else(|_| TrialEnd::NotVerified(Cause::NoVerification, None))
+        done.unwrap_or(TrialEnd::NotVerified(Cause::NoVerification, None))
     }
 
     fn start(&mut self, units: &[String]) -> Result<(), SystemError> {
