@@ -29,6 +29,7 @@
 //! 8. An unreadable or unknown journal stops activations, never the machine.
 
 pub mod bootloader;
+mod cause;
 pub mod disk;
 mod effects;
 pub mod exit_file;

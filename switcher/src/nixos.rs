@@ -204,6 +204,10 @@ impl System for NixOs {
     }
 
     fn switch(&mut self, switch: &Switch) -> SwitchEnd {
+        if switch.unchecked {
+            // A switcher that died left the candidate's verification behind.
+            self.systemd.ask("stop", VERIFY_UNIT);
+        }
         let end = self.systemd.switch(switch);
         if end != SwitchEnd::Exited(0) {
             let log = self.layout.log(&switch.deployment);

@@ -252,11 +252,11 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             },
             Phase::Confirmed { .. } => format!("confirmed {candidate}"),
             Phase::Reverting(revert) => format!(
-                "going back to {} ({:?}), attempt {}",
+                "going back to {} ({}), attempt {}",
                 open.old.toplevel, revert.cause, revert.attempt
             ),
-            Phase::Reverted { cause } => format!("{} runs again ({cause:?})", open.old.toplevel),
-            Phase::Refused { cause } => format!("nothing was changed ({cause:?})"),
+            Phase::Reverted { cause } => format!("{} runs again ({cause})", open.old.toplevel),
+            Phase::Refused { cause } => format!("nothing was changed ({cause})"),
             Phase::Stuck { damage, .. } => format!(
                 "stuck: neither system could be brought to work ({damage}); no more activations until an operator runs nixus-switcher revert"
             ),

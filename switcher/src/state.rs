@@ -134,7 +134,7 @@ impl std::fmt::Display for Status {
                 last.new.toplevel,
                 last.cause
                     .as_ref()
-                    .map(|cause| format!(" ({cause:?})"))
+                    .map(|cause| format!(" ({cause})"))
                     .unwrap_or_default()
             )?;
         }

@@ -14,6 +14,7 @@ const LISTED: &str = r#"[
 {"unit":"loop.service","load":"loaded","active":"activating","sub":"auto-restart","description":"Loop"},
 {"unit":"nixus-reconcile.service","load":"loaded","active":"active","sub":"running","description":"Pass"},
 {"unit":"nixus-stc-d-1-test-1.service","load":"loaded","active":"failed","sub":"failed","description":"x"},
+{"unit":"nixus-verify.service","load":"loaded","active":"failed","sub":"failed","description":"x"},
 {"unit":"auditd.service","load":"not-found","active":"inactive","sub":"dead","description":"auditd.service"}]"#;
 
 #[test]

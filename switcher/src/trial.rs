@@ -261,3 +261,7 @@ pub fn tell(path: &Path, message: &Message) -> io::Result<EvidenceReply> {
     write_line(&stream, message)?;
     read_line(&stream)
 }
+
+#[cfg(test)]
+#[path = "trial_tests.rs"]
+mod tests;

@@ -1,0 +1,49 @@
+//! Causes in words.
+
+use std::fmt;
+
+use crate::protocol::{Cause, CheckResult};
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAToplevel { missing } => {
+                write!(f, "not a NixOS system: {}", missing.join(", "))
+            }
+            Self::NoVerification => f.write_str(
+                "the candidate's nixus-verify.service is missing or not the one that is loaded",
+            ),
+            Self::Busy => f.write_str("somebody else is switching this host"),
+            Self::NotReady { reason } => write!(f, "not ready: {reason}"),
+            Self::ActivationFailed { exit_code, units } => {
+                write!(f, "activation failed with exit code {exit_code}")?;
+                if !units.is_empty() {
+                    write!(f, ", newly failed: {}", units.join(", "))?;
+                }
+                Ok(())
+            }
+            Self::ActivationTimedOut { seconds } => {
+                write!(f, "activation did not end within {seconds} s")
+            }
+            Self::RebootNeeded => f.write_str("the candidate needs a reboot"),
+            Self::VerificationFailed { checks } => write!(f, "checks failed: {}", list(checks)),
+            Self::VerificationInconclusive { checks } => {
+                write!(f, "checks could not tell: {}", list(checks))
+            }
+            Self::NotConfirmed { seconds } => write!(f, "not confirmed within {seconds} s"),
+            Self::CommitFailed { reason } => write!(f, "could not be made permanent: {reason}"),
+            Self::Crashed => f.write_str("the machine stopped during the deployment"),
+            Self::SwitcherDied => f.write_str("the switcher died"),
+            Self::StateNotWritten { reason } => write!(f, "state could not be written: {reason}"),
+            Self::Operator => f.write_str("an operator asked for it"),
+        }
+    }
+}
+
+fn list(checks: &[CheckResult]) -> String {
+    checks
+        .iter()
+        .map(|check| format!("{} ({})", check.check, check.reason))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
