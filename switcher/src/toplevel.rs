@@ -110,3 +110,64 @@ fn fits(system: &str, arch: &str) -> bool {
 pub fn named_by(link: &Path) -> Option<Toplevel> {
     Toplevel::try_from(fs::read_link(link).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::toplevel;
+
+    /// Makes a system of a directory, takes one thing away from it, and looks what is missed.
+    fn check(without: &str, expected: &[&str]) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::below(dir.path());
+        let candidate = toplevel("new");
+        let root = layout.at(candidate.path());
+        for (file, text, mode) in [
+            ("bin/switch-to-configuration", "#!/bin/sh\n", 0o755),
+            ("nixos-version", "26.05", 0o644),
+            ("init-interface-version", "1", 0o644),
+            (
+                "system",
+                &format!("{}-linux\n", std::env::consts::ARCH),
+                0o644,
+            ),
+        ] {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            match without.strip_prefix(file) {
+                Some("") => fs::remove_file(&path).unwrap(),
+                Some(" x") => {
+                    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+                }
+                Some(" riscv") => fs::write(&path, "riscv64-linux").unwrap(),
+                _ => {}
+            }
+        }
+        if without == "all" {
+            fs::remove_dir_all(&root).unwrap();
+        }
+        let missing = missing(&layout, &candidate).join("; ");
+        assert_eq!(missing.is_empty(), expected.is_empty(), "{missing}");
+        for words in expected {
+            assert!(missing.contains(words), "{words:?} in {missing:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_candidate_lacks_is_said_in_words() {
+        check("nothing", &[]);
+        check("all", &["does not exist"]);
+        for file in ["nixos-version", "init-interface-version", "system"] {
+            check(file, &[file, "is missing"]);
+        }
+        check("system riscv", &["riscv64-linux", "this host is"]);
+        for what in [
+            "bin/switch-to-configuration",
+            "bin/switch-to-configuration x",
+        ] {
+            check(what, &["bin/switch-to-configuration is not an executable"]);
+        }
+    }
+}
