@@ -197,6 +197,11 @@ impl Lab {
 }
 
 impl Doors {
+    /// The lab's PID 1, as the machine sees it; the lab lives as long as it.
+    pub fn first_process(&self) -> u32 {
+        self.operator.access.pid
+    }
+
     /// A host by its name.
     ///
     /// # Errors

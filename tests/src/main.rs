@@ -1,19 +1,90 @@
-//! `lab`: a fleet on one machine, to play with.
+//! `lab`: a fleet of real hosts on this machine.
 
-fn main() -> anyhow::Result<()> {
-    let start = std::time::Instant::now();
-    let lab = lab::Lab::start(&["web1"])?;
-    eprintln!("up in {:?}", start.elapsed());
-    for command in [
-        &["systemctl", "--failed", "--no-legend"][..],
-        &["ip", "-br", "addr"],
-        &["ls", "-l", "/etc"],
-    ] {
-        print!("{}", lab.host("web1")?.must(command)?);
-    }
-    let out = lab
-        .operator()
-        .ssh(lab.operator().key(), "root@10.77.0.11", &["hostname"])?;
-    eprintln!("{out:?}");
-    Ok(())
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A fleet of real hosts on this machine, for the tests and the demo of Nixus.
+#[derive(Parser)]
+#[command(
+    name = "lab",
+    after_help = "Example:\n  lab up --hosts 2\n  lab exec web1 -- nixus status"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Boot a git server and some hosts, and give a prompt; the fleet ends with it
+    Up {
+        /// How many hosts
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=40))]
+        hosts: u8,
+    },
+    /// Run a command on a host of the running lab; without one, a shell
+    Exec {
+        /// The host, `git` for the git server
+        host: String,
+        /// The command
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+    /// Commit what was changed in the operator's clone of the deploy repository, and push it
+    Push {
+        /// The commit's message
+        #[arg(short, long, default_value = "change the fleet")]
+        message: String,
+    },
+    /// Cut a host's power: all processes and /run are gone, the disk stays
+    PowerCut {
+        /// The host
+        host: String,
+    },
+    /// Switch a host on and wait until it has booted
+    Start {
+        /// The host
+        host: String,
+    },
+    /// Pull a host's network plug
+    Unplug {
+        /// The host
+        host: String,
+    },
+    /// Put a host's network plug in again
+    Plug {
+        /// The host
+        host: String,
+    },
+    /// Print what a host wrote to its console
+    Console {
+        /// The host
+        host: String,
+    },
+    /// End the running lab
+    Down,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        What::Up { hosts } => up::up(hosts),
+        What::Exec { host, command } => up::exec(&host, &command),
+        What::Push { message } => up::push(&message),
+        What::PowerCut { host } => up::act(&host, lab::Host::power_cut),
+        What::Start { host } => up::act(&host, lab::Host::start),
+        What::Unplug { host } => up::act(&host, lab::Host::unplug),
+        What::Plug { host } => up::act(&host, lab::Host::plug),
+        What::Console { host } => up::act(&host, |host| {
+            print!("{}", host.console()?);
+            Ok(())
+        }),
+        What::Down => up::down(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("lab: {error:#}");
+        ExitCode::from(2)
+    })
 }

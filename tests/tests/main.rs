@@ -1,5 +1,10 @@
 //! Tests on real hosts. `deployments` and `failures` tell what Nixus promises;
 //! those of the lab itself are in `hosts`, `switching` and `git_server`.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this is a test; clippy's own exception is for functions marked as such only"
+)]
 
 mod deployments;
 mod failures;
