@@ -167,6 +167,7 @@ impl Namespace {
             None,
         )?;
         fs::create_dir_all(access.path(RUN)).context("cannot make the lab's folder")?;
+        sweep(&access.path("/sys/fs/cgroup"));
         let group = access.path("/sys/fs/cgroup").join(&access.group);
         fs::create_dir(&group).with_context(|| format!("cannot make {}", group.display()))
     }
@@ -222,4 +223,22 @@ fn remove_groups_once(group: &Path) -> io::Result<()> {
         }
     }
     fs::remove_dir(group)
+}
+
+/// Removes control groups of labs whose process was killed. Their processes ended with it, by
+/// themselves; the empty groups stay.
+fn sweep(groups: &Path) {
+    let Ok(found) = fs::read_dir(groups) else {
+        return;
+    };
+    for group in found.flatten() {
+        let name = group.file_name().to_string_lossy().into_owned();
+        let pid = name
+            .strip_prefix("nixus-lab-")
+            .and_then(|rest| rest.split('-').next());
+        let dead = pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists());
+        if dead && let Err(error) = remove_groups_once(&group.path()) {
+            eprintln!("lab: cannot remove {}: {error}", group.path().display());
+        }
+    }
 }
