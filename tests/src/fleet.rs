@@ -90,11 +90,17 @@ pub fn host_file(number: u8, more: &str) -> String {
     )
 }
 
-/// All files of the deploy repository's first commit, except `flake.lock`.
+/// All files of the deploy repository's first commit, except `flake.lock`; `common` is more Nix for
+/// all hosts.
 ///
 /// # Errors
 /// When the template cannot be read.
-pub fn deploy_files(members: &[Member], operator: &Key, git_host: &Key) -> Result<Files> {
+pub fn deploy_files(
+    members: &[Member],
+    common: &str,
+    operator: &Key,
+    git_host: &Key,
+) -> Result<Files> {
     let template = template();
     let mut files = Files::new();
     for name in ["flake.nix", "common.nix"] {
@@ -120,7 +126,7 @@ pub fn deploy_files(members: &[Member], operator: &Key, git_host: &Key) -> Resul
             operator.public
         ),
     );
-    files.insert("lab.nix".to_owned(), LAB.to_owned());
+    files.insert("lab.nix".to_owned(), LAB.replace("@common@", common));
     for member in members {
         files.insert(
             format!("hosts/{}.nix", member.name),
@@ -132,6 +138,7 @@ pub fn deploy_files(members: &[Member], operator: &Key, git_host: &Key) -> Resul
 
 /// What is the same for all hosts of a lab: everything is quicker.
 const LAB: &str = r#"# What only hosts of the lab have.
+{ lib, ... }:
 {
   services.nixus = {
     interval = "2s";
@@ -152,7 +159,7 @@ const LAB: &str = r#"# What only hosts of the lab have.
     ];
     settings.PerSourcePenaltyExemptList = "10.77.0.0/24,fd77::/64";
   };
-}
+@common@}
 "#;
 
 /// The git server's own system. It is no member of the fleet.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::host::Host;
 use crate::keys::{self, Key};
 use crate::namespace::Namespace;
 use crate::network;
-use crate::operator::{self, Operator};
+use crate::operator::{self, Operator, Report};
 use crate::seed::{self, Seed};
 use crate::setup::{self, Machine};
 use crate::stc::bootloader::{self, Generation};
@@ -40,46 +41,86 @@ pub struct Lab {
     _namespace: Namespace,
 }
 
-impl Lab {
-    /// Makes a lab with these hosts, all booted; the deploy repository says what they run.
+/// What a lab is made of, before it is.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    names: Vec<String>,
+    common: String,
+    off: bool,
+}
+
+impl Builder {
+    /// Adds lines of Nix to the module that all hosts share (`lab.nix` in the deploy repository).
+    #[must_use]
+    pub fn common(mut self, nix: &str) -> Self {
+        self.common.push_str(nix);
+        self
+    }
+
+    /// Hosts take no commit by themselves: the timer of the passes is masked.
+    #[must_use]
+    pub fn without_passes(self) -> Self {
+        self.common("  systemd.timers.nixus-reconcile.enable = false;\n")
+    }
+
+    /// Leaves the hosts off; only the git server runs.
+    #[must_use]
+    pub fn off(mut self) -> Self {
+        self.off = true;
+        self
+    }
+
+    /// Makes the lab, and boots what is to run.
     ///
     /// # Errors
     /// One sentence about what is missing on this machine, or which host does not boot.
-    pub fn start(names: &[&str]) -> Result<Self> {
-        let lab = Self::prepare(names)?;
-        let hosts: Vec<&Host> = lab.doors.hosts.values().collect();
-        for host in &hosts {
+    pub fn start(self) -> Result<Lab> {
+        let lab = Lab::prepare(&self)?;
+        let hosts = lab.doors.hosts.values();
+        let on: Vec<&Host> = hosts
+            .filter(|host| !self.off || host.name == "git")
+            .collect();
+        for host in &on {
             host.power_on()?;
         }
-        for host in &hosts {
+        for host in &on {
             host.wait_booted()?;
         }
         Ok(lab)
     }
+}
 
-    /// As [`Lab::start`], with only the git server running: the hosts are furnished and off.
+impl Lab {
+    /// Makes a lab with these hosts, all booted, as the deploy repository's first commit says.
     ///
     /// # Errors
-    /// Those of [`Lab::start`].
-    pub fn start_without_hosts(names: &[&str]) -> Result<Self> {
-        let lab = Self::prepare(names)?;
-        lab.host("git")?.start()?;
-        Ok(lab)
+    /// Those of [`Builder::start`].
+    pub fn start(names: &[&str]) -> Result<Self> {
+        Self::of(names).start()
     }
 
-    fn prepare(names: &[&str]) -> Result<Self> {
+    /// A lab with these hosts and a git server, to be made.
+    pub fn of(names: &[&str]) -> Builder {
+        Builder {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            common: String::new(),
+            off: false,
+        }
+    }
+
+    fn prepare(plan: &Builder) -> Result<Self> {
         let machine = setup::prepare()?;
         let binaries = binaries::build(&machine)?;
         let mut members = Vec::new();
-        for (number, name) in (11..).zip(names) {
-            if *name == "git" || members.iter().any(|m: &Member| m.name == *name) {
+        for (number, name) in (11..).zip(&plan.names) {
+            if name == "git" || members.iter().any(|m: &Member| m.name == *name) {
                 bail!("there is a host {name} already");
             }
             members.push(Member::new(&machine, name, number)?);
         }
         let operator_key = keys::key(&machine, "operator")?;
         let server = Member::new(&machine, "git", 2)?;
-        let deploy = fleet::deploy_files(&members, &operator_key, &server.host_key)?;
+        let deploy = fleet::deploy_files(&members, &plan.common, &operator_key, &server.host_key)?;
         let git = fleet::git_server_files(&operator_key);
         let seed = seed::seed(&machine, &binaries, &deploy, &git)?;
 
@@ -193,6 +234,33 @@ impl Lab {
     pub fn deploy(&self, host: &str, more: &str, message: &str) -> Result<String> {
         self.operator()
             .deploy(&[self.describe(host, more)?].into(), message)
+    }
+
+    /// Waits for a report of a host about a commit in a certain state, and gives it.
+    ///
+    /// # Errors
+    /// After `limit`, with all that the host has reported and what it says about itself.
+    pub fn wait_report(
+        &self,
+        host: &str,
+        commit: &str,
+        state: &str,
+        limit: Duration,
+    ) -> Result<Report> {
+        let mut found = None;
+        let mut last = Vec::new();
+        let waited =
+            self.host(host)?
+                .wait_until(&format!("reports {state} of {commit}"), limit, |_| {
+                    last = self.operator().reports(host)?;
+                    found = last
+                        .iter()
+                        .find(|r| r.commit.as_deref() == Some(commit) && r.state == state)
+                        .cloned();
+                    Ok(found.is_some())
+                });
+        waited.with_context(|| format!("its reports: {last:#?}"))?;
+        found.context("there is no report")
     }
 }
 

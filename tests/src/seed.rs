@@ -53,7 +53,7 @@ pub fn seed(machine: &Machine, binaries: &Binaries, deploy: &Files, git: &Files)
     let [nixpkgs, nixus] = stand_ins;
     let stand_ins = [nixpkgs?, nixus?];
     let mut hasher = DefaultHasher::new();
-    (2, &machine.root, deploy, git, &stand_ins).hash(&mut hasher);
+    (3, &machine.root, deploy, git, &stand_ins).hash(&mut hasher);
     for program in [
         &binaries.nixus,
         &binaries.switcher,

@@ -14,7 +14,10 @@ struct Attack {
 
 impl Attack {
     fn new() -> Self {
-        let lab = Lab::start_without_hosts(&["web1", "db1"]).expect("the lab starts");
+        let lab = Lab::of(&["web1", "db1"])
+            .off()
+            .start()
+            .expect("the lab starts");
         let attack = Self { lab };
         std::fs::create_dir_all(attack.lab.operator().clone_path().with_file_name("attack"))
             .expect("a folder can be made");
@@ -163,7 +166,7 @@ fn a_report_without_end_is_refused() {
 
 #[test]
 fn an_operator_may_do_everything() {
-    let lab = Lab::start_without_hosts(&["web1"]).expect("the lab starts");
+    let lab = Lab::of(&["web1"]).off().start().expect("the lab starts");
     let operator = lab.operator();
     let first = operator
         .deploy(&[("a".to_owned(), "a".to_owned())].into(), "add a")

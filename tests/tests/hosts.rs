@@ -8,7 +8,10 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Starts a lab with one host and runs a test in it.
 pub fn check(test: impl FnOnce(&Lab, &Host) -> anyhow::Result<()>) {
-    let lab = Lab::start(&["web1"]).expect("the lab starts");
+    let lab = Lab::of(&["web1"])
+        .without_passes()
+        .start()
+        .expect("the lab starts");
     let host = lab.host("web1").expect("web1 is there");
     if let Err(error) = test(&lab, host) {
         panic!("{error:#}\n{}", host.portrait());
@@ -34,8 +37,6 @@ fn hosts_boot_what_the_deploy_repository_says_and_answer_ssh() {
         assert_eq!(host.boot_default()?, lab.first_toplevel("web1")?);
         let failed = host.must(["systemctl", "--failed", "--no-legend", "--plain"])?;
         assert_eq!(failed, "");
-        let timer = host.must(["systemctl", "is-active", "nixus-reconcile.timer"])?;
-        assert_eq!(timer.trim(), "active");
         // Once built, building again gives the same path.
         assert_eq!(host.build(lab.first_commit())?, lab.first_toplevel("web1")?);
         Ok(())
@@ -132,7 +133,7 @@ fn a_reboot_comes_back_by_itself_on_the_boot_default() {
 
 #[test]
 fn a_host_with_a_broken_boot_entry_refuses_to_boot_and_says_why() {
-    let lab = Lab::start_without_hosts(&["web1"]).expect("the lab starts");
+    let lab = Lab::of(&["web1"]).off().start().expect("the lab starts");
     let host = lab.host("web1").expect("web1 is there");
     std::fs::write(
         host.disk().join("boot/loader/loader.conf"),
@@ -146,11 +147,93 @@ fn a_host_with_a_broken_boot_entry_refuses_to_boot_and_says_why() {
 #[test]
 fn labs_run_side_by_side_with_the_same_addresses() {
     check(|first_lab, first| {
-        let second_lab = Lab::start(&["web1"])?;
+        let second_lab = Lab::of(&["web1"]).without_passes().start()?;
         let second = second_lab.host("web1")?;
         first.write("/var/mine", "first")?;
         assert!(!second.exec(["test", "-e", "/var/mine"])?.ok());
         first.wait_until("answers SSH", SOON, |host| answers(first_lab, host))?;
         second.wait_until("answers SSH", SOON, |host| answers(&second_lab, host))
+    });
+}
+
+#[test]
+fn a_host_has_the_four_units_and_the_configuration_of_nixus() {
+    let lab = Lab::start(&["web1"]).expect("the lab starts");
+    let host = lab.host("web1").expect("web1 is there");
+    let active = |unit: &str| host.must(["systemctl", "is-active", unit]);
+    assert_eq!(
+        active("nixus-reconcile.timer").expect("loaded").trim(),
+        "active"
+    );
+    assert_eq!(
+        active("nixus-recover.service").expect("loaded").trim(),
+        "active"
+    );
+    for unit in [
+        "nixus-reconcile.service",
+        "nixus-verify.service",
+        "nixus-recover.service",
+    ] {
+        let text = host.must(["systemctl", "cat", unit]).expect("there");
+        for line in [
+            "X-RestartIfChanged=false",
+            "X-StopIfChanged=false",
+            "X-StopOnRemoval=false",
+        ] {
+            assert!(text.contains(line), "{unit}: {text}");
+        }
+    }
+    let config = host.read("/etc/nixus/config.toml").expect("there");
+    assert!(config.contains("host = \"web1\"\n"), "{config}");
+    assert!(
+        config.contains("url = \"ssh://git@10.77.0.2/srv/git/deploy.git\"\n"),
+        "{config}"
+    );
+    let key = host
+        .must(["stat", "-Lc", "%a %U", "/etc/nixus/deploy_key"])
+        .expect("there");
+    assert_eq!(key.trim(), "600 root");
+}
+
+#[test]
+fn a_deployment_can_bring_another_nixus() {
+    check(|lab, host| {
+        let program =
+            |toplevel: &str| host.must(["readlink", "-f", &format!("{toplevel}/sw/bin/nixus")]);
+        let old = program(lab.first_toplevel("web1")?)?;
+        let commit = lab.deploy(
+            "web1",
+            r#"lab.nixusPackage = "nixus-next";"#,
+            "upgrade Nixus",
+        )?;
+        let new = program(&host.build(&commit)?)?;
+        assert!(old.contains("nixus-0.1.0"), "{old}");
+        assert!(new.contains("nixus-0.1.1"), "{new}");
+        Ok(())
+    });
+}
+
+#[test]
+fn descriptions_that_do_not_evaluate_or_build_say_so() {
+    check(|lab, host| {
+        for (more, said) in [
+            (
+                "networking.hostNane = \"x\";",
+                "The option `networking.hostNane' does not exist",
+            ),
+            (
+                "boot.kernelParams = [ (throw \"no such parameter\") ];",
+                "no such parameter",
+            ),
+            (
+                "environment.etc.x.source = pkgs.runCommand \"x\" { } \"echo will not build; exit 1\";",
+                "will not build",
+            ),
+        ] {
+            let commit = lab.deploy("web1", more, "break web1")?;
+            let error = host.build(&commit).expect_err("it does not build");
+            assert!(format!("{error:#}").contains(said), "{more}: {error:#}");
+        }
+        Ok(())
     });
 }

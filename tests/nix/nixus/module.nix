@@ -42,9 +42,12 @@ let
   };
 in
 {
+  # Which of the packages that the lab has put into the store.
+  options.lab.nixusPackage = lib.mkOption { default = "nixus"; };
+
   options.services.nixus = {
     enable = lib.mkEnableOption "Nixus, which keeps this host on the commit that the deploy repository says";
-    package = lib.mkOption { default = packages.nixus; };
+    package = lib.mkOption { default = packages.${config.lab.nixusPackage}; };
     settings = lib.mkOption { default = { }; };
     interval = lib.mkOption { default = "1min"; };
     bootDelay = lib.mkOption { default = "30s"; };
