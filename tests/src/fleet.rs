@@ -69,12 +69,20 @@ pub fn url(repository: &str) -> String {
     format!("ssh://git@{GIT_SERVER}{repository}")
 }
 
-/// The description of one host, with more lines of Nix inside its module.
+/// The description of one host, with more lines of Nix in a module of their own, so that they may
+/// also overrule what the description says (`lib.mkForce`).
 pub fn host_file(number: u8, more: &str) -> String {
     format!(
-        r#"{{ lib, pkgs, ... }}:
-{{
-  imports = [ ../lab.nix ];
+        r#"{{
+  imports = [
+    ../lab.nix
+    (
+      {{ lib, pkgs, ... }}:
+      {{
+{more}
+      }}
+    )
+  ];
   systemd.network.networks."10-lab" = {{
     matchConfig.Name = "host0";
     address = [
@@ -84,7 +92,6 @@ pub fn host_file(number: u8, more: &str) -> String {
     networkConfig.LinkLocalAddressing = "no";
     networkConfig.IPv6AcceptRA = false;
   }};
-{more}
 }}
 "#
     )

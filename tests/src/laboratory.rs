@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,7 @@ use crate::host::Host;
 use crate::keys::{self, Key};
 use crate::namespace::Namespace;
 use crate::network;
-use crate::operator::{self, Operator, Report};
+use crate::operator::{self, Operator};
 use crate::seed::{self, Seed};
 use crate::setup::{self, Machine};
 use crate::stc::bootloader::{self, Generation};
@@ -234,33 +233,6 @@ impl Lab {
     pub fn deploy(&self, host: &str, more: &str, message: &str) -> Result<String> {
         self.operator()
             .deploy(&[self.describe(host, more)?].into(), message)
-    }
-
-    /// Waits for a report of a host about a commit in a certain state, and gives it.
-    ///
-    /// # Errors
-    /// After `limit`, with all that the host has reported and what it says about itself.
-    pub fn wait_report(
-        &self,
-        host: &str,
-        commit: &str,
-        state: &str,
-        limit: Duration,
-    ) -> Result<Report> {
-        let mut found = None;
-        let mut last = Vec::new();
-        let waited =
-            self.host(host)?
-                .wait_until(&format!("reports {state} of {commit}"), limit, |_| {
-                    last = self.operator().reports(host)?;
-                    found = last
-                        .iter()
-                        .find(|r| r.commit.as_deref() == Some(commit) && r.state == state)
-                        .cloned();
-                    Ok(found.is_some())
-                });
-        waited.with_context(|| format!("its reports: {last:#?}"))?;
-        found.context("there is no report")
     }
 }
 

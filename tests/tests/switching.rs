@@ -194,10 +194,9 @@ fn an_interrupted_switch_is_resumed_by_the_way_back() {
 fn changed_network_files_take_effect_and_go_back() {
     check(|lab, host| {
         let addresses = |host: &Host| host.must(["ip", "-4", "-br", "address", "show", "host0"]);
-        let (path, text) = lab.describe("web1", "")?;
-        let text = text.replace("10.77.0.11/24", "10.77.0.99/24");
-        let commit = lab.operator().deploy(&[(path, text)].into(), "move web1")?;
-        let moved = host.build(&commit)?;
+        let more =
+            r#"systemd.network.networks."10-lab".address = lib.mkForce [ "10.77.0.99/24" ];"#;
+        let moved = build(lab, host, more)?;
         assert_eq!(switch(host, &moved, "test")?, 0);
         host.wait_until("has the new address only", SOON, |host| {
             let now = addresses(host)?;
