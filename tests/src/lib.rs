@@ -28,6 +28,7 @@ pub mod laboratory;
 pub mod namespace;
 pub mod network;
 pub mod operator;
+pub mod power;
 pub mod seed;
 pub mod setup;
 pub mod stc;
