@@ -1,6 +1,6 @@
-//! Why a deployment did not end with a confirmed generation: what that says, and in words.
+//! What the end of a deployment that was not confirmed says about the candidate.
 
-use nixus_switcher::protocol::{Cause, CheckResult};
+use nixus_switcher::protocol::Cause;
 
 /// What an ending that kept nothing says about the candidate.
 pub enum Judgement {
@@ -34,51 +34,5 @@ pub fn judge(cause: Option<&Cause>) -> Judgement {
             | Cause::CommitFailed { .. }
             | Cause::Operator,
         ) => Judgement::Failed,
-    }
-}
-
-/// Why a deployment did not end with a confirmed generation, in words.
-pub fn explain(cause: Option<&Cause>) -> String {
-    let checks = |checks: &[CheckResult]| {
-        let reasons: Vec<_> = checks
-            .iter()
-            .map(|check| format!("{}: {}", check.check, check.reason))
-            .collect();
-        reasons.join("; ")
-    };
-    match cause {
-        None => "unknown cause".to_owned(),
-        Some(Cause::NotAToplevel { missing }) => {
-            format!("not a NixOS system: {} missing", missing.join(", "))
-        }
-        Some(Cause::NoVerification) => {
-            "the new generation has no nixus-verify.service and could never take another commit"
-                .to_owned()
-        }
-        Some(Cause::Busy) => "somebody else is switching this host".to_owned(),
-        Some(Cause::NotReady { reason }) => format!("not ready for an activation: {reason}"),
-        Some(Cause::ActivationFailed { exit_code, units }) if units.is_empty() => {
-            format!("activation failed with exit code {exit_code}")
-        }
-        Some(Cause::ActivationFailed { exit_code, units }) => format!(
-            "activation failed with exit code {exit_code}, failed units: {}",
-            units.join(", ")
-        ),
-        Some(Cause::ActivationTimedOut { seconds }) => {
-            format!("activation did not end within {seconds} s")
-        }
-        Some(Cause::RebootNeeded) => "the new generation needs a reboot".to_owned(),
-        Some(Cause::VerificationFailed { checks: failed }) => checks(failed),
-        Some(Cause::VerificationInconclusive { checks: unknown }) => {
-            format!("inconclusive: {}", checks(unknown))
-        }
-        Some(Cause::NotConfirmed { seconds }) => {
-            format!("the new generation did not prove itself within {seconds} s")
-        }
-        Some(Cause::CommitFailed { reason }) => reason.clone(),
-        Some(Cause::Crashed) => "the machine stopped during the deployment".to_owned(),
-        Some(Cause::SwitcherDied) => "the switcher died during the deployment".to_owned(),
-        Some(Cause::StateNotWritten { reason }) => format!("state not written: {reason}"),
-        Some(Cause::Operator) => "an operator asked for it".to_owned(),
     }
 }

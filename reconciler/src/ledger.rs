@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::{Commit, Ending, Outcome, Toplevel, VERSION};
 use serde::{Deserialize, Serialize};
 
-use crate::cause::{Judgement, explain, judge};
+use crate::cause::{Judgement, judge};
 use crate::commit_id::CommitId;
 
 /// After this many failures the time between tries grows no further.
@@ -196,6 +196,10 @@ impl Ledger {
             return;
         };
         let toplevel = outcome.new.toplevel.clone();
+        let why = outcome
+            .cause
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string);
         match (outcome.ending, judge(outcome.cause.as_ref())) {
             (Ending::Confirmed, _) => self.keep(Kept {
                 commit: outcome.commit.clone(),
@@ -209,16 +213,15 @@ impl Ledger {
                 *count += 1;
                 // Tried once more: a power cut is nobody's fault, two in a row are the candidate's.
                 if *count >= 2 {
-                    let reason = format!("{} twice in a row", explain(outcome.cause.as_ref()));
+                    let reason = format!("{why}, twice in a row");
                     self.reject(quarantined(commit, toplevel, &reason, now));
                 }
             }
             (_, Judgement::Inconclusive) => {
-                self.back_off(now, &explain(outcome.cause.as_ref()));
+                self.back_off(now, &why);
             }
             (_, Judgement::Failed) => {
-                let reason = explain(outcome.cause.as_ref());
-                self.reject(quarantined(commit, toplevel, &reason, now));
+                self.reject(quarantined(commit, toplevel, &why, now));
             }
         }
     }

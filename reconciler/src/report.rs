@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::{Commit, Ending, Outcome, Toplevel, VERSION};
 use serde::{Deserialize, Serialize};
 
-use crate::cause::explain;
 use crate::commit_id::CommitId;
 use crate::ledger::shorten;
 
@@ -160,7 +159,12 @@ impl Reporter<'_> {
 
     /// The switcher ended a deployment.
     pub fn ended(self, outcome: &Outcome) -> Report {
-        let why = || explain(outcome.cause.as_ref());
+        let why = || {
+            outcome
+                .cause
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string)
+        };
         let old = outcome.old.generation.map_or_else(
             || "the system before".to_owned(),
             |number| format!("generation {number}"),

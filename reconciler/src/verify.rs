@@ -3,14 +3,11 @@
 //! It runs from the candidate, as the candidate's own unit, in the place where the candidate's
 //! passes will run, and hands what it found to the switcher, which alone decides.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nixus_switcher::protocol::{
-    CheckOutcome, CheckResult, Evidence, EvidenceReply, Toplevel, VERSION,
-};
+use nixus_switcher::protocol::{CheckOutcome, CheckResult, Evidence, Toplevel, VERSION};
+use nixus_switcher::trial::{self, Message};
 use nixus_switcher::{Open, PhaseName};
 use thiserror::Error;
 
@@ -33,8 +30,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 const MARGIN_SECONDS: u64 = 2;
 /// The unit that runs this.
 const UNIT: &str = "nixus-verify.service";
-/// The switcher's longest answer, in bytes.
-const MAX_REPLY: u64 = 64 * 1024;
 
 /// Why nothing was verified.
 #[derive(Debug, Error)]
@@ -97,7 +92,7 @@ pub async fn verify(
         verdict,
         checks,
     };
-    hand_over(socket, &evidence)?;
+    hand_over(socket, evidence)?;
     Ok(verdict)
 }
 
@@ -239,20 +234,12 @@ fn same_system(again: &Toplevel, candidate: &Toplevel) -> Result<(), String> {
     ))
 }
 
-fn hand_over(socket: &Path, evidence: &Evidence) -> Result<(), VerifyError> {
-    let exchange = || -> std::io::Result<EvidenceReply> {
-        let mut line = serde_json::to_vec(evidence)?;
-        line.push(b'\n');
-        let mut stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        stream.write_all(&line)?;
-        let mut answer = String::new();
-        BufReader::new(stream.take(MAX_REPLY)).read_line(&mut answer)?;
-        Ok(serde_json::from_str(&answer)?)
-    };
-    let reply = exchange().map_err(|source| VerifyError::HandOver {
-        path: socket.to_owned(),
-        source,
+fn hand_over(socket: &Path, evidence: Evidence) -> Result<(), VerifyError> {
+    let reply = trial::tell(socket, &Message::Evidence(evidence)).map_err(|source| {
+        VerifyError::HandOver {
+            path: socket.to_owned(),
+            source,
+        }
     })?;
     if reply.accepted {
         return Ok(());

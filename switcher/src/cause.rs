@@ -11,26 +11,32 @@ impl fmt::Display for Cause {
                 write!(f, "not a NixOS system: {}", missing.join(", "))
             }
             Self::NoVerification => f.write_str(
-                "the candidate's nixus-verify.service is missing or not the one that is loaded",
+                "the new generation has no nixus-verify.service of its own and could never take \
+                 another commit",
             ),
             Self::Busy => f.write_str("somebody else is switching this host"),
             Self::NotReady { reason } => write!(f, "not ready: {reason}"),
             Self::ActivationFailed { exit_code, units } => {
                 write!(f, "activation failed with exit code {exit_code}")?;
                 if !units.is_empty() {
-                    write!(f, ", newly failed: {}", units.join(", "))?;
+                    write!(f, ", failed units: {}", units.join(", "))?;
                 }
                 Ok(())
             }
             Self::ActivationTimedOut { seconds } => {
                 write!(f, "activation did not end within {seconds} s")
             }
-            Self::RebootNeeded => f.write_str("the candidate needs a reboot"),
-            Self::VerificationFailed { checks } => write!(f, "checks failed: {}", list(checks)),
+            Self::RebootNeeded => f.write_str("the new generation needs a reboot"),
+            Self::VerificationFailed { checks } => f.write_str(&list(checks)),
             Self::VerificationInconclusive { checks } => {
-                write!(f, "checks could not tell: {}", list(checks))
+                write!(f, "inconclusive: {}", list(checks))
             }
-            Self::NotConfirmed { seconds } => write!(f, "not confirmed within {seconds} s"),
+            Self::NotConfirmed { seconds } => {
+                write!(
+                    f,
+                    "the new generation did not prove itself within {seconds} s"
+                )
+            }
             Self::CommitFailed { reason } => write!(f, "could not be made permanent: {reason}"),
             Self::Crashed => f.write_str("the machine stopped during the deployment"),
             Self::SwitcherDied => f.write_str("the switcher died"),
@@ -43,7 +49,7 @@ impl fmt::Display for Cause {
 fn list(checks: &[CheckResult]) -> String {
     checks
         .iter()
-        .map(|check| format!("{} ({})", check.check, check.reason))
+        .map(|check| format!("{}: {}", check.check, check.reason))
         .collect::<Vec<_>>()
-        .join(", ")
+        .join("; ")
 }

@@ -78,7 +78,11 @@ impl Story {
     /// # Errors
     /// When it does not end in time.
     pub fn ended(&self, host: &str, commit: &str) -> Result<Report> {
-        self.report(host, commit, &[State::Success, State::Failure, State::Error])
+        self.report(
+            host,
+            commit,
+            &[State::Success, State::Failure, State::Error],
+        )
     }
 
     /// Sees that a host keeps a commit: it says so, runs it, would boot it, and plans nothing more.
@@ -103,13 +107,7 @@ impl Story {
     ///
     /// # Errors
     /// With the first of these that is not so.
-    pub fn went_back(
-        &self,
-        host: &str,
-        commit: &str,
-        before: &str,
-        words: &str,
-    ) -> Result<Report> {
+    pub fn went_back(&self, host: &str, commit: &str, before: &str, words: &str) -> Result<Report> {
         let report = self.ended(host, commit)?;
         ensure!(
             matches!(report.state, State::Failure | State::Error),
@@ -207,7 +205,14 @@ pub fn status(host: &Host) -> Result<Value> {
 /// # Errors
 /// When it fails or is no JSON.
 pub fn switcher_status(host: &Host) -> Result<Value> {
-    json(host, &["/run/current-system/sw/bin/nixus-switcher", "status", "--json"])
+    json(
+        host,
+        &[
+            "/run/current-system/sw/bin/nixus-switcher",
+            "status",
+            "--json",
+        ],
+    )
 }
 
 /// The names of the switcher's records of ended deployments.

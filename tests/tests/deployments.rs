@@ -22,7 +22,11 @@ fn first_deployment() -> Result<()> {
     web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
 
     let report = story.kept("web1", &commit)?;
-    ensure!(report.text.starts_with("Successfully activated new system! (generation 2, "));
+    ensure!(
+        report
+            .text
+            .starts_with("Successfully activated new system! (generation 2, ")
+    );
     ensure!(report.generation == Some(2));
     ensure!(web1.read("/etc/greeting")? == "hello");
     story.tries_no_more("web1")
@@ -62,13 +66,26 @@ fn nothing_to_do() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
     let picture = || -> Result<String> {
-        web1.must(["find", "/var/lib/nixus", "-type", "f", "-printf", "%p %T@ %s\n"])
+        web1.must([
+            "find",
+            "/var/lib/nixus",
+            "-type",
+            "f",
+            "-printf",
+            "%p %T@ %s\n",
+        ])
     };
     let before = picture()?;
     story.tries_no_more("web1")?;
-    ensure!(before == picture()?, "a pass with nothing to do wrote files");
     ensure!(
-        !web1.exec(["pgrep", "-x", "nixus"])?.ok() || web1.exec(["systemctl", "is-active", "nixus-reconcile.service"])?.ok(),
+        before == picture()?,
+        "a pass with nothing to do wrote files"
+    );
+    ensure!(
+        !web1.exec(["pgrep", "-x", "nixus"])?.ok()
+            || web1
+                .exec(["systemctl", "is-active", "nixus-reconcile.service"])?
+                .ok(),
         "a process stayed behind"
     );
     Ok(())
@@ -80,9 +97,16 @@ fn the_commit_leaves_this_hosts_toplevel_unchanged() -> Result<()> {
     let web1 = story.host("web1")?;
     let before = (web1.current_system()?, deployments(web1)?);
     let files = [("README.md".to_owned(), "A fleet.\n".to_owned())].into();
-    let commit = story.lab().operator().deploy(&files, "describe the fleet")?;
+    let commit = story
+        .lab()
+        .operator()
+        .deploy(&files, "describe the fleet")?;
     let report = story.kept("web1", &commit)?;
-    ensure!(report.text.contains("nothing to activate"), "{}", report.text);
+    ensure!(
+        report.text.contains("nothing to activate"),
+        "{}",
+        report.text
+    );
     ensure!(before == (web1.current_system()?, deployments(web1)?));
     Ok(())
 }
@@ -103,7 +127,9 @@ fn a_toplevel_from_a_file_instead_of_a_flake() -> Result<()> {
     files.insert("default.nix".to_owned(), file.to_owned());
     let commit = story.lab().operator().deploy(&files, "build from a file")?;
     story.kept("web1", &commit)?;
-    let next = story.lab().deploy("web1", &format!("{settings}\n{GREETING}"), "greet")?;
+    let next = story
+        .lab()
+        .deploy("web1", &format!("{settings}\n{GREETING}"), "greet")?;
     story.kept("web1", &next)?;
     ensure!(story.host("web1")?.read("/etc/greeting")? == "hello");
     Ok(())

@@ -24,8 +24,16 @@ fn check(broken: &str, words: &str) -> Result<()> {
 fn takes_the_next_commit(story: &Story) -> Result<()> {
     let web1 = story.host("web1")?;
     let operator = story.lab().operator();
-    let said = operator.ssh(operator.key(), &format!("root@{}", web1.address), &["hostname"])?;
-    ensure!(said.stdout.trim() == "web1", "the operator cannot get in: {}", said.stderr);
+    let said = operator.ssh(
+        operator.key(),
+        &format!("root@{}", web1.address),
+        &["hostname"],
+    )?;
+    ensure!(
+        said.stdout.trim() == "web1",
+        "the operator cannot get in: {}",
+        said.stderr
+    );
     let commit = story.lab().deploy("web1", GREETING, "mend web1")?;
     story.kept("web1", &commit)?;
     ensure!(web1.read("/etc/greeting")? == "hello");
@@ -109,10 +117,7 @@ fn its_configuration_file_is_wrong() -> Result<()> {
 
 #[test]
 fn boot_loader_install_fails_after_the_verdict() -> Result<()> {
-    check(
-        r#"lab.break.bootloader = "fail";"#,
-        "boot loader",
-    )
+    check(r#"lab.break.bootloader = "fail";"#, "boot loader")
 }
 
 #[test]
@@ -139,9 +144,15 @@ fn on_trial(story: &Story) -> Result<(String, String)> {
     let before = web1.current_system()?;
     let commit = story.lab().deploy("web1", SLOW, "take long to prove")?;
     web1.wait_until("is on trial", PATIENCE, |host| {
-        Ok(switcher_status(host)?.pointer("/open/phase") == Some(&Value::String("on-trial".into())))
+        Ok(
+            switcher_status(host)?.pointer("/open/phase")
+                == Some(&Value::String("on-trial".into())),
+        )
     })?;
-    ensure!(web1.boot_default()? == before, "a candidate on trial is the boot default");
+    ensure!(
+        web1.boot_default()? == before,
+        "a candidate on trial is the boot default"
+    );
     Ok((commit, before))
 }
 
@@ -155,8 +166,14 @@ fn the_switcher_is_killed_on_trial() -> Result<()> {
     let report = story.report("web1", &commit, &[State::Failure])?;
     ensure!(report.text.contains("the switcher died"), "{}", report.text);
     let back = status(web1)?;
-    let back = back.pointer("/quarantine").and_then(Value::as_array).context("no quarantine")?;
-    ensure!(back.is_empty(), "a switcher that died is not the candidate's fault");
+    let back = back
+        .pointer("/quarantine")
+        .and_then(Value::as_array)
+        .context("no quarantine")?;
+    ensure!(
+        back.is_empty(),
+        "a switcher that died is not the candidate's fault"
+    );
     ensure!(web1.boot_default()? == before || story.kept("web1", &commit).is_ok());
     // It is tried once more, and this time nobody interferes.
     let again = story.report("web1", &commit, &[State::Success])?;
@@ -170,9 +187,16 @@ fn power_cut_on_trial() -> Result<()> {
     let (commit, before) = on_trial(&story)?;
     web1.power_cut()?;
     web1.start()?;
-    ensure!(web1.booted_system()? == before, "it did not boot the old system");
+    ensure!(
+        web1.booted_system()? == before,
+        "it did not boot the old system"
+    );
     let report = story.report("web1", &commit, &[State::Failure])?;
-    ensure!(report.text.contains("the machine stopped"), "{}", report.text);
+    ensure!(
+        report.text.contains("the machine stopped"),
+        "{}",
+        report.text
+    );
     takes_the_next_commit(&story)
 }
 
@@ -221,14 +245,21 @@ fn a_toplevel_that_is_none() -> Result<()> {
     web1.write("/tmp/request.json", &request)?;
     let said = web1.exec(["nixus-switcher", "run", "--request", "/tmp/request.json"])?;
     ensure!(said.code == Some(2), "{said:?}");
-    for missing in ["bin/switch-to-configuration", "nixos-version", "init-interface-version"] {
+    for missing in [
+        "bin/switch-to-configuration",
+        "nixos-version",
+        "init-interface-version",
+    ] {
         ensure!(said.stderr.contains(missing), "{}", said.stderr);
     }
     story.at_rest("web1", &before)?;
     for (text, words) in [("{", "not a request"), ("{\"version\": 99}", "version 99")] {
         web1.write("/tmp/request.json", text)?;
         let said = web1.exec(["nixus-switcher", "run", "--request", "/tmp/request.json"])?;
-        ensure!(said.code == Some(2) && said.stderr.contains(words), "{said:?}");
+        ensure!(
+            said.code == Some(2) && said.stderr.contains(words),
+            "{said:?}"
+        );
     }
     std::thread::sleep(Duration::from_millis(10));
     story.at_rest("web1", &before)
