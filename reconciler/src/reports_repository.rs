@@ -121,20 +121,21 @@ impl ReportsRepository {
 
     /// Sends what waits. The remote keeps the whole history, so that all reports arrive, in order.
     pub async fn send(&self, host: &str, remote: &Remote) -> Result<(), ReportsError> {
-        let refspec = format!("{0}:{0}", local_ref(host));
+        let note = |source| self.local("note what was sent", source);
+        let Some(newest) = tip(&self.open()?, &local_ref(host)).map_err(note)? else {
+            return Ok(());
+        };
+        // By its id: a report that is kept while this one is on its way has not been sent.
+        let refspec = format!("{newest}:{}", local_ref(host));
         self.network(remote)?
             .args(["push", "--quiet", "--", &remote.url, &refspec])
             .output()
             .await
             .map_err(|source| remote_error("send reports to", remote, source))?;
-        let repository = self.open()?;
-        let note = || -> Result<(), git2::Error> {
-            if let Some(id) = tip(&repository, &local_ref(host))? {
-                repository.reference(&sent_ref(host), id, true, "sent")?;
-            }
-            Ok(())
-        };
-        note().map_err(|source| self.local("note what was sent", source))
+        self.open()?
+            .reference(&sent_ref(host), newest, true, "sent")
+            .map_err(note)?;
+        Ok(())
     }
 
     /// Goes on from what the remote has of this host: after a new disk, reports are appended.

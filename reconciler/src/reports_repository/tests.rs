@@ -124,3 +124,19 @@ fn a_server_that_is_gone_keeps_the_report_waiting() {
     );
     assert!(web1.unsent("web1").unwrap());
 }
+
+#[test]
+fn a_report_that_is_kept_while_another_is_sent_still_waits() {
+    let place = Place::new();
+    let web1 = place.repository("web1.git");
+    web1.keep(&report("web1", "one")).unwrap();
+    // The push has begun when the second report is kept: send is polled once, then left.
+    run(async {
+        let mut sending = Box::pin(web1.send("web1", &place.remote));
+        let begun = tokio::time::timeout(Duration::ZERO, &mut sending).await;
+        assert!(begun.is_err());
+        web1.keep(&report("web1", "two")).unwrap();
+        sending.await.unwrap();
+    });
+    assert!(web1.unsent("web1").unwrap());
+}
