@@ -161,8 +161,10 @@ fn build_file(
     attribute: &str,
 ) -> Invocation {
     // Values go in as arguments, so that nothing is quoted into Nix code.
-    let expression = "{ nixusUrl, nixusRev, nixusFile }: import ((builtins.fetchGit \
-                      { url = nixusUrl; rev = nixusRev; allRefs = true; }) + \"/\" + nixusFile)";
+    let expression = "{ nixusUrl, nixusRev, nixusFile }: let tree = builtins.fetchGit \
+                      { url = nixusUrl; rev = nixusRev; allRefs = true; }; \
+                      root = import (tree + \"/\" + nixusFile); in \
+                      if builtins.isFunction root then root { } else root";
     let url = format!("file://{}", repository.display());
     Invocation::new("nix-build", closure.build_timeout)
         .args(["--no-out-link", "--attr", attribute])

@@ -152,8 +152,8 @@ const LAB: &str = r#"# What only hosts of the lab have.
     bootDelay = "2s";
     settings = {
       closure.build_timeout = "10m";
-      switch.activation_timeout = "60s";
-      switch.trial_timeout = "60s";
+      switch.activation_timeout = "30s";
+      switch.trial_timeout = "30s";
       health.soak = "1s";
     };
   };

@@ -144,6 +144,7 @@ impl Lab {
             access,
             key: operator_key.path,
             server: git_host,
+            nixus: binaries.nixus.clone(),
         };
         let mut files = deploy;
         files.insert("flake.lock".to_owned(), seed.content.lock.clone());

@@ -1,5 +1,6 @@
 //! `lab`: a fleet of real hosts on this machine.
 
+mod demo;
 mod up;
 
 use std::process::ExitCode;
@@ -10,7 +11,8 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(
     name = "lab",
-    after_help = "Example:\n  lab up --hosts 2\n  lab exec web1 -- nixus status"
+    after_help = "Example:\n  lab demo
+  lab up --hosts 2\n  lab exec web1 -- nixus status"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -19,6 +21,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
+    /// Tell the story of a fleet: a good commit, a cut network, a failed build, a fix
+    Demo,
     /// Boot a git server and some hosts, and give a prompt; the fleet ends with it
     Up {
         /// How many hosts
@@ -70,6 +74,7 @@ enum What {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        What::Demo => demo::demo(),
         What::Up { hosts } => up::up(hosts),
         What::Exec { host, command } => up::exec(&host, &command),
         What::Push { message } => up::push(&message),

@@ -24,6 +24,7 @@ pub struct Operator {
     pub(crate) access: Access,
     pub(crate) key: PathBuf,
     pub(crate) server: Host,
+    pub(crate) nixus: PathBuf,
 }
 
 /// Single quotes for the shell that ssh or git starts.
@@ -208,6 +209,16 @@ impl Operator {
     /// A program to be run at the operator's place in the network.
     pub fn command(&self, program: &str) -> Command {
         self.access.command(program)
+    }
+
+    /// `nixus`, run by the operator, not started yet.
+    pub fn nixus(&self) -> Command {
+        self.access.command(&self.nixus.display().to_string())
+    }
+
+    /// The host keys that the operator knows, as seen from the lab.
+    pub fn known_hosts(&self) -> String {
+        format!("{}/known_hosts", self.folder())
     }
 
     /// The operator's key, which opens root on every host and all of the git server.

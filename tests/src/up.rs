@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use lab::story::Story;
 use lab::{Doors, Lab};
 use serde::{Deserialize, Serialize};
 
@@ -30,13 +31,14 @@ pub fn up(count: u8) -> Result<ExitCode> {
     let names: Vec<String> = (1..=count).map(|number| format!("web{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let start = Instant::now();
-    let lab = Lab::start(&names)?;
+    let story = Story::begin(&names)?;
+    let lab = story.lab();
     eprintln!(
-        "{} and git are up after {:.1} s",
+        "{} follow the deploy repository on git after {:.1} s",
         names.join(", "),
         start.elapsed().as_secs_f32()
     );
-    let file = StateFile::write(&lab)?;
+    let file = StateFile::write(lab)?;
     let clone = lab.operator().clone_path();
     eprintln!(
         "  lab exec web1 -- nixus status     run a command on a host
@@ -77,7 +79,7 @@ pub fn up(count: u8) -> Result<ExitCode> {
         }
         thread::sleep(Duration::from_millis(50));
     }
-    drop(lab);
+    drop(story);
     eprintln!("the lab has ended");
     Ok(ExitCode::SUCCESS)
 }
