@@ -13,6 +13,12 @@ use crate::trust::VerifiedCommit;
 /// Keeps the newest built closure from being collected until the switcher has rooted it.
 const ROOT: &str = "/nix/var/nix/gcroots/nixus/built";
 
+/// How many lines of Nix's first error are told.
+const ERROR_LINES: usize = 40;
+
+/// How lines begin in which Nix says where its log is, which is of no use elsewhere.
+const ADVICE: [&str; 2] = ["For full logs", "nix log "];
+
 /// Why there is no toplevel.
 #[derive(Debug, Error)]
 pub enum ClosureError {
@@ -124,7 +130,7 @@ async fn realise(
         .await
         .map_err(|source| ClosureError::Build {
             attribute: attribute.clone(),
-            source,
+            source: source.told_by(first_error),
         })?;
     let path = String::from_utf8_lossy(&output).trim().to_owned();
     Toplevel::try_from(PathBuf::from(path)).map_err(|source| ClosureError::Answer {
@@ -174,9 +180,51 @@ fn build_file(
         .args(["--expr", expression])
 }
 
+/// Nix's first error with what belongs to it: what it did before, and the errors that only follow
+/// from the first, are left out.
+fn first_error(stderr: &str) -> String {
+    let begins = |line: &&str| line.starts_with("error:");
+    let Some(start) = stderr.lines().position(|line| begins(&line)) else {
+        return stderr.to_owned();
+    };
+    let mut lines = stderr.lines().skip(start);
+    let first = lines.next().into_iter();
+    let lines: Vec<_> = first
+        .chain(lines.take_while(|line| !begins(line)))
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !ADVICE.iter().any(|advice| line.starts_with(advice)))
+        .take(ERROR_LINES)
+        .collect();
+    lines.join("\n")
+}
+
 fn root(path: &Path, toplevel: &Toplevel) -> Result<(), ClosureError> {
     replace_link(path, toplevel.path()).map_err(|source| ClosureError::Root {
         path: path.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_error_is_told_without_its_consequences() {
+        let said = "these 2 derivations will be built:\n  /nix/store/x-shop.drv\n\
+                    building '/nix/store/x-shop.drv'...\n\
+                    error: builder for '/nix/store/x-shop.drv' failed with exit code 1;\n\
+                    \x20      last 1 log lines:\n\
+                    \x20      > shop.c:1: error: no such header\n\
+                    \x20      For full logs, run:\n\
+                    \x20        nix log /nix/store/x-shop.drv\n\
+                    error: 1 dependencies of derivation '/nix/store/y-system.drv' failed to build\n";
+        assert_eq!(
+            first_error(said),
+            "error: builder for '/nix/store/x-shop.drv' failed with exit code 1;\n\
+             last 1 log lines:\n\
+             > shop.c:1: error: no such header"
+        );
+        assert_eq!(first_error("out of memory"), "out of memory");
+    }
 }

@@ -53,7 +53,7 @@ pub enum ProcessError {
         limit: usize,
     },
     /// It ended with a failure.
-    #[error("{program:?} failed ({}): {}", describe(*.status), stderr.trim_end())]
+    #[error("{} ({program}: {})", stderr.trim(), describe(*.status))]
     Failed {
         /// The program.
         program: String,
@@ -62,6 +62,25 @@ pub enum ProcessError {
         /// The end of what it printed on standard error.
         stderr: String,
     },
+}
+
+impl ProcessError {
+    /// The same failure with only what matters of its standard error.
+    #[must_use]
+    pub fn told_by(self, essence: impl FnOnce(&str) -> String) -> Self {
+        match self {
+            Self::Failed {
+                program,
+                status,
+                stderr,
+            } => Self::Failed {
+                program,
+                status,
+                stderr: essence(&stderr),
+            },
+            other => other,
+        }
+    }
 }
 
 /// A program, its arguments and its limits.

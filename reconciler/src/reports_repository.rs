@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::config::Remote;
 use crate::process::{Invocation, ProcessError};
 use crate::report::Report;
-use crate::source::git;
+use crate::source::{git, without_advice};
 use crate::ssh;
 
 /// The file that holds a report in its commit.
@@ -269,7 +269,7 @@ fn remote_error(action: &'static str, remote: &Remote, source: ProcessError) -> 
     ReportsError::Remote {
         action,
         url: remote.url.clone(),
-        source,
+        source: source.told_by(without_advice),
     }
 }
 

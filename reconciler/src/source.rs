@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use git2::{Oid, Repository};
+use git2::{Oid, Repository, RepositoryInitOptions};
 use nixus_switcher::protocol::Commit;
 use thiserror::Error;
 
@@ -16,8 +16,8 @@ use crate::plan::Head;
 use crate::process::{Invocation, ProcessError};
 use crate::ssh;
 
-/// Where the fetched head of the branch is kept in the local copy.
-const FETCHED: &str = "refs/nixus/head";
+/// The only branch of the local copy: the fetched head of the deploy repository's.
+const FETCHED_BRANCH: &str = "fetched";
 
 /// What is kept of a commit's subject, in characters.
 const MAX_SUBJECT: usize = 120;
@@ -111,7 +111,7 @@ impl Source {
             .await
             .map_err(|source| SourceError::List {
                 url: self.remote.url.clone(),
-                source,
+                source: source.told_by(without_advice),
             })?;
         head_in(&output, &name).map_err(|problem| SourceError::Answer {
             url: self.remote.url.clone(),
@@ -122,7 +122,8 @@ impl Source {
     /// Fetches the branch over a new connection; gives the commit that it is at.
     pub async fn fetch(&self) -> Result<CommitId, SourceError> {
         self.open_or_make()?;
-        let refspec = format!("+refs/heads/{}:{FETCHED}", self.branch);
+        let fetched = format!("refs/heads/{FETCHED_BRANCH}");
+        let refspec = format!("+refs/heads/{}:{fetched}", self.branch);
         // The local copy is ours alone: no tags, no hooks of the user, no background work after.
         self.git(&self.remote)?
             .arg("--git-dir")
@@ -141,12 +142,12 @@ impl Source {
             .map_err(|source| SourceError::Fetch {
                 url: self.remote.url.clone(),
                 branch: self.branch.clone(),
-                source,
+                source: source.told_by(without_advice),
             })?;
         let repository = self.open_or_make()?;
         let head = repository
-            .refname_to_id(FETCHED)
-            .map_err(|source| self.object(FETCHED, source))?;
+            .refname_to_id(&fetched)
+            .map_err(|source| self.object(&fetched, source))?;
         commit_id(head).map_err(|problem| SourceError::Answer {
             url: self.remote.url.clone(),
             problem,
@@ -201,7 +202,10 @@ impl Source {
         if self.local.join("HEAD").exists() {
             return Repository::open_bare(&self.local).map_err(open);
         }
-        Repository::init_bare(&self.local).map_err(open)
+        let mut options = RepositoryInitOptions::new();
+        // Nix asks a repository for its HEAD, and warns where there is none.
+        options.bare(true).initial_head(FETCHED_BRANCH);
+        Repository::init_opts(&self.local, &options).map_err(open)
     }
 
     fn object(&self, what: &str, source: git2::Error) -> SourceError {
@@ -224,6 +228,20 @@ pub fn git(limit: Duration) -> Invocation {
         .env("GIT_ALLOW_PROTOCOL", "ssh:https:file")
         .env("LC_ALL", "C")
         .args(["-c", "protocol.version=2"])
+}
+
+/// What git says of a failure, without what it says of every failure.
+pub fn without_advice(stderr: &str) -> String {
+    const ADVICE: [&str; 3] = [
+        "fatal: Could not read from remote repository.",
+        "Please make sure you have the correct access rights",
+        "and the repository exists.",
+    ];
+    let lines: Vec<_> = stderr
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !ADVICE.contains(line))
+        .collect();
+    lines.join("\n")
 }
 
 fn head_in(output: &[u8], name: &str) -> Result<Head, String> {

@@ -213,7 +213,9 @@ impl Operator {
 
     /// `nixus`, run by the operator, not started yet.
     pub fn nixus(&self) -> Command {
-        self.access.command(&self.nixus.display().to_string())
+        let mut command = self.access.command(&self.nixus.display().to_string());
+        command.env("HOME", self.folder());
+        command
     }
 
     /// The host keys that the operator knows, as seen from the lab.

@@ -122,3 +122,16 @@ fn a_subject_cannot_write_on_the_terminal() {
     run(source.fetch()).unwrap();
     assert_eq!(source.commit(&one).unwrap().subject, "red [31malert");
 }
+
+#[test]
+fn of_a_failure_only_what_matters_is_told() {
+    let said = "ssh: connect to host 10.77.0.2 port 22: Network is unreachable\n\
+                fatal: Could not read from remote repository.\n\n\
+                Please make sure you have the correct access rights\n\
+                and the repository exists.\n";
+    assert_eq!(
+        without_advice(said),
+        "ssh: connect to host 10.77.0.2 port 22: Network is unreachable"
+    );
+    assert_eq!(without_advice(""), "");
+}
