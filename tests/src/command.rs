@@ -1,6 +1,7 @@
 //! Runs programs: argument vectors, bounded output, a time limit.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{Read, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// How much of each stream is kept, in bytes.
 const KEPT: usize = 16 << 20;
@@ -112,8 +115,45 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Option<Option<i32>>> {
             child.wait()?;
             return Ok(None);
         }
+        carry_on(child);
         thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}
+
+/// Lets a stopped `nsenter` go on. When a host goes down, systemd-shutdown stops and then kills
+/// every process in it; nsenter stops itself together with its child, never reaps it, and so the
+/// host's PID namespace never ends and the host never comes back.
+fn carry_on(child: &Child) {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    let stopped = stat
+        .rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('T'));
+    if stopped && let Ok(pid) = i32::try_from(child.id()) {
+        // An error means that it has ended meanwhile.
+        kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap_or_default();
+    }
+}
+
+/// Waits for the end of a program that has this process's own input and output, however long it
+/// takes; gives its exit code.
+///
+/// # Errors
+/// When it cannot be started or waited for.
+pub fn attend(command: &mut Command) -> Result<Option<i32>> {
+    let shown = shown(command);
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start {shown}"))?;
+    loop {
+        if let Some(status) = child
+            .try_wait()
+            .with_context(|| format!("cannot wait for {shown}"))?
+        {
+            return Ok(status.code());
+        }
+        carry_on(&child);
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

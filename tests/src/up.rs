@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command, ExitCode, Stdio};
+use std::process::{self, Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -149,17 +149,9 @@ pub fn exec(host: &str, arguments: &[String]) -> Result<ExitCode> {
     } else {
         arguments
     };
-    let status = state
-        .doors
-        .host(host)?
-        .command(arguments)?
-        .stdin(Stdio::inherit())
-        .status()
-        .context("cannot run nsenter")?;
-    let code = status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(1);
+    let mut command = state.doors.host(host)?.command(arguments)?;
+    let code = lab::command::attend(&mut command)?;
+    let code = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     Ok(ExitCode::from(code))
 }
 
