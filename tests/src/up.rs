@@ -45,7 +45,7 @@ pub fn up(count: u8) -> Result<ExitCode> {
   lab exec web1                     a shell on a host
   lab push                          commit and push the operator's clone of the deploy repository
   lab power-cut web1, lab start web1, lab unplug web1, lab plug web1, lab console web1
-  cd {}   the clone; edit hosts/web1.nix there
+  $DEPLOY                           the clone, {}
   exit                              ends the lab (so does `lab down` in another terminal)",
         clone.display()
     );
@@ -60,6 +60,7 @@ pub fn up(count: u8) -> Result<ExitCode> {
     let mut prompt = Command::new(&shell)
         .env("PATH", path)
         .env(VARIABLE, &file.0)
+        .env("DEPLOY", &clone)
         .env("PS1", "lab> ")
         .spawn()
         .with_context(|| format!("cannot start {}", Path::new(&shell).display()))?;

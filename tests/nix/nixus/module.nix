@@ -29,6 +29,8 @@ let
     restartIfChanged = false;
     stopIfChanged = false;
     unitConfig.X-StopOnRemoval = false;
+    # The timer, the switcher and people all start passes; a refused start would be a failed unit.
+    unitConfig.StartLimitIntervalSec = 0;
     environment.HOME = "/var/lib/nixus/home";
     path = [ cfg.package ];
   };
