@@ -34,9 +34,9 @@ pub fn up(count: u8) -> Result<ExitCode> {
     let story = Story::begin(&names)?;
     let lab = story.lab();
     eprintln!(
-        "{} follow the deploy repository on git after {:.1} s",
-        names.join(", "),
-        start.elapsed().as_secs_f32()
+        "up after {:.1} s, following the deploy repository on git: {}",
+        start.elapsed().as_secs_f32(),
+        names.join(", ")
     );
     let file = StateFile::write(lab)?;
     let clone = lab.operator().clone_path();
