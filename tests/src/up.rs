@@ -122,16 +122,19 @@ fn running() -> Result<(PathBuf, State)> {
     }
     let mut alive = Vec::new();
     for path in found {
-        let Ok(text) = fs::read_to_string(&path) else {
+        // What a killed lab left, perhaps one of another version, is in nobody's way.
+        let pid = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default();
+        if !Path::new("/proc").join(pid).exists() {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
             continue;
-        };
+        }
+        let text = lab::fleet::read(&path)?;
         let state: State = serde_json::from_str(&text)
             .with_context(|| format!("cannot understand {}", path.display()))?;
-        if Path::new(&format!("/proc/{}", state.doors.first_process())).exists() {
-            alive.push((path, state));
-        } else {
-            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-        }
+        alive.push((path, state));
     }
     if alive.len() > 1 {
         bail!("several labs are running: say which by {VARIABLE}=<a file in {STATE}>");
