@@ -62,4 +62,21 @@ impl Host {
             Err(error) => Err(error).context("cannot slow the host down"),
         }
     }
+
+    /// Limits the rate of what reaches the host, as in `1mbit`; needs no netem. Lasts until the
+    /// host reboots.
+    ///
+    /// # Errors
+    /// When the host is off, or the machine's kernel has no tbf.
+    pub fn throttle(&self, rate: &str) -> Result<()> {
+        let link = self.link();
+        let arguments = [
+            "tc", "qdisc", "replace", "dev", &link, "root", "tbf", "rate", rate, "burst", "16k",
+            "latency", "400ms",
+        ];
+        self.access
+            .must(&arguments, None)
+            .context("cannot limit the rate")?;
+        Ok(())
+    }
 }

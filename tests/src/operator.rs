@@ -66,7 +66,8 @@ impl Operator {
         Ok(commit)
     }
 
-    fn ssh_options(&self, key: &std::path::Path) -> Vec<String> {
+    /// The options of ssh that use this key and the lab's own known hosts.
+    pub fn ssh_options(&self, key: &std::path::Path) -> Vec<String> {
         let known = format!("UserKnownHostsFile={}/known_hosts", self.folder());
         let mut options = vec!["-F".to_owned(), "none".to_owned()];
         options.extend(["-i".to_owned(), key.display().to_string()]);
