@@ -4,16 +4,20 @@ use nixus_switcher::protocol::{CheckOutcome, CheckResult};
 
 use crate::health::result;
 use crate::process::in_words;
-use crate::systemd;
+use crate::systemd::{self, SystemdError};
 
 /// The timer of the passes to come.
 const TIMER: &str = "nixus-reconcile.timer";
+/// The passes to come.
+const PASS: &str = "nixus-reconcile.service";
+/// What runs these checks.
+const VERIFY: &str = "nixus-verify.service";
 
 /// The passes to come need their timer.
 pub async fn timer() -> CheckResult {
     let name = "timer";
-    let properties =
-        "ActiveState,SubState,NextElapseUSecMonotonic,NextElapseUSecRealtime,FragmentPath";
+    let properties = "LoadState,ActiveState,SubState,NextElapseUSecMonotonic,NextElapseUSecRealtime,\
+                      WantedBy,RequiredBy";
     let shown = match systemd::show(TIMER, properties).await {
         Ok(shown) => shown,
         Err(error) => return result(name, CheckOutcome::Unknown, in_words(&error)),
@@ -25,6 +29,17 @@ pub async fn timer() -> CheckResult {
             .is_some_and(|next| !matches!(next.as_str(), "" | "0" | "infinity"))
     };
     let coming = elapses("NextElapseUSecMonotonic") || elapses("NextElapseUSecRealtime");
+    // A timer whose new file systemd refuses may go on with what it had, until the next boot.
+    if !is("LoadState", "loaded") {
+        let state = shown.get("LoadState").cloned().unwrap_or_default();
+        let reason = format!("systemd does not take {TIMER}: {state}");
+        return result(name, CheckOutcome::Fail, reason);
+    }
+    // A timer that nothing wants still runs, but would not start at the next boot.
+    if is("WantedBy", "") && is("RequiredBy", "") {
+        let reason = format!("{TIMER} is wanted by no target: no pass would follow the next boot");
+        return result(name, CheckOutcome::Fail, reason);
+    }
     // While its service runs, a timer has no next elapse.
     if is("ActiveState", "active") && (coming || is("SubState", "running")) {
         return result(name, CheckOutcome::Pass, "the next pass is due");
@@ -53,5 +68,81 @@ pub async fn units(failed_before: &[String]) -> CheckResult {
                 result(name, CheckOutcome::Fail, reason)
             }
         }
+    }
+}
+
+/// What is proved here counts for the passes to come only if they run in the same place: the same
+/// user, sandbox, credentials and environment.
+pub async fn place() -> CheckResult {
+    let name = "place";
+    let both = async {
+        Ok::<_, SystemdError>((
+            systemd::settings(PASS).await?,
+            systemd::settings(VERIFY).await?,
+        ))
+    };
+    match both.await {
+        Err(error) => result(name, CheckOutcome::Unknown, in_words(&error)),
+        Ok((pass, verify)) => match first_difference(&pass, &verify) {
+            None => result(
+                name,
+                CheckOutcome::Pass,
+                "passes run as this verification does",
+            ),
+            Some(line) => {
+                let reason = format!("{PASS} and {VERIFY} do not run alike: {line}");
+                result(name, CheckOutcome::Fail, reason)
+            }
+        },
+    }
+}
+
+/// The first line of `[Service]` that stands in one of two units only; what the units are to run
+/// is theirs.
+fn first_difference(one: &str, other: &str) -> Option<String> {
+    let place = |text: &str| -> Vec<String> {
+        let mut inside = false;
+        let mut lines: Vec<String> = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| {
+                if line.starts_with('[') {
+                    inside = *line == "[Service]";
+                }
+                let own = ["[", "#", ";", "Exec", "Timeout", "X-", "Restart"];
+                inside && !line.is_empty() && !own.iter().any(|own| line.starts_with(own))
+            })
+            .map(str::to_owned)
+            .collect();
+        lines.sort_unstable();
+        lines.dedup();
+        lines
+    };
+    let (one, other) = (place(one), place(other));
+    one.iter()
+        .find(|line| !other.contains(line))
+        .or_else(|| other.iter().find(|line| !one.contains(line)))
+        .cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_run_alike_if_only_their_commands_differ() {
+        let pass = "[Unit]\nDescription=a\n[Service]\nType=oneshot\nExecStart=nixus reconcile\n";
+        let check = |other: &str, expected: Option<&str>| {
+            assert_eq!(first_difference(pass, other).as_deref(), expected);
+            assert_eq!(first_difference(other, pass).as_deref(), expected);
+        };
+        check(
+            "[Unit]\nDescription=b\n[Service]\nExecStart=nixus verify\nType=oneshot\n",
+            None,
+        );
+        check(
+            "[Service]\nType=oneshot\nExecStart=x\n# drop-in\n[Service]\nUser=nobody\n",
+            Some("User=nobody"),
+        );
     }
 }

@@ -63,6 +63,19 @@ pub async fn fragment(unit: &str) -> Result<Option<PathBuf>, SystemdError> {
         .and_then(|path| std::fs::canonicalize(path).ok()))
 }
 
+/// The text of a unit's files, drop-ins included, as systemd reads them.
+pub async fn settings(unit: &str) -> Result<String, SystemdError> {
+    let output = Invocation::new("systemctl", ANSWER)
+        .args(["cat", "--no-pager", "--", unit])
+        .output()
+        .await
+        .map_err(|source| SystemdError::Show {
+            unit: unit.to_owned(),
+            source,
+        })?;
+    Ok(String::from_utf8_lossy(&output).into_owned())
+}
+
 /// The units that are failed now.
 pub async fn failed_units() -> Result<Vec<String>, SystemdError> {
     let output = Invocation::new("systemctl", ANSWER)

@@ -175,6 +175,7 @@ fn seconds_left(open: &Open) -> u64 {
 async fn local(open: &Open) -> Vec<CheckResult> {
     vec![
         local_checks::timer().await,
+        local_checks::place().await,
         local_checks::units(&open.failed_before).await,
     ]
 }

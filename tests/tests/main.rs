@@ -10,4 +10,5 @@ mod deployments;
 mod failures;
 mod git_server;
 mod hosts;
+mod passes;
 mod switching;

@@ -120,6 +120,7 @@ let
       {
         none = ''exec ${stc}/bin/switch-to-configuration install-bootloader "$@"'';
         fail = "echo 'boot loader installation fails, as the host description asks' >&2; exit 1";
+        slow = "sleep 5; exec ${stc}/bin/switch-to-configuration install-bootloader \"$@\"";
         hang = "echo 'boot loader installation hangs, as the host description asks' >&2; exec sleep infinity";
       }
       .${if config.lab.break.bootloader == null then "none" else config.lab.break.bootloader}

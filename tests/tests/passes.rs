@@ -1,0 +1,380 @@
+//! A pass and everything that can happen to it: killed, doubled, cut off, overtaken.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lab::Host;
+use lab::story::{PATIENCE, Story, deployments, status, switcher_status};
+use nixus::report::State;
+use serde_json::Value;
+
+const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
+const GOODBYE: &str = r#"environment.etc."greeting".text = "goodbye";"#;
+
+/// A system whose build takes this long.
+fn slow_build(seconds: u32) -> String {
+    format!(
+        r#"environment.systemPackages = [ (pkgs.runCommand "slow" {{ }} "sleep {seconds}; mkdir -p $out/bin") ];
+        {GREETING}"#
+    )
+}
+
+fn builds(host: &Host) -> Result<()> {
+    host.wait_until("builds", PATIENCE, |host| {
+        Ok(host.exec(["pgrep", "-f", "sleep [0-9]"])?.ok())
+    })
+}
+
+fn phase(host: &Host, wanted: &str) -> Result<()> {
+    host.wait_until(&format!("is {wanted}"), PATIENCE, |host| {
+        Ok(switcher_status(host)?.pointer("/open/phase") == Some(&Value::String(wanted.into())))
+    })
+}
+
+#[test]
+fn the_reconciler_is_killed_while_it_builds() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let commit = story.lab().deploy("web1", &slow_build(4), "build slowly")?;
+    builds(web1)?;
+    web1.must(["systemctl", "kill", "-s", "KILL", "nixus-reconcile.service"])?;
+    web1.must(["systemctl", "reset-failed", "nixus-reconcile.service"])?;
+    story.kept("web1", &commit)?;
+    ensure!(deployments(web1)?.len() == 1, "deployed more than once");
+    Ok(())
+}
+
+#[test]
+fn the_reconciler_is_killed_while_the_switcher_works() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    web1.wait_until("switches", PATIENCE, |host| {
+        Ok(switcher_status(host)?.pointer("/open") != Some(&Value::Null))
+    })?;
+    // The passes that find the deployment open are killed as well.
+    for _ in 0..5 {
+        web1.exec(["systemctl", "kill", "-s", "KILL", "nixus-reconcile.service"])?;
+        web1.exec(["systemctl", "reset-failed", "nixus-reconcile.service"])?;
+        thread::sleep(Duration::from_millis(100));
+    }
+    story.kept("web1", &commit)?;
+    ensure!(deployments(web1)?.len() == 1, "deployed more than once");
+    Ok(())
+}
+
+#[test]
+fn two_passes_at_once() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let commit = story.lab().deploy("web1", &slow_build(3), "build slowly")?;
+    builds(web1)?;
+    let second = web1.exec(["nixus", "reconcile"])?;
+    ensure!(second.ok(), "{second:?}");
+    ensure!(
+        second.stderr.contains("another pass is running"),
+        "{}",
+        second.stderr
+    );
+    story.kept("web1", &commit)?;
+    ensure!(deployments(web1)?.len() == 1, "deployed more than once");
+    Ok(())
+}
+
+#[test]
+fn the_git_server_is_down_before_a_deployment() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let (web1, git) = (story.host("web1")?, story.host("git")?);
+    let before = (web1.current_system()?, web1.boot_id()?);
+    let commit = story
+        .lab()
+        .deploy("web1", GREETING, "greet")
+        .and_then(|commit| {
+            git.power_cut()?;
+            Ok(commit)
+        })?;
+    // It may have seen the commit already; then it is the server that was too slow to go.
+    if web1.current_system()? == before.0 && deployments(web1)?.is_empty() {
+        story.waits_for("web1", "backing-off")?;
+    }
+    ensure!(
+        before.1 == web1.boot_id()?,
+        "a dead git server rebooted a host"
+    );
+    git.start()?;
+    story.kept("web1", &commit)?;
+    Ok(())
+}
+
+#[test]
+fn the_git_server_is_down_after_a_deployment() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let (web1, git) = (story.host("web1")?, story.host("git")?);
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    story.kept("web1", &commit)?;
+    let before = (web1.current_system()?, web1.boot_id()?);
+    git.power_cut()?;
+    story.waits_for("web1", "backing-off")?;
+    ensure!(
+        before == (web1.current_system()?, web1.boot_id()?),
+        "something changed"
+    );
+    git.start()?;
+    let next = story.lab().deploy("web1", GOODBYE, "say goodbye")?;
+    story.kept("web1", &next)?;
+    Ok(())
+}
+
+#[test]
+fn a_new_commit_during_a_build() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    story.lab().deploy("web1", &slow_build(5), "build slowly")?;
+    builds(web1)?;
+    let newer = story.lab().deploy("web1", GOODBYE, "say goodbye")?;
+    story.kept("web1", &newer)?;
+    ensure!(web1.read("/etc/greeting")? == "goodbye");
+    Ok(())
+}
+
+#[test]
+fn a_new_commit_during_a_trial() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let slow = format!(r#"services.nixus.settings.health.soak = lib.mkForce "4s"; {GREETING}"#);
+    let first = story.lab().deploy("web1", &slow, "take long to prove")?;
+    phase(web1, "on-trial")?;
+    let newer = story.lab().deploy("web1", GOODBYE, "say goodbye")?;
+    let kept = story.report("web1", &first, &[State::Success])?;
+    ensure!(
+        kept.generation == Some(2),
+        "the trial was disturbed: {kept:?}"
+    );
+    story.kept("web1", &newer)?;
+    Ok(())
+}
+
+#[test]
+fn git_revert_after_a_confirmed_commit() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    story.kept("web1", &commit)?;
+    let reverted = revert(&story)?;
+    let report = story.kept("web1", &reverted)?;
+    ensure!(web1.current_system()? == before);
+    ensure!(
+        report.text.starts_with("Successfully activated"),
+        "{}",
+        report.text
+    );
+    Ok(())
+}
+
+#[test]
+fn git_revert_after_a_quarantined_commit() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    let commit = story
+        .lab()
+        .deploy("web1", r#"lab.break.activation = "exit1";"#, "break")?;
+    story.went_back("web1", &commit, &before, "activation failed")?;
+    let reverted = revert(&story)?;
+    let report = story.kept("web1", &reverted)?;
+    ensure!(
+        report.text.contains("nothing to activate"),
+        "{}",
+        report.text
+    );
+    Ok(())
+}
+
+fn revert(story: &Story) -> Result<String> {
+    let operator = story.lab().operator();
+    ensure!(
+        operator.git(&["revert", "--no-edit", "HEAD"])?.ok(),
+        "git revert failed"
+    );
+    operator.push()?;
+    Ok(operator
+        .git(&["rev-parse", "HEAD"])?
+        .stdout
+        .trim()
+        .to_owned())
+}
+
+#[test]
+fn three_commits_that_change_nothing() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = (web1.current_system()?, web1.boot_id()?);
+    for number in 1..=3 {
+        let files = [("README.md".to_owned(), format!("A fleet, {number}.\n"))].into();
+        let commit = story
+            .lab()
+            .operator()
+            .deploy(&files, "describe the fleet")?;
+        story.kept("web1", &commit)?;
+    }
+    ensure!(before == (web1.current_system()?, web1.boot_id()?));
+    ensure!(deployments(web1)?.is_empty(), "something was activated");
+    Ok(())
+}
+
+/// Collects garbage at a moment of a deployment, which must go on as if nothing had been.
+fn garbage_at(moment: impl FnOnce(&Host) -> Result<()>, more: &str) -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    let commit = story
+        .lab()
+        .deploy("web1", more, "while garbage is collected")?;
+    moment(web1)?;
+    web1.must(["nix-collect-garbage", "-d"])?;
+    ensure!(
+        web1.exec([
+            "test",
+            "-e",
+            &format!("{before}/bin/switch-to-configuration")
+        ])?
+        .ok(),
+        "the way back was collected"
+    );
+    let report = story.kept("web1", &commit)?;
+    let kept = report.toplevel.context("no toplevel")?.to_string();
+    web1.must(["nix-collect-garbage", "-d"])?;
+    web1.must(["nix-store", "--verify-path", &kept])?;
+    web1.reboot()?;
+    ensure!(web1.booted_system()? == kept);
+    Ok(())
+}
+
+#[test]
+fn garbage_is_collected_while_building() -> Result<()> {
+    garbage_at(builds, &slow_build(4))
+}
+
+#[test]
+fn garbage_is_collected_on_trial() -> Result<()> {
+    let slow = format!(r#"services.nixus.settings.health.soak = lib.mkForce "5s"; {GREETING}"#);
+    garbage_at(|host| phase(host, "on-trial"), &slow)
+}
+
+#[test]
+fn garbage_is_collected_between_verdict_and_commit() -> Result<()> {
+    garbage_at(
+        |host| phase(host, "committing"),
+        r#"lab.break.bootloader = "slow";"#,
+    )
+}
+
+/// Sees the first commit's host go back from something that only the new generation's own pass can
+/// find.
+fn check(broken: &str, words: &str) -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    let commit = story.lab().deploy("web1", broken, "break web1")?;
+    story.went_back("web1", &commit, &before, words)?;
+    let commit = story.lab().deploy("web1", GREETING, "mend web1")?;
+    story.kept("web1", &commit)?;
+    Ok(())
+}
+
+#[test]
+fn the_route_to_the_repository_is_broken() -> Result<()> {
+    check(
+        r#"systemd.network.networks."10-lab".routes = [ { Destination = "10.77.0.2/32"; Type = "unreachable"; } ];"#,
+        "repository: cannot list",
+    )
+}
+
+#[test]
+fn the_name_of_the_repository_resolves_no_more() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let by_name = r#"
+      services.nixus.settings.repository.url = lib.mkForce "ssh://git@git.fleet/srv/git/deploy.git";
+      services.nixus.knownHosts = lib.mkForce (
+        builtins.replaceStrings [ "10.77.0.2" ] [ "10.77.0.2,git.fleet" ] (import ../fleet.nix).knownHosts
+      );
+    "#;
+    let resolved = format!(r#"{by_name} networking.hosts."10.77.0.2" = [ "git.fleet" ];"#);
+    let commit = story
+        .lab()
+        .deploy("web1", &resolved, "name the git server")?;
+    story.kept("web1", &commit)?;
+    let before = web1.current_system()?;
+    let commit = story
+        .lab()
+        .deploy("web1", by_name, "forget the git server's name")?;
+    story.went_back(
+        "web1",
+        &commit,
+        &before,
+        "repository: cannot list ssh://git@git.fleet",
+    )?;
+    Ok(())
+}
+
+#[test]
+fn the_timer_is_missing() -> Result<()> {
+    check(
+        "systemd.timers.nixus-reconcile.enable = lib.mkForce false;",
+        "timer: ",
+    )
+}
+
+#[test]
+fn the_timer_is_wanted_by_nothing() -> Result<()> {
+    check(
+        "systemd.timers.nixus-reconcile.wantedBy = lib.mkForce [ ];",
+        "timer: nixus-reconcile.timer is wanted by no target",
+    )
+}
+
+#[test]
+fn the_timer_has_no_time() -> Result<()> {
+    // An empty value takes the others away: systemd refuses such a timer.
+    check(
+        r#"systemd.timers.nixus-reconcile.timerConfig.OnUnitInactiveSec = lib.mkForce "";"#,
+        "timer: ",
+    )
+}
+
+#[test]
+fn the_sandbox_of_its_passes_does_not_let_them_fetch() -> Result<()> {
+    check(
+        "systemd.services.nixus-reconcile.serviceConfig.PrivateNetwork = true;",
+        "place: nixus-reconcile.service and nixus-verify.service do not run alike: PrivateNetwork=true",
+    )
+}
+
+#[test]
+fn its_nix_conf_is_broken() -> Result<()> {
+    check(
+        r#"environment.etc."nix/nix.conf".text = lib.mkForce "this is no configuration\n";"#,
+        "repository: nix did not build",
+    )
+}
+
+#[test]
+fn status_tells_what_goes_on() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let slow = format!(r#"services.nixus.settings.health.soak = lib.mkForce "3s"; {GREETING}"#);
+    let commit = story.lab().deploy("web1", &slow, "take long to prove")?;
+    phase(web1, "on-trial")?;
+    let seen = status(web1)?;
+    ensure!(
+        seen.pointer("/open/phase") == Some(&Value::String("on-trial".into())),
+        "{seen}"
+    );
+    let text = web1.must(["nixus", "status"])?;
+    ensure!(text.contains("take long to prove"), "{text}");
+    story.kept("web1", &commit)?;
+    Ok(())
+}
