@@ -6,18 +6,14 @@ use nixus_switcher::protocol::{NameError, Toplevel};
 use thiserror::Error;
 
 use crate::config::{Closure, ClosureSource};
+use crate::nix_failure::{self, Class, explain};
+use crate::nix_log::NixLog;
 use crate::process::{Invocation, ProcessError};
 use crate::state::replace_link;
 use crate::trust::VerifiedCommit;
 
 /// Keeps the newest built closure from being collected until the switcher has rooted it.
 const ROOT: &str = "/nix/var/nix/gcroots/nixus/built";
-
-/// How many lines of Nix's first error are told.
-const ERROR_LINES: usize = 40;
-
-/// How lines begin in which Nix says where its log is, which is of no use elsewhere.
-const ADVICE: [&str; 2] = ["For full logs", "nix log "];
 
 /// Why there is no toplevel.
 #[derive(Debug, Error)]
@@ -27,6 +23,8 @@ pub enum ClosureError {
     Build {
         /// The attribute.
         attribute: String,
+        /// Whether the commit is at fault.
+        class: Class,
         /// Why.
         #[source]
         source: ProcessError,
@@ -53,17 +51,11 @@ pub enum ClosureError {
 
 impl ClosureError {
     /// Whether the commit itself is at fault: trying it again would end the same.
-    ///
-    /// Nix uses exit code 1 for errors of evaluation and 100 to 104 for failed builds
-    /// (nix-store(1), "exit status").
     pub fn is_of_the_commit(&self) -> bool {
         match self {
-            Self::Build {
-                source: ProcessError::Failed { status, .. },
-                ..
-            } => matches!(status.code(), Some(1 | 100..=104)),
+            Self::Build { class, .. } => *class == Class::Commit,
             Self::Answer { .. } => true,
-            _ => false,
+            Self::Root { .. } => false,
         }
     }
 }
@@ -125,13 +117,10 @@ async fn realise(
             build_file(closure, repository, commit, file, attribute),
         ),
     };
-    let output = invocation
-        .output()
-        .await
-        .map_err(|source| ClosureError::Build {
-            attribute: attribute.clone(),
-            source: source.told_by(first_error),
-        })?;
+    let mut log = NixLog::default();
+    let result = invocation.output_heard(&mut |bytes| log.hear(bytes)).await;
+    log.finish();
+    let output = result.map_err(|source| not_built(attribute, &log, source))?;
     let path = String::from_utf8_lossy(&output).trim().to_owned();
     Toplevel::try_from(PathBuf::from(path)).map_err(|source| ClosureError::Answer {
         attribute: attribute.clone(),
@@ -154,8 +143,10 @@ fn build_flake(
     Invocation::new("nix", closure.build_timeout)
         .args(["--extra-experimental-features", "nix-command flakes"])
         .args(["build", "--no-link", "--print-out-paths"])
-        // A lock file that does not fit is the commit's fault, not to be mended here.
-        .args(["--no-update-lock-file", "--no-write-lock-file"])
+        .args(["--log-format", "internal-json"])
+        // A lock file that does not fit is the commit's fault, not to be mended here. It must not
+        // be called unwritten as well: then Nix mends it in memory.
+        .arg("--no-update-lock-file")
         .args(["--option", "accept-flake-config", "false", "--", &flake])
 }
 
@@ -174,28 +165,27 @@ fn build_file(
     let url = format!("file://{}", repository.display());
     Invocation::new("nix-build", closure.build_timeout)
         .args(["--no-out-link", "--attr", attribute])
+        .args(["--log-format", "internal-json"])
         .args(["--argstr", "nixusUrl", &url])
         .args(["--argstr", "nixusRev", commit.id().as_str()])
         .args(["--argstr", "nixusFile", file])
         .args(["--expr", expression])
 }
 
-/// Nix's first error with what belongs to it: what it did before, and the errors that only follow
-/// from the first, are left out.
-fn first_error(stderr: &str) -> String {
-    let begins = |line: &&str| line.starts_with("error:");
-    let Some(start) = stderr.lines().position(|line| begins(&line)) else {
-        return stderr.to_owned();
-    };
-    let mut lines = stderr.lines().skip(start);
-    let first = lines.next().into_iter();
-    let lines: Vec<_> = first
-        .chain(lines.take_while(|line| !begins(line)))
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !ADVICE.iter().any(|advice| line.starts_with(advice)))
-        .take(ERROR_LINES)
-        .collect();
-    lines.join("\n")
+fn not_built(attribute: &str, log: &NixLog, source: ProcessError) -> ClosureError {
+    let failure = explain(log, nix_failure::read_kind);
+    // A Nix that was killed, or ended for its time, did not come to its own conclusion.
+    let concluded =
+        matches!(&source, ProcessError::Failed { status, .. } if status.code().is_some());
+    ClosureError::Build {
+        attribute: attribute.to_owned(),
+        class: if concluded {
+            failure.class
+        } else {
+            Class::Transient
+        },
+        source: source.told_by(|_| failure.told),
+    }
 }
 
 fn root(path: &Path, toplevel: &Toplevel) -> Result<(), ClosureError> {
@@ -207,24 +197,40 @@ fn root(path: &Path, toplevel: &Toplevel) -> Result<(), ClosureError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+    use std::time::Duration;
+
     use super::*;
+    use crate::process::in_words;
+
+    fn failed(wait_status: i32, said: &str) -> ClosureError {
+        let mut log = NixLog::default();
+        log.hear(said.as_bytes());
+        log.finish();
+        let source = ProcessError::Failed {
+            program: "nix".into(),
+            status: ExitStatus::from_raw(wait_status),
+            stderr: said.into(),
+        };
+        not_built("x", &log, source)
+    }
 
     #[test]
-    fn the_first_error_is_told_without_its_consequences() {
-        let said = "these 2 derivations will be built:\n  /nix/store/x-shop.drv\n\
-                    building '/nix/store/x-shop.drv'...\n\
-                    error: builder for '/nix/store/x-shop.drv' failed with exit code 1;\n\
-                    \x20      last 1 log lines:\n\
-                    \x20      > shop.c:1: error: no such header\n\
-                    \x20      For full logs, run:\n\
-                    \x20        nix log /nix/store/x-shop.drv\n\
-                    error: 1 dependencies of derivation '/nix/store/y-system.drv' failed to build\n";
+    fn only_a_nix_that_came_to_a_conclusion_can_blame_the_commit() {
+        let said = include_str!("nix_failure/recorded/eval-throw.log");
+        let error = failed(1 << 8, said);
+        assert!(error.is_of_the_commit());
         assert_eq!(
-            first_error(said),
-            "error: builder for '/nix/store/x-shop.drv' failed with exit code 1;\n\
-             last 1 log lines:\n\
-             > shop.c:1: error: no such header"
+            in_words(&error),
+            "nix did not build x: error: no such host in the fleet at \
+             /nix/store/66sfxpzgdcjbkp44mp563ivwdkw6qks3-source/flake.nix:1:22 (nix: exit code 1)"
         );
-        assert_eq!(first_error("out of memory"), "out of memory");
+        assert!(!failed(9, said).is_of_the_commit());
+        let late = ProcessError::TimedOut {
+            program: "nix".into(),
+            limit: Duration::from_secs(1),
+        };
+        assert!(!not_built("x", &NixLog::default(), late).is_of_the_commit());
     }
 }

@@ -24,6 +24,8 @@ pub mod health;
 pub mod ledger;
 pub mod ledger_file;
 pub mod local_checks;
+pub mod nix_failure;
+pub mod nix_log;
 pub mod pass_lock;
 pub mod plan;
 pub mod process;

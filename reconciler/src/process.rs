@@ -87,6 +87,7 @@ impl ProcessError {
 #[derive(Debug, Clone)]
 pub struct Invocation {
     program: OsString,
+    name: Option<String>,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     limit: Duration,
@@ -98,6 +99,7 @@ impl Invocation {
     pub fn new(program: impl Into<OsString>, limit: Duration) -> Self {
         Self {
             program: program.into(),
+            name: None,
             arguments: Vec::new(),
             environment: Vec::new(),
             limit,
@@ -120,6 +122,22 @@ impl Invocation {
         self
     }
 
+    /// Puts another program with its arguments before this one, which runs it in its own place.
+    /// Failures are still told by this one's name.
+    #[must_use]
+    pub fn run_by<I: IntoIterator<Item: AsRef<OsStr>>>(
+        mut self,
+        program: impl Into<OsString>,
+        arguments: I,
+    ) -> Self {
+        let inner = std::mem::replace(&mut self.program, program.into());
+        self.name = Some(inner.to_string_lossy().into_owned());
+        let own = std::mem::take(&mut self.arguments);
+        self = self.args(arguments).arg(inner);
+        self.arguments.extend(own);
+        self
+    }
+
     /// Sets a variable in the child's environment.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
@@ -130,8 +148,17 @@ impl Invocation {
 
     /// Runs the program and gives its standard output where it succeeded.
     pub async fn output(self) -> Result<Vec<u8>, ProcessError> {
-        let program = self.program.to_string_lossy().into_owned();
-        let (status, stdout, stderr) = self.run(&program).await?;
+        self.output_heard(&mut |_| {}).await
+    }
+
+    /// The same; `hear` is given every piece of standard error when it comes.
+    pub async fn output_heard(
+        self,
+        hear: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<Vec<u8>, ProcessError> {
+        let program = self.name.clone();
+        let program = program.unwrap_or_else(|| self.program.to_string_lossy().into_owned());
+        let (status, stdout, stderr) = self.run(&program, hear).await?;
         if status.success() {
             Ok(stdout)
         } else {
@@ -143,7 +170,11 @@ impl Invocation {
         }
     }
 
-    async fn run(self, program: &str) -> Result<(ExitStatus, Vec<u8>, String), ProcessError> {
+    async fn run(
+        self,
+        program: &str,
+        hear: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<(ExitStatus, Vec<u8>, String), ProcessError> {
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -153,7 +184,7 @@ impl Invocation {
             .process_group(0)
             .spawn()
             .map_err(|source| ProcessError::Start {
-                program: program.to_owned(),
+                program: self.program.to_string_lossy().into_owned(),
                 source,
             })?;
         let mut group = Group::of(child.id());
@@ -165,7 +196,7 @@ impl Invocation {
         let stderr = child.stderr.take();
         let work = async {
             let (stdout, stderr) =
-                tokio::try_join!(head_of(stdout, self.output_limit), tail_of(stderr))
+                tokio::try_join!(head_of(stdout, self.output_limit), tail_of(stderr, hear))
                     .map_err(read)?;
             let Some(stdout) = stdout else {
                 return Err(ProcessError::OutputTooLong {
@@ -222,7 +253,10 @@ async fn head_of(
     Ok((bytes.len() <= limit).then_some(bytes))
 }
 
-async fn tail_of(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
+async fn tail_of(
+    pipe: Option<impl AsyncRead + Unpin>,
+    hear: &mut (dyn FnMut(&[u8]) + Send),
+) -> std::io::Result<String> {
     let mut kept = Vec::new();
     if let Some(mut pipe) = pipe {
         let mut chunk = vec![0; 8192];
@@ -231,6 +265,7 @@ async fn tail_of(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String
             if count == 0 {
                 break;
             }
+            hear(&chunk[..count]);
             kept.extend_from_slice(&chunk[..count]);
             if kept.len() > 2 * STDERR_KEPT {
                 kept.drain(..kept.len() - STDERR_KEPT);

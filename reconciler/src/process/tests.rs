@@ -30,6 +30,20 @@ fn a_failure_keeps_the_end_of_standard_error() {
 }
 
 #[test]
+fn standard_error_is_heard_as_it_comes_and_the_runner_is_not_named() {
+    let mut heard = Vec::new();
+    let invocation = sh("echo one >&2; echo two >&2; exit 1").run_by("env", ["A=b"]);
+    let error = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(invocation.output_heard(&mut |bytes| heard.extend_from_slice(bytes)))
+        .unwrap_err();
+    assert_eq!(heard, b"one\ntwo\n");
+    assert!(error.to_string().ends_with("(sh: exit code 1)"), "{error}");
+}
+
+#[test]
 fn a_flood_is_ended() {
     let error = run(sh("yes")).unwrap_err();
     assert!(
