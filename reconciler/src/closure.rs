@@ -1,19 +1,26 @@
 //! This host's toplevel for a commit, made by its own Nix. The only maker of a `BuiltClosure`.
 
+use std::future::Future;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 
 use nixus_switcher::protocol::{NameError, Toplevel};
 use thiserror::Error;
 
+use crate::build_scope::{self, BuildScope};
+use crate::commit_id::CommitId;
 use crate::config::{Closure, ClosureSource};
 use crate::nix_failure::{self, Class, explain};
-use crate::nix_log::NixLog;
+use crate::nix_log::{NixLog, Progress};
 use crate::process::{Invocation, ProcessError};
 use crate::state::replace_link;
 use crate::trust::VerifiedCommit;
 
 /// Keeps the newest built closure from being collected until the switcher has rooted it.
 const ROOT: &str = "/nix/var/nix/gcroots/nixus/built";
+
+/// What the kernel and `OOMPolicy=kill` end processes with (signal(7)).
+const SIGKILL: i32 = 9;
 
 /// Why there is no toplevel.
 #[derive(Debug, Error)]
@@ -38,6 +45,12 @@ pub enum ClosureError {
         #[source]
         source: NameError,
     },
+    /// It was given up, because there is a newer commit.
+    #[error("the build was overtaken by commit {}", by.short())]
+    Overtaken {
+        /// The newer commit.
+        by: CommitId,
+    },
     /// The garbage collector could not be kept from the result.
     #[error("cannot root the built closure at {}", path.display())]
     Root {
@@ -55,7 +68,7 @@ impl ClosureError {
         match self {
             Self::Build { class, .. } => *class == Class::Commit,
             Self::Answer { .. } => true,
-            Self::Root { .. } => false,
+            Self::Overtaken { .. } | Self::Root { .. } => false,
         }
     }
 }
@@ -80,12 +93,25 @@ impl BuiltClosure {
 }
 
 /// Builds this host's toplevel from exactly that commit of the local copy, and roots it.
+///
+/// `show` is given every step of the progress. The build is given up when `overtaken` names a newer
+/// commit. Only for the holder of the pass's lock.
 pub async fn build(
     closure: &Closure,
     repository: &Path,
     commit: &VerifiedCommit,
+    show: &mut (dyn FnMut(Progress) + Send),
+    overtaken: impl Future<Output = CommitId>,
 ) -> Result<BuiltClosure, ClosureError> {
-    let toplevel = realise(closure, repository, commit).await?;
+    build_scope::end_left_over().await;
+    let scope = BuildScope::build();
+    let toplevel = tokio::select! {
+        toplevel = realise(closure, repository, commit, &scope, show) => toplevel?,
+        by = overtaken => {
+            scope.end().await;
+            return Err(ClosureError::Overtaken { by });
+        }
+    };
     root(Path::new(ROOT), &toplevel)?;
     Ok(BuiltClosure {
         commit: commit.clone(),
@@ -99,13 +125,16 @@ pub async fn resolve(
     repository: &Path,
     commit: &VerifiedCommit,
 ) -> Result<Toplevel, ClosureError> {
-    realise(closure, repository, commit).await
+    let scope = BuildScope::resolve();
+    realise(closure, repository, commit, &scope, &mut |_| {}).await
 }
 
 async fn realise(
     closure: &Closure,
     repository: &Path,
     commit: &VerifiedCommit,
+    scope: &BuildScope,
+    show: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Toplevel, ClosureError> {
     let (attribute, invocation) = match &closure.source {
         ClosureSource::Flake { attribute } => (
@@ -117,9 +146,21 @@ async fn realise(
             build_file(closure, repository, commit, file, attribute),
         ),
     };
+    let invocation = scope.around(invocation, &closure.limits, closure.build_timeout);
     let mut log = NixLog::default();
-    let result = invocation.output_heard(&mut |bytes| log.hear(bytes)).await;
+    let result = invocation
+        .output_heard(&mut |bytes| {
+            let before = log.progress();
+            log.hear(bytes);
+            if log.progress() != before {
+                show(log.progress());
+            }
+        })
+        .await;
     log.finish();
+    if matches!(&result, Err(error) if error.is_given_up()) {
+        scope.end().await;
+    }
     let output = result.map_err(|source| not_built(attribute, &log, source))?;
     let path = String::from_utf8_lossy(&output).trim().to_owned();
     Toplevel::try_from(PathBuf::from(path)).map_err(|source| ClosureError::Answer {
@@ -175,6 +216,10 @@ fn build_file(
 fn not_built(attribute: &str, log: &NixLog, source: ProcessError) -> ClosureError {
     let failure = explain(log, nix_failure::read_kind);
     // A Nix that was killed, or ended for its time, did not come to its own conclusion.
+    let killed = matches!(
+        &source,
+        ProcessError::Failed { status, .. } if status.signal() == Some(SIGKILL)
+    );
     let concluded =
         matches!(&source, ProcessError::Failed { status, .. } if status.code().is_some());
     ClosureError::Build {
@@ -184,7 +229,13 @@ fn not_built(attribute: &str, log: &NixLog, source: ProcessError) -> ClosureErro
         } else {
             Class::Transient
         },
-        source: source.told_by(|_| failure.told),
+        source: source.told_by(|_| {
+            if killed {
+                "it was killed, perhaps for want of memory".to_owned()
+            } else {
+                failure.told
+            }
+        }),
     }
 }
 
@@ -197,7 +248,6 @@ fn root(path: &Path, toplevel: &Toplevel) -> Result<(), ClosureError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
     use std::process::ExitStatus;
     use std::time::Duration;
 
@@ -226,7 +276,12 @@ mod tests {
             "nix did not build x: error: no such host in the fleet at \
              /nix/store/66sfxpzgdcjbkp44mp563ivwdkw6qks3-source/flake.nix:1:22 (nix: exit code 1)"
         );
-        assert!(!failed(9, said).is_of_the_commit());
+        let killed = failed(9, said);
+        assert!(!killed.is_of_the_commit());
+        assert_eq!(
+            in_words(&killed),
+            "nix did not build x: it was killed, perhaps for want of memory (nix: signal 9)"
+        );
         let late = ProcessError::TimedOut {
             program: "nix".into(),
             limit: Duration::from_secs(1),

@@ -10,7 +10,10 @@ use nixus_switcher::protocol::FailedUnits;
 use thiserror::Error;
 
 mod check;
+mod limits;
 mod written;
+
+pub use limits::{Limits, MemoryLimit};
 
 /// Where a host's configuration is found unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/nixus/config.toml";
@@ -91,6 +94,10 @@ pub struct Closure {
     pub source: ClosureSource,
     /// The longest that evaluation and build together may take.
     pub build_timeout: Duration,
+    /// What evaluation and build may take of the host.
+    pub limits: Limits,
+    /// How often it is asked during a build whether there is a newer commit.
+    pub recheck: Duration,
 }
 
 /// What is evaluated to get the toplevel.

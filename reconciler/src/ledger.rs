@@ -85,6 +85,9 @@ pub struct Ledger {
     pub refused: Option<CommitId>,
     /// The sequence number of the last switcher outcome that was taken into account.
     pub outcomes_seen: u64,
+    /// How many builds in a row were given up for a newer commit.
+    #[serde(default)]
+    pub overtaken: u32,
     /// Counts the deployments asked for; makes their ids unique.
     pub deployments: u64,
 }
@@ -102,6 +105,7 @@ impl Default for Ledger {
             backoff: None,
             refused: None,
             outcomes_seen: 0,
+            overtaken: 0,
             deployments: 0,
         }
     }
@@ -156,6 +160,12 @@ impl Ledger {
     pub fn build(&mut self, built: Built) {
         self.built = Some(built);
         self.backoff = None;
+        self.overtaken = 0;
+    }
+
+    /// A build was given up for a newer commit.
+    pub fn overtake(&mut self) {
+        self.overtaken = self.overtaken.saturating_add(1);
     }
 
     /// The host is on this commit.
@@ -168,6 +178,7 @@ impl Ledger {
     /// A commit or its toplevel failed for good.
     pub fn reject(&mut self, entry: Quarantined) {
         self.backoff = None;
+        self.overtaken = 0;
         self.quarantine.push(entry);
         if self.quarantine.len() > MAX_QUARANTINED {
             self.quarantine

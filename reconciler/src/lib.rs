@@ -16,6 +16,7 @@
 
 pub mod activation;
 pub mod adopt;
+pub mod build_scope;
 pub mod cause;
 pub mod closure;
 pub mod commit_id;
@@ -29,6 +30,7 @@ pub mod nix_log;
 pub mod pass_lock;
 pub mod plan;
 pub mod process;
+pub mod progress;
 pub mod reconcile;
 pub mod report;
 pub mod reports_repository;

@@ -169,6 +169,15 @@ impl fmt::Display for Reason {
     }
 }
 
+/// After this many builds in a row that were given up for a newer commit, the next one is not: under
+/// pushes every few seconds something still gets deployed.
+const MAX_OVERTAKEN: u32 = 2;
+
+/// Whether a build may be given up for a newer commit.
+pub fn may_be_overtaken(ledger: &Ledger) -> bool {
+    ledger.overtaken < MAX_OVERTAKEN
+}
+
 /// The next thing to do.
 pub fn plan(seen: &Observation<'_>) -> Action {
     if let Some(open) = seen.open {

@@ -65,6 +65,14 @@ pub enum ProcessError {
 }
 
 impl ProcessError {
+    /// Whether the child was ended by us, or lost from sight, rather than by itself.
+    pub fn is_given_up(&self) -> bool {
+        matches!(
+            self,
+            Self::Read { .. } | Self::TimedOut { .. } | Self::OutputTooLong { .. }
+        )
+    }
+
     /// The same failure with only what matters of its standard error.
     #[must_use]
     pub fn told_by(self, essence: impl FnOnce(&str) -> String) -> Self {

@@ -3,6 +3,8 @@
 //! Level-triggered: each round looks anew, and whatever a pass leaves unfinished when it is killed,
 //! the next one finds and continues.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use nixus_switcher::PhaseName;
 use nixus_switcher::protocol::{Commit, DeploymentId, Toplevel};
@@ -17,8 +19,11 @@ use crate::config::Config;
 use crate::ledger::{Built, Kept, Ledger, Quarantined};
 use crate::ledger_file::{self, LedgerFileError};
 use crate::pass_lock::{PassLock, PassLockError};
-use crate::plan::{Action, Ancestry, Head, Observation, OpenDeployment, Reason, plan};
+use crate::plan::{
+    Action, Ancestry, Head, Observation, OpenDeployment, Reason, may_be_overtaken, plan,
+};
 use crate::process::in_words;
+use crate::progress::Display;
 use crate::report::{Report, Reporter};
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::source::{Source, SourceError};
@@ -239,10 +244,23 @@ impl Pass<'_> {
             Ok(verified) => verified,
             Err(error) => return Ok(Err(error)),
         };
-        if self.ledger.known_toplevel(head).is_none() {
+        // A further try was announced by the report of the failure before it.
+        if self.ledger.known_toplevel(head).is_none() && self.ledger.backoff.is_none() {
             self.report(|reporter| reporter.building(verified.commit()))?;
         }
-        match closure::build(&self.config.closure, self.source.local(), &verified).await {
+        let may = may_be_overtaken(&self.ledger);
+        let newer = newer_head(&self.source, head, self.config.closure.recheck, may);
+        let mut display = Display::new();
+        let built = closure::build(
+            &self.config.closure,
+            self.source.local(),
+            &verified,
+            &mut |progress| display.show(progress),
+            newer,
+        )
+        .await;
+        display.end();
+        match built {
             Ok(built) => {
                 let noted = Built {
                     commit: head.clone(),
@@ -267,7 +285,23 @@ impl Pass<'_> {
                 self.save()?;
                 Ok(Ok(()))
             }
-            Err(error) => Ok(Err(error.into())),
+            Err(ClosureError::Overtaken { by }) => {
+                tracing::info!(
+                    "{} was overtaken by {} while it was built",
+                    head.short(),
+                    by.short()
+                );
+                self.ledger.overtake();
+                self.save()?;
+                self.head = Head::At(by);
+                self.ancestry = Ancestry::NotFetched;
+                Ok(Ok(()))
+            }
+            Err(error) => {
+                let reason = in_words(&error);
+                self.report(|reporter| reporter.not_built_yet(verified.commit(), &reason))?;
+                Ok(Err(error.into()))
+            }
         }
     }
 
@@ -372,6 +406,22 @@ impl Pass<'_> {
         };
         if let Err(error) = sent {
             tracing::warn!("reports wait to be sent: {}", in_words(&error));
+        }
+    }
+}
+
+/// Ends with the commit that the branch has moved on to, asking again and again; never, where the
+/// build of `head` may not be given up. What cannot be asked now is asked later.
+async fn newer_head(source: &Source, head: &CommitId, every: Duration, may: bool) -> CommitId {
+    if !may {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(every).await;
+        match source.list().await {
+            Ok(Head::At(newer)) if newer != *head => return newer,
+            Ok(_) => {}
+            Err(error) => tracing::debug!("{}", in_words(&error)),
         }
     }
 }

@@ -147,6 +147,12 @@ impl Reporter<'_> {
         self.report(commit, State::Error, text)
     }
 
+    /// A commit could not be built, but perhaps will be later.
+    pub fn not_built_yet(self, commit: &Commit, why: &str) -> Report {
+        let text = format!("{}: not built yet, trying again: {why}", name(commit));
+        self.report(commit, State::Waiting, text)
+    }
+
     /// A head was refused.
     pub fn refused(self, commit: &Commit, accepted: &CommitId) -> Report {
         let text = format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::{Closure, ClosureSource, Config, ConfigError, Remote, Switch, written};
+use super::{Closure, ClosureSource, Config, ConfigError, Limits, Remote, Switch, written};
 
 /// Reads the text and checks every value.
 pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
@@ -42,6 +42,8 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
         closure: Closure {
             source: place.closure(&host, &raw.closure)?,
             build_timeout: seconds(&raw.closure.build_timeout, 2 * 60 * 60)?,
+            limits: place.limits(&raw.closure)?,
+            recheck: seconds(&raw.closure.recheck, 30)?,
         },
         switch: Switch {
             activation_timeout: seconds(&raw.switch.activation_timeout, 15 * 60)?,
@@ -232,6 +234,29 @@ impl Place<'_> {
                 }
             }
         }
+    }
+
+    fn limits(&self, raw: &written::Closure) -> Result<Limits, ConfigError> {
+        let mut limits = Limits::default();
+        if let Some(given) = &raw.memory_limit {
+            limits.memory = given.get_ref().parse().map_err(|()| {
+                let problem = format!(
+                    "{:?} is not a limit such as \"2GiB\" (at least 64MiB) or \"50%\"",
+                    given.get_ref()
+                );
+                self.wrong(given.span().start, problem)
+            })?;
+        }
+        if let Some(given) = &raw.cpu_weight {
+            limits.cpu_weight = u16::try_from(*given.get_ref())
+                .ok()
+                .filter(|weight| (1..=10_000).contains(weight))
+                .ok_or_else(|| {
+                    let problem = format!("{} is not between 1 and 10000", given.get_ref());
+                    self.wrong(given.span().start, problem)
+                })?;
+        }
+        Ok(limits)
     }
 
     fn soak(&self, raw: &written::File) -> Result<Duration, ConfigError> {

@@ -102,6 +102,21 @@ fn each_mistake_is_told_with_file_line_and_key() {
         ),
         (
             "[reports]",
+            "[closure]\nmemory_limit = \"2GB\"\n[reports]",
+            "config.toml:10: closure.memory_limit: \"2GB\" is not a limit such as \"2GiB\" (at least 64MiB) or \"50%\"",
+        ),
+        (
+            "[reports]",
+            "[closure]\ncpu_weight = 0\n[reports]",
+            "config.toml:10: closure.cpu_weight: 0 is not between 1 and 10000",
+        ),
+        (
+            "[reports]",
+            "[closure]\nrecheck = \"now\"\n[reports]",
+            "config.toml:10: closure.recheck: \"now\" is not a time between 1s and 7 days, such as \"90s\" or \"15m\"",
+        ),
+        (
+            "[reports]",
             "[health]\nsoak = \"10m\"\n[reports]",
             "config.toml:10: health.soak: must be shorter than switch.trial_timeout, or nothing is ever confirmed",
         ),

@@ -46,6 +46,9 @@ pub struct Closure {
     pub attribute: Option<Spanned<String>>,
     pub file: Option<Spanned<String>>,
     pub build_timeout: Option<Spanned<String>>,
+    pub memory_limit: Option<Spanned<String>>,
+    pub cpu_weight: Option<Spanned<i64>>,
+    pub recheck: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq)]

@@ -305,3 +305,24 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn under_constant_pushes_every_third_build_at_least_comes_to_its_end(
+        pushed in proptest::collection::vec(any::<bool>(), 3..60)
+    ) {
+        let mut ledger = Ledger::default();
+        let mut given_up = 0;
+        for pushed in pushed {
+            if pushed && may_be_overtaken(&ledger) {
+                ledger.overtake();
+                given_up += 1;
+            } else {
+                ledger.build(crate::ledger::Built { commit: commit('b'), toplevel: toplevel('b') });
+                given_up = 0;
+            }
+            prop_assert!(given_up <= MAX_OVERTAKEN);
+        }
+        prop_assert!(ledger.overtaken <= MAX_OVERTAKEN);
+    }
+}
