@@ -38,6 +38,16 @@ pub enum AdoptError {
         /// The pinned commit.
         anchor: CommitId,
     },
+    /// It was adopted before, but what it remembered is lost.
+    #[error(
+        "{file} {problem}: `nixus adopt --again` begins anew and keeps quarantined what the switcher's history says that failed"
+    )]
+    Damaged {
+        /// The file, where it is now.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The repository could not be used.
     #[error("cannot take the history from the deploy repository")]
     Source(#[source] SourceError),
@@ -76,7 +86,10 @@ impl AdoptError {
     pub fn is_wrong_input(&self) -> bool {
         matches!(
             self,
-            Self::Already { .. } | Self::NotInBranch { .. } | Self::NoBranch { .. }
+            Self::Already { .. }
+                | Self::Damaged { .. }
+                | Self::NotInBranch { .. }
+                | Self::NoBranch { .. }
         )
     }
 }
@@ -100,6 +113,12 @@ pub async fn adopt(
 ) -> Result<Adopted, AdoptError> {
     let _lock = PassLock::take(paths).map_err(AdoptError::Lock)?;
     let mut ledger = ledger_file::load(&paths.ledger()).map_err(AdoptError::Ledger)?;
+    if let (Some(damage), false) = (&ledger.damage, again) {
+        return Err(AdoptError::Damaged {
+            file: damage.file.clone(),
+            problem: damage.problem.clone(),
+        });
+    }
     if let (Some(anchor), false) = (&ledger.anchor, again) {
         return Err(AdoptError::Already {
             anchor: anchor.clone(),
@@ -114,6 +133,10 @@ pub async fn adopt(
             tracing::warn!("earlier reports are not continued: {}", in_words(&error));
         }
     }
+    let history = switcher.ended_after(0).map_err(AdoptError::Running)?;
+    ledger.rebuild(&history);
+    ledger_file::set_aside_damaged(&paths.ledger(), &mut ledger, true)
+        .map_err(AdoptError::Ledger)?;
     ledger.adopt(anchor);
     ledger_file::save(&paths.ledger(), &ledger).map_err(AdoptError::Ledger)?;
     Ok(Adopted {

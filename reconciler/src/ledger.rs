@@ -62,6 +62,17 @@ pub struct Backoff {
     pub reason: String,
 }
 
+/// Why there is no usable ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// The file that was not understood, where it is now.
+    pub file: String,
+    /// What is wrong with it: a half sentence after its name.
+    pub problem: String,
+    /// Nothing is broken: a newer release wrote it, and may come back.
+    pub newer: bool,
+}
+
 /// Everything that this host remembers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
@@ -90,6 +101,9 @@ pub struct Ledger {
     pub overtaken: u32,
     /// Counts the deployments asked for; makes their ids unique.
     pub deployments: u64,
+    /// Why this is not what the host really remembers. Such a ledger is never written.
+    #[serde(skip)]
+    pub damage: Option<Damage>,
 }
 
 impl Default for Ledger {
@@ -107,6 +121,7 @@ impl Default for Ledger {
             outcomes_seen: 0,
             overtaken: 0,
             deployments: 0,
+            damage: None,
         }
     }
 }
@@ -138,9 +153,31 @@ impl Ledger {
             .map(|built| &built.toplevel)
     }
 
-    /// Pins where history begins; what was quarantined or awaited before is forgotten.
+    /// Fills a ledger that was lost from the switcher's history, so that what failed stays
+    /// quarantined and ids of deployments stay unique. Accepted is nothing: that is lost.
+    pub fn rebuild(&mut self, history: &[Outcome]) {
+        if self.damage.is_none() {
+            return;
+        }
+        for outcome in history {
+            let ended = i64::try_from(outcome.ended).unwrap_or_default();
+            self.absorb(outcome, Timestamp::from_second(ended).unwrap_or_default());
+            let number = outcome.deployment.as_str().split('-').next();
+            let number = number.and_then(|number| number.parse().ok()).unwrap_or(0);
+            self.deployments = self.deployments.max(number);
+        }
+        self.backoff = None;
+    }
+
+    /// Pins where history begins; what was quarantined or awaited before is forgotten. What a lost
+    /// ledger forbade stays forbidden: the operator may not know of it.
     pub fn adopt(&mut self, anchor: CommitId) {
+        let quarantine = match self.damage.take() {
+            Some(_) => std::mem::take(&mut self.quarantine),
+            None => Vec::new(),
+        };
         *self = Self {
+            quarantine,
             anchor: Some(anchor.clone()),
             accepted: Some(anchor),
             outcomes_seen: self.outcomes_seen,
@@ -256,3 +293,6 @@ fn quarantined(
 pub fn shorten(reason: &str) -> String {
     reason.chars().take(MAX_REASON).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,7 @@
 //! The ledger on disk: one JSON file, replaced whole.
+//!
+//! One that cannot be understood is never guessed at: the host waits until an operator says from
+//! where history is to be accepted again. What the switcher's history tells of failures is kept.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,11 +10,14 @@ use nixus_switcher::protocol::VERSION;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::ledger::Ledger;
+use crate::ledger::{Damage, Ledger};
+use crate::set_aside::{self, WhenFull};
 use crate::state::{read_bounded, write_durably};
 
 /// The longest ledger that is read, in bytes.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// How many damaged ledgers are kept beside the good one; with more, passes fail.
+const MAX_SET_ASIDE: u32 = 9;
 
 /// Why the ledger could not be read or written. Nothing is activated then.
 #[derive(Debug, Error)]
@@ -25,22 +31,14 @@ pub enum LedgerFileError {
         #[source]
         source: io::Error,
     },
-    /// Its content is damaged.
-    #[error("{} is damaged", path.display())]
-    Damaged {
+    /// It is damaged and could not be set aside.
+    #[error("{} is damaged and cannot be set aside", path.display())]
+    SetAside {
         /// The file.
         path: PathBuf,
         /// Why.
         #[source]
-        source: serde_json::Error,
-    },
-    /// A newer Nixus wrote it.
-    #[error("{} has version {found}, and this Nixus reads up to {VERSION}", path.display())]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
+        source: io::Error,
     },
     /// It could not be written.
     #[error("cannot write {}", path.display())]
@@ -58,11 +56,29 @@ struct Versioned {
     version: u32,
 }
 
-/// Reads the ledger; a host without one has not been adopted.
+/// Reads the ledger; changes nothing. A host without one has not been adopted; one whose ledger
+/// cannot be understood, or was set aside, has an empty one that says so.
 pub fn load(path: &Path) -> Result<Ledger, LedgerFileError> {
+    let unusable = |file: &Path, (problem, newer): (String, bool)| Ledger {
+        damage: Some(Damage {
+            file: file.display().to_string(),
+            problem,
+            newer,
+        }),
+        ..Ledger::default()
+    };
+    let damaged = |problem: &str| (problem.to_owned(), false);
     let bytes = match read_bounded(path, MAX_BYTES) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ledger::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(match set_aside::found(path).pop() {
+                Some(aside) => unusable(&aside, damaged("was damaged and is set aside")),
+                None => Ledger::default(),
+            });
+        }
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Ok(unusable(path, damaged("is longer than 4 MiB")));
+        }
         Err(source) => {
             return Err(LedgerFileError::Read {
                 path: path.to_owned(),
@@ -70,18 +86,42 @@ pub fn load(path: &Path) -> Result<Ledger, LedgerFileError> {
             });
         }
     };
-    let damaged = |source| LedgerFileError::Damaged {
-        path: path.to_owned(),
-        source,
-    };
-    let Versioned { version } = serde_json::from_slice(&bytes).map_err(damaged)?;
+    Ok(understand(&bytes).unwrap_or_else(|problem| unusable(path, problem)))
+}
+
+/// The ledger, or what is wrong with it and whether a newer release wrote it.
+fn understand(bytes: &[u8]) -> Result<Ledger, (String, bool)> {
+    let damaged = |error: serde_json::Error| (format!("is damaged: {error}"), false);
+    let Versioned { version } = serde_json::from_slice(bytes).map_err(damaged)?;
     if version > VERSION {
-        return Err(LedgerFileError::Version {
-            path: path.to_owned(),
-            found: version,
-        });
+        let problem = format!("has version {version}, and this Nixus reads up to {VERSION}");
+        return Err((problem, true));
     }
-    serde_json::from_slice(&bytes).map_err(damaged)
+    serde_json::from_slice(bytes).map_err(damaged)
+}
+
+/// Sets aside a ledger that could not be understood, where it is not yet. One of a newer release
+/// stays, unless `newer_too`: that release may come back and read it.
+pub fn set_aside_damaged(
+    path: &Path,
+    ledger: &mut Ledger,
+    newer_too: bool,
+) -> Result<(), LedgerFileError> {
+    let Some(damage) = &mut ledger.damage else {
+        return Ok(());
+    };
+    let in_place = damage.file == path.display().to_string();
+    if !in_place || (damage.newer && !newer_too) {
+        return Ok(());
+    }
+    let aside = set_aside::set_aside(path, MAX_SET_ASIDE, WhenFull::Refuse).map_err(|source| {
+        LedgerFileError::SetAside {
+            path: path.to_owned(),
+            source,
+        }
+    })?;
+    damage.file = aside.display().to_string();
+    Ok(())
 }
 
 /// Writes the ledger durably.
@@ -100,23 +140,72 @@ mod tests {
     use super::*;
     use crate::commit_id::CommitId;
 
+    fn adopted() -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.adopt(CommitId::try_from("a".repeat(40)).unwrap());
+        ledger
+    }
+
     #[test]
-    fn what_is_saved_is_read_again_and_anything_else_is_refused() {
+    fn what_is_saved_is_read_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state/ledger.json");
         assert_eq!(load(&path).unwrap(), Ledger::default());
-        let mut ledger = Ledger::default();
-        ledger.adopt(CommitId::try_from("a".repeat(40)).unwrap());
-        save(&path, &ledger).unwrap();
-        assert_eq!(load(&path).unwrap(), ledger);
-        for (content, words) in [
-            ("{\"version\": 1, \"anch", "is damaged"),
-            ("{\"version\": 99}", "has version 99"),
-            ("", "is damaged"),
-        ] {
+        save(&path, &adopted()).unwrap();
+        assert_eq!(load(&path).unwrap(), adopted());
+    }
+
+    #[test]
+    fn a_damaged_ledger_is_set_aside_and_remembered_until_there_is_a_good_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.json");
+        let aside = directory.path().join("ledger.json.damaged-1");
+        for content in ["{\"version\": 1, \"anch", "", "\0\0\0\0", "[]"] {
             std::fs::write(&path, content).unwrap();
-            let error = load(&path).unwrap_err().to_string();
-            assert!(error.contains(words), "{error}");
+            let mut ledger = load(&path).unwrap();
+            assert_eq!(ledger.accepted, None);
+            set_aside_damaged(&path, &mut ledger, false).unwrap();
+            assert_eq!(std::fs::read_to_string(&aside).unwrap(), content);
+            // A later pass finds no ledger, and still knows that there was one.
+            for ledger in [ledger, load(&path).unwrap()] {
+                let damage = ledger.damage.unwrap();
+                assert_eq!(damage.file, aside.display().to_string());
+            }
+            save(&path, &adopted()).unwrap();
+            assert_eq!(load(&path).unwrap(), adopted());
+            std::fs::remove_file(&aside).unwrap();
         }
+    }
+
+    #[test]
+    fn the_ledger_of_a_newer_release_stays_in_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.json");
+        std::fs::write(&path, "{\"version\": 99}").unwrap();
+        let mut ledger = load(&path).unwrap();
+        let problem = ledger.damage.clone().unwrap().problem;
+        assert_eq!(problem, "has version 99, and this Nixus reads up to 1");
+        set_aside_damaged(&path, &mut ledger, false).unwrap();
+        assert!(path.exists());
+        set_aside_damaged(&path, &mut ledger, true).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_last_ledger_and_nothing_half_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.json");
+        save(&path, &adopted()).unwrap();
+        // A directory in the way fails the write as a full disk does: before the rename.
+        std::fs::create_dir(directory.path().join(".ledger.json.new")).unwrap();
+        let error = save(&path, &Ledger::default()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("cannot write {}", path.display())
+        );
+        assert_eq!(load(&path).unwrap(), adopted());
+        std::fs::remove_dir(directory.path().join(".ledger.json.new")).unwrap();
+        save(&path, &Ledger::default()).unwrap();
+        assert_eq!(load(&path).unwrap(), Ledger::default());
     }
 }

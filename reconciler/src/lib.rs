@@ -34,6 +34,7 @@ pub mod progress;
 pub mod reconcile;
 pub mod report;
 pub mod reports_repository;
+pub mod set_aside;
 pub mod source;
 pub mod ssh;
 pub mod state;

@@ -135,6 +135,13 @@ pub enum Reason {
     NoBranch,
     /// Somebody picked another generation in the boot menu.
     BootedOther,
+    /// A state file is not usable, and with it is lost what must not be activated.
+    StateDamaged {
+        /// The file, where it is now.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -165,6 +172,10 @@ impl fmt::Display for Reason {
             Self::BootedOther => {
                 f.write_str("an older generation was picked in the boot menu and is left alone")
             }
+            Self::StateDamaged { file, why } => write!(
+                f,
+                "{file} {why}: nothing is activated until `nixus adopt --again`"
+            ),
         }
     }
 }
@@ -186,6 +197,12 @@ pub fn plan(seen: &Observation<'_>) -> Action {
             Reason::Stuck { deployment }
         } else {
             Reason::DeploymentOpen { deployment }
+        });
+    }
+    if let Some(damage) = &seen.ledger.damage {
+        return Action::Wait(Reason::StateDamaged {
+            file: damage.file.clone(),
+            why: damage.problem.clone(),
         });
     }
     if seen.outcomes_unseen {

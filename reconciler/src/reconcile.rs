@@ -30,6 +30,8 @@ use crate::source::{Source, SourceError};
 use crate::state::{Paths, write_atomically};
 use crate::trust::{self, VerifiedCommit};
 
+mod mend;
+
 /// More rounds than any pass needs; a plan that never waits is a bug, not a reason to spin.
 const MAX_ROUNDS: u32 = 100;
 
@@ -85,6 +87,7 @@ pub struct Pass<'a> {
     verified: Option<VerifiedCommit>,
     built: Option<BuiltClosure>,
     sending: JoinSet<Result<(), ReportsError>>,
+    local_copy_looked_at: bool,
 }
 
 /// Runs one pass and gives what it ended up waiting for.
@@ -94,7 +97,12 @@ pub async fn reconcile(
     switcher: &Switcher,
 ) -> Result<Reason, PassError> {
     let _lock = PassLock::take(paths)?;
-    let ledger = ledger_file::load(&paths.ledger()).map_err(PassError::Ledger)?;
+    let mut ledger = ledger_file::load(&paths.ledger()).map_err(PassError::Ledger)?;
+    if ledger.damage.is_some() {
+        ledger_file::set_aside_damaged(&paths.ledger(), &mut ledger, false)
+            .map_err(PassError::Ledger)?;
+        ledger.rebuild(&switcher.ended_after(0).map_err(PassError::Switcher)?);
+    }
     let mut pass = Pass {
         config,
         paths,
@@ -110,7 +118,9 @@ pub async fn reconcile(
         verified: None,
         built: None,
         sending: JoinSet::new(),
+        local_copy_looked_at: false,
     };
+    pass.mend_reports().await;
     let result = pass.run().await;
     pass.send_what_waits().await;
     result
@@ -122,11 +132,14 @@ impl Pass<'_> {
             let action = self.plan()?;
             if let Action::Wait(reason) = action {
                 tracing::info!("{reason}");
+                self.report_damage(&reason)?;
                 self.note(&reason);
                 return Ok(reason);
             }
             tracing::debug!("{action:?}");
-            if let Err(error) = self.execute(action).await? {
+            if let Err(error) = self.execute(action).await?
+                && !(error.may_be_local_damage() && self.mends_local_copy().await)
+            {
                 self.back_off(&error)?;
             }
         }
@@ -167,6 +180,8 @@ impl Pass<'_> {
             },
             Action::Fetch(_) => return Ok(self.fetch().await),
             Action::Accept(head) => return self.accept(head),
+            // What is missing in a damaged local copy looks like another history.
+            Action::Refuse(_) if self.mends_local_copy().await => {}
             Action::Refuse(head) => return self.refuse(head),
             Action::Build(head) => return self.build(&head).await,
             Action::Keep(head, toplevel) => return self.keep(&head, toplevel),
@@ -273,6 +288,8 @@ impl Pass<'_> {
                 self.built = Some(built);
                 Ok(Ok(()))
             }
+            // Nix does not know that its input was damaged on the way.
+            Err(error) if error.is_of_the_commit() && self.mends_local_copy().await => Ok(Ok(())),
             Err(error) if error.is_of_the_commit() => {
                 let reason = in_words(&error);
                 self.report(|reporter| reporter.not_built(verified.commit(), &reason))?;

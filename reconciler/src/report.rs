@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commit_id::CommitId;
 use crate::ledger::shorten;
+use crate::plan::Reason;
 
 /// What a host is doing about a commit, or how it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +109,12 @@ impl Reporter<'_> {
     pub fn building(self, commit: &Commit) -> Report {
         let text = format!("{}: building", name(commit));
         self.report(commit, State::Building, text)
+    }
+
+    /// The host cannot go on from this commit, as its state is damaged.
+    pub fn damaged(self, commit: &Commit, reason: &Reason) -> Report {
+        let text = format!("an operator is needed: {reason}");
+        self.report(commit, State::Error, text)
     }
 
     /// A built commit was handed to the switcher.

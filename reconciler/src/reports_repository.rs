@@ -12,13 +12,18 @@ use thiserror::Error;
 use crate::config::Remote;
 use crate::process::{Invocation, ProcessError};
 use crate::report::Report;
+use crate::set_aside::{WhenFull, set_aside};
 use crate::source::{git, without_advice};
 use crate::ssh;
+
+mod history;
 
 /// The file that holds a report in its commit.
 const FILE: &str = "report.json";
 /// The longest report that is read, in bytes: others write them too.
 const MAX_REPORT: usize = 64 * 1024;
+/// How many damaged repositories are kept to be looked at.
+const MAX_SET_ASIDE: u32 = 3;
 /// At most so many hosts are shown from one repository.
 const MAX_HOSTS: usize = 20_000;
 
@@ -50,6 +55,15 @@ pub enum ReportsError {
     /// The disk did not take a report.
     #[error("cannot sync the disk of {}", path.display())]
     Sync {
+        /// The repository.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The damaged local repository could not be set aside.
+    #[error("{} is damaged and cannot be set aside", path.display())]
+    SetAside {
         /// The repository.
         path: PathBuf,
         /// Why.
@@ -112,6 +126,36 @@ impl ReportsRepository {
         self.sync()
     }
 
+    /// Whether what is needed to go on can be read; an error says that it is damaged. Cheap.
+    pub fn sound(&self, host: &str) -> Result<(), ReportsError> {
+        if std::fs::symlink_metadata(&self.path).is_err() {
+            return Ok(());
+        }
+        let repository = self.open()?;
+        let read = || -> Result<(), git2::Error> {
+            for name in [local_ref(host), sent_ref(host)] {
+                if let Some(id) = tip(&repository, &name)? {
+                    let tree = repository.find_commit(id)?.tree()?;
+                    for entry in &tree {
+                        repository.find_blob(entry.id())?;
+                    }
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|source| self.local("read the last report", source))
+    }
+
+    /// Sets the whole repository aside, for a person to look at; the next report begins a new one.
+    pub fn set_aside(&self) -> Result<PathBuf, ReportsError> {
+        set_aside(&self.path, MAX_SET_ASIDE, WhenFull::Replace).map_err(|source| {
+            ReportsError::SetAside {
+                path: self.path.clone(),
+                source,
+            }
+        })
+    }
+
     /// Whether reports of this host wait to be sent.
     pub fn unsent(&self, host: &str) -> Result<bool, ReportsError> {
         let repository = self.open()?;
@@ -121,6 +165,23 @@ impl ReportsRepository {
 
     /// Sends what waits. The remote keeps the whole history, so that all reports arrive, in order.
     pub async fn send(&self, host: &str, remote: &Remote) -> Result<(), ReportsError> {
+        let Err(error) = self.push(host, remote).await else {
+            return Ok(());
+        };
+        // The remote may have another history of this host: its disk is new, or was damaged.
+        let refused = matches!(&error, ReportsError::Remote { source, .. } if matches!(source, ProcessError::Failed { .. }));
+        if refused
+            && self.take_over(host, remote).await.is_ok()
+            && history::continues(&self.open()?, host)
+                .map_err(|source| self.local("continue the remote's reports", source))?
+        {
+            self.sync()?;
+            return self.push(host, remote).await;
+        }
+        Err(error)
+    }
+
+    async fn push(&self, host: &str, remote: &Remote) -> Result<(), ReportsError> {
         let note = |source| self.local("note what was sent", source);
         let Some(newest) = tip(&self.open()?, &local_ref(host)).map_err(note)? else {
             return Ok(());

@@ -14,10 +14,14 @@ use crate::commit_id::CommitId;
 use crate::config::Remote;
 use crate::plan::Head;
 use crate::process::{Invocation, ProcessError};
+use crate::set_aside::{WhenFull, set_aside};
 use crate::ssh;
 
 /// The only branch of the local copy: the fetched head of the deploy repository's.
 const FETCHED_BRANCH: &str = "fetched";
+
+/// How many damaged local copies are kept to be looked at: they can be large.
+const MAX_SET_ASIDE: u32 = 1;
 
 /// What is kept of a commit's subject, in characters.
 const MAX_SUBJECT: usize = 120;
@@ -72,6 +76,15 @@ pub enum SourceError {
         /// Why.
         #[source]
         source: git2::Error,
+    },
+    /// The damaged local copy could not be set aside.
+    #[error("the local copy {} is damaged and cannot be set aside", path.display())]
+    SetAside {
+        /// The local copy.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// This executable does not know its own path, which git needs for SSH.
     #[error("cannot find the own executable")]
@@ -154,6 +167,20 @@ impl Source {
         })
     }
 
+    /// Sets the local copy aside where git finds it damaged: it holds nothing that could not be
+    /// fetched again. Where git cannot tell in time, it is left alone.
+    pub async fn set_aside_if_damaged(&self) -> Result<Option<PathBuf>, SourceError> {
+        if !is_damaged(&self.local, self.remote.timeout).await {
+            return Ok(None);
+        }
+        set_aside(&self.local, MAX_SET_ASIDE, WhenFull::Replace)
+            .map(Some)
+            .map_err(|source| SourceError::SetAside {
+                path: self.local.clone(),
+                source,
+            })
+    }
+
     /// Whether `commit` is `ancestor` or descends from it, in what has been fetched.
     pub fn descends(&self, commit: &CommitId, ancestor: &CommitId) -> Result<bool, SourceError> {
         let repository = self.open_or_make()?;
@@ -228,6 +255,20 @@ pub fn git(limit: Duration) -> Invocation {
         .env("GIT_ALLOW_PROTOCOL", "ssh:https:file")
         .env("LC_ALL", "C")
         .args(["-c", "protocol.version=2"])
+}
+
+/// Whether git itself finds a local repository damaged. One that is not there is not.
+pub async fn is_damaged(path: &Path, limit: Duration) -> bool {
+    if std::fs::symlink_metadata(path).is_err() {
+        return false;
+    }
+    let looked = git(limit)
+        .arg("--git-dir")
+        .arg(path)
+        .args(["fsck", "--full", "--no-dangling", "--no-progress"])
+        .output()
+        .await;
+    matches!(looked, Err(ProcessError::Failed { status, .. }) if status.code().is_some())
 }
 
 /// What git says of a failure, without what it says of every failure.

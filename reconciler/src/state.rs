@@ -83,10 +83,16 @@ pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     fs::create_dir_all(directory)?;
     let temporary = directory.join(format!(".{name}.new"));
-    let mut file = File::create(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| {
+        // On a full disk even an unfinished file is in the way.
+        let _ = fs::remove_file(&temporary);
+    })?;
     File::open(directory)?.sync_all()
 }
 

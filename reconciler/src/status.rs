@@ -1,6 +1,7 @@
 //! `nixus status`: what runs, what is open, what is waited for, what went wrong.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use nixus_switcher::protocol::Toplevel;
@@ -10,11 +11,12 @@ use thiserror::Error;
 use crate::activation::{ActivationError, Switcher};
 use crate::commit_id::CommitId;
 use crate::config::Config;
-use crate::ledger::{Kept, Quarantined};
+use crate::ledger::{Damage, Kept, Quarantined};
 use crate::ledger_file::{self, LedgerFileError};
 use crate::reconcile::LastPass;
 use crate::report::name;
 use crate::reports_repository::ReportsRepository;
+use crate::set_aside;
 use crate::state::{Paths, read_bounded};
 
 /// The longest note of a pass that is read, in bytes.
@@ -80,11 +82,18 @@ pub struct Status {
     pub quarantine: Vec<Quarantined>,
     /// Whether reports wait to be sent; nothing where that cannot be told.
     pub reports_unsent: Option<bool>,
+    /// Why the ledger cannot be used; then nothing is activated.
+    pub damage: Option<Damage>,
+    /// Damaged state that was set aside, to be looked at and deleted by a person.
+    pub set_aside: Vec<PathBuf>,
 }
 
 /// Gathers the status; changes nothing.
 pub fn status(config: &Config, paths: &Paths, switcher: &Switcher) -> Result<Status, StatusError> {
-    let ledger = ledger_file::load(&paths.ledger()).map_err(StatusError::Ledger)?;
+    let mut ledger = ledger_file::load(&paths.ledger()).map_err(StatusError::Ledger)?;
+    if ledger.damage.is_some() {
+        ledger.rebuild(&switcher.ended_after(0).map_err(StatusError::Switcher)?);
+    }
     let running = switcher.running().map_err(StatusError::Switcher)?;
     let open = switcher.open().map_err(StatusError::Switcher)?;
     let reports_unsent = config.reports.as_ref().and_then(|_| {
@@ -113,6 +122,11 @@ pub fn status(config: &Config, paths: &Paths, switcher: &Switcher) -> Result<Sta
             .and_then(|text| serde_json::from_slice(&text).ok()),
         quarantine: ledger.quarantine,
         reports_unsent,
+        damage: ledger.damage,
+        set_aside: [paths.ledger(), paths.repository(), paths.reports()]
+            .iter()
+            .flat_map(|path| set_aside::found(path))
+            .collect(),
     })
 }
 
@@ -152,6 +166,12 @@ impl fmt::Display for Status {
         }
         if self.reports_unsent == Some(true) {
             line("reports", "some wait to be sent".to_owned())?;
+        }
+        if let Some(damage) = &self.damage {
+            line("damaged", format!("{} {}", damage.file, damage.problem))?;
+        }
+        for path in &self.set_aside {
+            line("set aside", path.display().to_string())?;
         }
         Ok(())
     }

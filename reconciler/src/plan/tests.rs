@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::{Backoff, Kept, Quarantined};
+use crate::ledger::{Backoff, Damage, Kept, Quarantined};
 use nixus_switcher::protocol::Commit;
 
 fn commit(letter: char) -> CommitId {
@@ -199,6 +199,20 @@ fn waits_name_their_reason() {
         }),
     );
     check(|host| host.outcomes_unseen = true, Action::Absorb);
+    check(
+        |host| {
+            host.outcomes_unseen = true;
+            host.ledger.damage = Some(Damage {
+                file: "ledger.json.damaged-1".into(),
+                problem: "was damaged and is set aside".into(),
+                newer: false,
+            });
+        },
+        Action::Wait(Reason::StateDamaged {
+            file: "ledger.json.damaged-1".into(),
+            why: "was damaged and is set aside".into(),
+        }),
+    );
     check(
         |host| {
             host.ledger

@@ -140,3 +140,29 @@ fn a_report_that_is_kept_while_another_is_sent_still_waits() {
     });
     assert!(web1.unsent("web1").unwrap());
 }
+
+#[test]
+fn after_damage_reports_go_on_after_those_that_the_remote_has() {
+    let place = Place::new();
+    let web1 = place.repository("web1.git");
+    web1.sound("web1").unwrap();
+    for subject in ["one", "two"] {
+        web1.keep(&report("web1", subject)).unwrap();
+    }
+    web1.sound("web1").unwrap();
+    run(web1.send("web1", &place.remote)).unwrap();
+    let tip = std::fs::read_to_string(web1.path.join("refs/heads/hosts/web1")).unwrap();
+    let (directory, file) = tip.trim().split_at(2);
+    let object = web1.path.join("objects").join(directory).join(file);
+    std::fs::remove_file(object).unwrap();
+    web1.sound("web1").unwrap_err();
+    let aside = web1.set_aside().unwrap();
+    assert_eq!(aside, place.directory.path().join("web1.git.damaged-1"));
+    web1.sound("web1").unwrap();
+    // The remote is away at first, so that a report is kept before the others are known again.
+    web1.keep(&report("web1", "three")).unwrap();
+    run(web1.send("web1", &place.remote)).unwrap();
+    let expected = ["three", "two", "one"];
+    assert_eq!(subjects(&web1.history("web1", 9).unwrap()), expected);
+    assert!(!web1.unsent("web1").unwrap());
+}

@@ -135,3 +135,22 @@ fn of_a_failure_only_what_matters_is_told() {
     );
     assert_eq!(without_advice(""), "");
 }
+
+#[test]
+fn only_a_damaged_local_copy_is_set_aside_and_then_fetched_anew() {
+    let place = Place::new();
+    let source = place.source("main");
+    let one = place.commit("main", "one", None);
+    assert_eq!(run(source.set_aside_if_damaged()).unwrap(), None);
+    run(source.fetch()).unwrap();
+    assert_eq!(run(source.set_aside_if_damaged()).unwrap(), None);
+    let aside = place.directory.path().join("local.git.damaged-1");
+    for _ in 0..2 {
+        let objects = source.local.join("objects");
+        std::fs::remove_dir_all(&objects).unwrap();
+        let set = run(source.set_aside_if_damaged()).unwrap();
+        assert_eq!(set, Some(aside.clone()));
+        assert_eq!(run(source.fetch()).unwrap(), one);
+        assert_eq!(source.commit(&one).unwrap().subject, "one");
+    }
+}
