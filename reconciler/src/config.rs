@@ -11,6 +11,7 @@ use thiserror::Error;
 
 mod check;
 mod limits;
+pub mod settings;
 mod written;
 
 pub use limits::{Limits, MemoryLimit};

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::cause::{Judgement, judge};
 use crate::commit_id::CommitId;
 
+pub mod release;
+
 /// After this many failures the time between tries grows no further.
 const BACKOFF_STEPS: u32 = 7;
 /// The first wait after a failure, in seconds; each further one is twice as long.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commit_id::CommitId;
 use crate::ledger::Ledger;
+use crate::suspension::Suspension;
 
 /// What this pass has learned of the branch so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub struct Observation<'a> {
     pub running: &'a Toplevel,
     /// The default of the boot loader, where this boot is of another generation.
     pub booted_other: bool,
+    /// That an operator holds this host still.
+    pub suspension: Option<&'a Suspension>,
     /// A deployment that has not ended.
     pub open: Option<&'a OpenDeployment>,
     /// Whether the switcher has ended deployments that the ledger does not know.
@@ -142,6 +145,50 @@ pub enum Reason {
         /// What is wrong with it.
         why: String,
     },
+    /// An operator holds this host still.
+    Suspended {
+        /// Until when; until `nixus resume` where there is none.
+        until: Option<Timestamp>,
+        /// Why, in the operator's words.
+        why: Option<String>,
+    },
+}
+
+impl Reason {
+    /// The word for machines: the same as in JSON.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::UpToDate { .. } => "up-to-date",
+            Self::NotAdopted => "not-adopted",
+            Self::DeploymentOpen { .. } => "deployment-open",
+            Self::Stuck { .. } => "stuck",
+            Self::Quarantined { .. } => "quarantined",
+            Self::HistoryRewritten { .. } => "history-rewritten",
+            Self::BackingOff { .. } => "backing-off",
+            Self::NoBranch => "no-branch",
+            Self::BootedOther => "booted-other",
+            Self::StateDamaged { .. } => "state-damaged",
+            Self::Suspended { .. } => "suspended",
+        }
+    }
+
+    /// The commit that it is about.
+    pub fn commit(&self) -> Option<&CommitId> {
+        match self {
+            Self::UpToDate { commit }
+            | Self::Quarantined { commit, .. }
+            | Self::HistoryRewritten { commit, .. } => Some(commit),
+            _ => None,
+        }
+    }
+
+    /// The deployment that it is about.
+    pub fn deployment(&self) -> Option<&DeploymentId> {
+        match self {
+            Self::DeploymentOpen { deployment } | Self::Stuck { deployment } => Some(deployment),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -176,6 +223,14 @@ impl fmt::Display for Reason {
                 f,
                 "{file} {why}: nothing is activated until `nixus adopt --again`"
             ),
+            Self::Suspended { until, why } => {
+                f.write_str("suspended")?;
+                match until {
+                    Some(until) => write!(f, " until {until:.0}")?,
+                    None => f.write_str(" until `nixus resume`")?,
+                }
+                why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
+            }
         }
     }
 }
@@ -263,6 +318,12 @@ fn plan_head(seen: &Observation<'_>, accepted: &CommitId, head: &CommitId) -> Ac
         Ancestry::Rewritten => return Action::Refuse(head.clone()),
         Ancestry::Descends if head != accepted => return Action::Accept(head.clone()),
         Ancestry::Descends => {}
+    }
+    if let Some(suspension) = seen.suspension.filter(|one| one.holds(seen.now)) {
+        return Action::Wait(Reason::Suspended {
+            until: suspension.until,
+            why: suspension.why.clone(),
+        });
     }
     match seen.built {
         None => Action::Build(head.clone()),

@@ -16,6 +16,7 @@ use crate::activation::{ActivationError, Switcher};
 use crate::closure::{self, BuiltClosure, ClosureError};
 use crate::commit_id::CommitId;
 use crate::config::Config;
+use crate::ledger::release::Retry;
 use crate::ledger::{Built, Kept, Ledger, Quarantined};
 use crate::ledger_file::{self, LedgerFileError};
 use crate::pass_lock::{PassLock, PassLockError};
@@ -28,6 +29,7 @@ use crate::report::{Report, Reporter};
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::source::{Source, SourceError};
 use crate::state::{Paths, write_atomically};
+use crate::suspension;
 use crate::trust::{self, VerifiedCommit};
 
 mod mend;
@@ -157,11 +159,13 @@ impl Pass<'_> {
             .ended_after(self.ledger.outcomes_seen)
             .map_err(PassError::Switcher)?;
         let running = self.switcher.running().map_err(PassError::Switcher)?;
+        let suspension = suspension::read(self.paths);
         Ok(plan(&Observation {
             now: Timestamp::now(),
             ledger: &self.ledger,
             running: &running,
             booted_other: self.switcher.booted_other(),
+            suspension: suspension.as_ref(),
             open: open.as_ref(),
             outcomes_unseen: !unseen.is_empty(),
             head: &self.head,
@@ -219,6 +223,17 @@ impl Pass<'_> {
     fn accept(&mut self, head: CommitId) -> Result<Result<(), StepError>, PassError> {
         if let Err(error) = self.verified(&head) {
             return Ok(Err(error));
+        }
+        let accepted = self.ledger.accepted.as_ref().unwrap_or(&head);
+        let retries = match self.source.retries(&head, accepted) {
+            Ok(retries) => retries,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        for toplevel in retries {
+            let released = self.ledger.release(&Retry::Toplevel(toplevel.clone()));
+            if !released.quarantined.is_empty() {
+                tracing::info!(commit = head.as_str(), "a commit asks to retry {toplevel}");
+            }
         }
         self.ledger.accept(head);
         self.save()?;

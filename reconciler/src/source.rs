@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use git2::{Oid, Repository, RepositoryInitOptions};
-use nixus_switcher::protocol::Commit;
+use nixus_switcher::protocol::{Commit, Toplevel};
 use thiserror::Error;
 
 use crate::commit_id::CommitId;
@@ -22,6 +22,12 @@ const FETCHED_BRANCH: &str = "fetched";
 
 /// How many damaged local copies are kept to be looked at: they can be large.
 const MAX_SET_ASIDE: u32 = 1;
+
+/// How many commits of one push are read for what they ask to retry.
+const MAX_COMMITS_READ: usize = 10_000;
+
+/// The longest commit message that is read for trailers, in bytes.
+const MAX_MESSAGE: usize = 64 * 1024;
 
 /// What is kept of a commit's subject, in characters.
 const MAX_SUBJECT: usize = 120;
@@ -221,6 +227,31 @@ impl Source {
         })
     }
 
+    /// The toplevels that the commits from after `accepted` to `head` ask to retry, by a trailer
+    /// `Nixus-Retry: <toplevel>` in their messages.
+    pub fn retries(
+        &self,
+        head: &CommitId,
+        accepted: &CommitId,
+    ) -> Result<Vec<Toplevel>, SourceError> {
+        let repository = self.open_or_make()?;
+        let find = || -> Result<Vec<Toplevel>, git2::Error> {
+            let mut walk = repository.revwalk()?;
+            walk.push(Oid::from_str(head.as_str())?)?;
+            walk.hide(Oid::from_str(accepted.as_str())?)?;
+            let mut found = Vec::new();
+            for id in walk.take(MAX_COMMITS_READ) {
+                let commit = repository.find_commit(id?)?;
+                let message = String::from_utf8_lossy(commit.message_bytes());
+                if message.len() <= MAX_MESSAGE {
+                    found.extend(retry_trailers(&message)?);
+                }
+            }
+            Ok(found)
+        };
+        find().map_err(|source| self.object(head.as_str(), source))
+    }
+
     fn open_or_make(&self) -> Result<Repository, SourceError> {
         let open = |source| SourceError::Open {
             path: self.local.clone(),
@@ -283,6 +314,15 @@ pub fn without_advice(stderr: &str) -> String {
         .filter(|line| !line.trim().is_empty() && !ADVICE.contains(line))
         .collect();
     lines.join("\n")
+}
+
+fn retry_trailers(message: &str) -> Result<Vec<Toplevel>, git2::Error> {
+    let trailers = git2::message_trailers_strs(message)?;
+    Ok(trailers
+        .iter()
+        .filter(|(key, _)| key.eq_ignore_ascii_case("Nixus-Retry"))
+        .filter_map(|(_, value)| Toplevel::try_from(PathBuf::from(value.trim())).ok())
+        .collect())
 }
 
 fn head_in(output: &[u8], name: &str) -> Result<Head, String> {

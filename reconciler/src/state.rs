@@ -44,6 +44,11 @@ impl Paths {
         self.state.join("reports.git")
     }
 
+    /// That an operator holds this host still.
+    pub fn suspension(&self) -> PathBuf {
+        self.state.join("suspended.json")
+    }
+
     /// Held by the one pass that runs.
     pub fn pass_lock(&self) -> PathBuf {
         self.run.join("pass.lock")

@@ -177,7 +177,8 @@ impl fmt::Display for Status {
     }
 }
 
-fn first_line(text: &str) -> &str {
+/// The first line of a text.
+pub fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 

@@ -26,6 +26,15 @@ pub enum SystemdError {
     /// The failed units could not be listed.
     #[error("cannot list failed units")]
     ListFailed(#[source] ProcessError),
+    /// A unit could not be started.
+    #[error("cannot start {unit}")]
+    Start {
+        /// The unit.
+        unit: String,
+        /// Why.
+        #[source]
+        source: ProcessError,
+    },
     /// A transient unit could not be started.
     #[error("cannot start the transient unit {unit}")]
     Run {
@@ -88,6 +97,19 @@ pub async fn failed_units() -> Result<Vec<String>, SystemdError> {
         .filter_map(|line| line.split_whitespace().next())
         .map(str::to_owned)
         .collect())
+}
+
+/// Starts a unit and does not wait for it.
+pub async fn start(unit: &str) -> Result<(), SystemdError> {
+    Invocation::new("systemctl", ANSWER)
+        .args(["start", "--no-block", "--no-ask-password", "--", unit])
+        .output()
+        .await
+        .map_err(|source| SystemdError::Start {
+            unit: unit.to_owned(),
+            source,
+        })?;
+    Ok(())
 }
 
 /// Starts `program` in a transient service of its own, which outlives this process.

@@ -39,10 +39,21 @@ pub fn log(reports: &[Report]) -> Table {
     table
 }
 
+/// Settings and their values.
+pub fn settings(settings: &[(String, String)]) -> Table {
+    let mut table = table(&["SETTING", "VALUE"]);
+    for (key, value) in settings {
+        table.add_row([key, value]);
+    }
+    table
+}
+
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
+        // Whoever prints it takes colours away where they are not wanted.
+        .enforce_styling()
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(
             header

@@ -139,3 +139,15 @@ fn a_missing_file_is_named() {
         "cannot read the configuration /no/such/config.toml"
     );
 }
+
+#[test]
+fn the_settings_in_effect_are_shown_with_their_defaults() {
+    let shown = parse(GOOD).unwrap().shown();
+    assert_eq!(shown.settings["host"], "web1.example");
+    assert_eq!(shown.settings["repository.branch"], "main");
+    assert_eq!(shown.settings["switch.trial_timeout"], "300s");
+    assert_eq!(
+        shown.settings["reports.known_hosts"],
+        "/etc/nixus/known_hosts"
+    );
+}

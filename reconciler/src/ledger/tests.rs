@@ -1,5 +1,6 @@
 use nixus_switcher::protocol::{Cause, SystemRef};
 
+use super::release::Retry;
 use super::*;
 
 fn toplevel(letter: char) -> Toplevel {
@@ -83,4 +84,44 @@ fn an_operator_who_adopts_again_with_a_good_ledger_forgets_what_was_quarantined(
     assert_eq!(ledger.quarantine.len(), 1);
     ledger.adopt(commit('e'));
     assert_eq!(ledger.quarantine, []);
+}
+
+#[test]
+fn a_retry_releases_what_it_names_and_nothing_else() {
+    let entry = |of, built: Option<char>| Quarantined {
+        commit: commit(of),
+        toplevel: built.map(toplevel),
+        reason: "broken".into(),
+        since: Timestamp::UNIX_EPOCH,
+    };
+    let check = |retry: Retry, left: &[char]| {
+        let mut ledger = Ledger::default();
+        ledger.adopt(commit('a'));
+        ledger.accept(commit('d'));
+        // The head makes the system that failed for an earlier commit.
+        ledger.build(Built {
+            commit: commit('d'),
+            toplevel: toplevel('b'),
+        });
+        for entry in [entry('b', Some('b')), entry('c', None)] {
+            ledger.reject(entry);
+        }
+        ledger.back_off(Timestamp::UNIX_EPOCH, "no route");
+        assert!(ledger.release(&retry).backoff.is_some());
+        assert_eq!(ledger.backoff, None);
+        let rest: Vec<_> = ledger
+            .quarantine
+            .iter()
+            .map(|entry| &entry.commit)
+            .collect();
+        let left: Vec<_> = left.iter().map(|letter| commit(*letter)).collect();
+        assert_eq!(rest, left.iter().collect::<Vec<_>>());
+    };
+    check(Retry::Head, &['c']);
+    check("ccccccc".parse().unwrap(), &['b']);
+    check(toplevel('b').to_string().parse().unwrap(), &['c']);
+    check("ddddddd".parse().unwrap(), &['b', 'c']);
+    for wrong in ["", "abc", "/etc", "zzzzzzzz"] {
+        wrong.parse::<Retry>().unwrap_err();
+    }
 }

@@ -40,6 +40,7 @@ struct Host {
     ledger: Ledger,
     running: Toplevel,
     booted_other: bool,
+    suspension: Option<Suspension>,
     open: Option<OpenDeployment>,
     outcomes_unseen: bool,
     head: Head,
@@ -56,6 +57,7 @@ impl Host {
             ledger,
             running: toplevel('a'),
             booted_other: false,
+            suspension: None,
             open: None,
             outcomes_unseen: false,
             head: Head::Unknown,
@@ -70,6 +72,7 @@ impl Host {
             ledger: &self.ledger,
             running: &self.running,
             booted_other: self.booted_other,
+            suspension: self.suspension.as_ref(),
             open: self.open.as_ref(),
             outcomes_unseen: self.outcomes_unseen,
             head: &self.head,
@@ -232,6 +235,35 @@ fn waits_name_their_reason() {
     );
 }
 
+fn suspension(until: Option<i64>) -> Suspension {
+    Suspension {
+        version: 1,
+        since: Timestamp::UNIX_EPOCH,
+        until: until.map(|second| Timestamp::from_second(second).unwrap()),
+        why: Some("a freeze".into()),
+    }
+}
+
+#[test]
+fn a_suspended_host_watches_the_branch_and_builds_nothing() {
+    let mut host = Host::new();
+    host.suspension = Some(suspension(Some(1001)));
+    assert_eq!(host.plan(), Action::List);
+    host.head = Head::At(commit('b'));
+    host.ancestry = Ancestry::Descends;
+    assert_eq!(host.plan(), Action::Accept(commit('b')));
+    host.ledger.accept(commit('b'));
+    let expected = Reason::Suspended {
+        until: Some(Timestamp::from_second(1001).unwrap()),
+        why: Some("a freeze".into()),
+    };
+    assert_eq!(host.plan(), Action::Wait(expected.clone()));
+    host.built = Some(toplevel('b'));
+    assert_eq!(host.plan(), Action::Wait(expected));
+    host.suspension = Some(suspension(Some(1000)));
+    assert_eq!(host.plan(), Action::Activate(commit('b'), toplevel('b')));
+}
+
 fn hosts() -> impl Strategy<Value = Host> {
     let letters = || prop::sample::select(vec!['a', 'b', 'c']);
     let heads = prop_oneof![
@@ -250,12 +282,14 @@ fn hosts() -> impl Strategy<Value = Host> {
         (letters(), letters(), letters(), prop::option::of(letters())),
         (heads, ancestries, opens, rejections),
         (any::<bool>(), any::<bool>(), any::<bool>(), 0..2000i64),
+        any::<bool>(),
     )
         .prop_map(
             |(
                 (running, keeps, accepted, built),
                 (head, ancestry, open, rejections),
                 (adopted, booted_other, outcomes_unseen, until),
+                suspended,
             )| {
                 let mut ledger = Ledger::default();
                 if adopted {
@@ -274,6 +308,7 @@ fn hosts() -> impl Strategy<Value = Host> {
                     ledger,
                     running: toplevel(running),
                     booted_other,
+                    suspension: suspended.then(|| suspension(None)),
                     open,
                     outcomes_unseen,
                     head,
@@ -289,6 +324,7 @@ proptest! {
     fn activates_only_accepted_descendants_that_are_not_quarantined(host in hosts()) {
         if let Action::Activate(head, toplevel) = host.plan() {
             prop_assert!(host.open.is_none());
+            prop_assert!(host.suspension.is_none());
             prop_assert_eq!(host.ledger.accepted.as_ref(), Some(&head));
             prop_assert_eq!(host.ancestry, Ancestry::Descends);
             prop_assert_eq!(host.ledger.quarantined(&head, Some(&toplevel)), None);

@@ -154,3 +154,20 @@ fn only_a_damaged_local_copy_is_set_aside_and_then_fetched_anew() {
         assert_eq!(source.commit(&one).unwrap().subject, "one");
     }
 }
+
+#[test]
+fn only_trailers_of_later_commits_ask_for_a_retry() {
+    let place = Place::new();
+    let source = place.source("main");
+    let system = |letter: &str| format!("/nix/store/{}-nixos-system", letter.repeat(32));
+    let message = |letter| format!("try again\n\nwhy\n\nNixus-Retry: {}\n", system(letter));
+    let one = place.commit("main", &message("a"), None);
+    let two = place.commit("main", &message("b"), Some(&one));
+    let body = format!("no\n\nNixus-Retry: {}\n\nthat was no trailer", system("c"));
+    let three = place.commit("main", &body, Some(&two));
+    let four = place.commit("main", "x\n\nNixus-Retry: nonsense\n", Some(&three));
+    run(source.fetch()).unwrap();
+    let found = source.retries(&four, &one).unwrap();
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(found, [system("b")]);
+}

@@ -1,0 +1,237 @@
+//! The command line: what `nixus` can be asked, with its help. Manual and completions come from it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::commit_id::CommitId;
+use crate::config;
+use crate::exit_code;
+use crate::ledger::release::Retry;
+
+/// Keeps this NixOS host on the commit that its git repository says, and never loses it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nixus",
+    version,
+    after_help = exit_code::HELP,
+    after_long_help = format!("Examples:
+  nixus adopt                begin to follow the deploy repository, from its present head
+  nixus status               what runs, what is open, what is waited for, what happens next
+  nixus log                  what happened on this host
+  nixus fleet --reports ssh://git@git.example/reports.git --known-hosts ~/.ssh/known_hosts
+
+{}", exit_code::HELP)
+)]
+pub struct Cli {
+    /// The configuration of this host.
+    #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `nixus` can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make one pass: look for a new commit, build it, hand it to the switcher, report.
+    #[command(after_help = "Examples:
+  systemctl start nixus-reconcile.service    a pass now, in its own unit (recommended)
+  nixus reconcile                            the same on this terminal")]
+    Reconcile,
+    /// Prove, as the generation on trial, that the next commit could be taken (run by systemd).
+    #[command(hide = true)]
+    Verify,
+    /// Begin to follow the deploy repository; activates nothing.
+    #[command(after_help = "Examples:
+  nixus adopt                      accept history from the branch's present head on
+  nixus adopt --commit 3f2c1a0...  accept history from this commit on
+  nixus adopt --again              after the history was rewritten, or the state was damaged")]
+    Adopt {
+        /// Accept history from this commit on, instead of the branch's head.
+        #[arg(long, value_parser = parse_commit)]
+        commit: Option<CommitId>,
+        /// Begin anew on a host that was adopted before.
+        #[arg(long)]
+        again: bool,
+    },
+    /// Tell what runs, what is open, what is waited for, what went wrong, and what comes next.
+    #[command(after_help = "Examples:
+  nixus status
+  nixus status --json | jq .last_pass.waits_for.reason")]
+    Status(Output),
+    /// Tell what happened on this host, newest first.
+    #[command(after_help = "Examples:
+  nixus log -n 5
+  nixus log --verbose     with what each check of a deployment found")]
+    Log {
+        /// How many entries.
+        #[arg(long, short = 'n', default_value_t = 20)]
+        lines: usize,
+        /// Show how each deployment went: its systems, its time, and what its checks found.
+        #[arg(long, short)]
+        verbose: bool,
+        /// How to print it.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Tell what every host last reported.
+    #[command(after_help = "Examples:
+  nixus fleet                                   on a host, from its own configuration
+  nixus fleet --reports ssh://git@git.example/reports.git")]
+    Fleet {
+        /// Where reports are.
+        #[command(flatten)]
+        from: ReportsFrom,
+        /// How to print it.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Try once more what failed and is quarantined, and end the wait after failures.
+    #[command(after_help = "Examples:
+  nixus retry                                   whatever keeps this host from the head
+  nixus retry 3f2c1a0                           this commit
+  nixus retry /nix/store/...-nixos-system-web1  this system, whichever commit makes it
+
+A commit can ask the same of every host, by a line at the end of its message:
+  Nixus-Retry: /nix/store/...-nixos-system-web1")]
+    Retry {
+        /// A quarantined commit (7 or more digits) or toplevel; the head's unless given.
+        #[arg(value_name = "COMMIT|TOPLEVEL")]
+        what: Option<Retry>,
+    },
+    /// Hold this host still: it polls and reports, but builds and activates nothing.
+    #[command(after_help = "Examples:
+  nixus suspend --for 2h \"moving disks\"
+  nixus suspend --until 2026-12-24T18:00
+  nixus suspend                                until `nixus resume`")]
+    Suspend {
+        /// For how long, such as 30m, 2h or 3d.
+        #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, conflicts_with = "until")]
+        duration: Option<SignedDuration>,
+        /// Until when: a date and time, local unless it names its zone.
+        #[arg(long, value_name = "WHEN", value_parser = parse_until)]
+        until: Option<Timestamp>,
+        /// Why, for those who look at `nixus status`.
+        reason: Option<String>,
+    },
+    /// Let a suspended host go on.
+    #[command(after_help = "Examples:
+  nixus resume")]
+    Resume,
+    /// Check a configuration and print all that it says, defaults included.
+    #[command(after_help = "Examples:
+  nixus check-config
+  nixus check-config ./config.toml --json")]
+    CheckConfig {
+        /// The file; the one that this host uses unless given.
+        file: Option<PathBuf>,
+        /// How to print it.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print completions for a shell.
+    #[command(after_help = "Examples:
+  nixus completions bash > /etc/bash_completion.d/nixus
+  nixus completions fish > ~/.config/fish/completions/nixus.fish")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one page for each command into a directory.
+    #[command(after_help = "Examples:
+  nixus man | man -l -
+  nixus man /usr/local/share/man/man1")]
+    Man {
+        /// The directory.
+        directory: Option<PathBuf>,
+    },
+}
+
+/// How to print.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Print JSON for machines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where reports are read.
+#[derive(Debug, Args)]
+pub struct ReportsFrom {
+    /// The reports repository; the one of this host's configuration unless given.
+    #[arg(long, value_name = "URL")]
+    pub reports: Option<String>,
+    /// The private key for SSH, where the agent's or the default one is not wanted.
+    #[arg(long, requires = "reports", value_name = "FILE")]
+    pub ssh_key: Option<PathBuf>,
+    /// The accepted host keys, where the user's own file is not wanted.
+    #[arg(long, requires = "reports", value_name = "FILE")]
+    pub known_hosts: Option<PathBuf>,
+}
+
+fn parse_commit(text: &str) -> Result<CommitId, String> {
+    CommitId::try_from(text.to_owned()).map_err(|problem| format!("{problem}: give all its digits"))
+}
+
+fn parse_duration(text: &str) -> Result<SignedDuration, String> {
+    // A day is a length of time here, not a date in a zone.
+    let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
+    days.and_then(|days: i64| days.checked_mul(24))
+        .and_then(SignedDuration::try_from_hours)
+        .or_else(|| text.parse().ok())
+        .filter(SignedDuration::is_positive)
+        .ok_or_else(|| "expected a time such as 30m, 2h or 3d".to_owned())
+}
+
+fn parse_until(text: &str) -> Result<Timestamp, String> {
+    let local = |text: &str| {
+        let time: jiff::civil::DateTime = text.parse().ok()?;
+        Some(time.in_tz(&zone_name()?).ok()?.timestamp())
+    };
+    text.parse::<Timestamp>()
+        .ok()
+        .or_else(|| local(text))
+        .ok_or_else(|| "expected a date and time such as 2026-12-24T18:00".to_owned())
+}
+
+fn zone_name() -> Option<String> {
+    let zone = jiff::tz::TimeZone::system();
+    Some(zone.iana_name().unwrap_or("UTC").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_that_people_use_has_help_and_an_example() {
+        let cli = Cli::command();
+        cli.clone().debug_assert();
+        for command in cli.get_subcommands().filter(|one| !one.is_hide_set()) {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            let help = command.get_after_help().unwrap().to_string();
+            assert!(help.contains(&format!("nixus {name}")), "{name}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let hours = |hours| Ok(SignedDuration::from_hours(hours));
+        assert_eq!(parse_duration("2h"), hours(2));
+        assert_eq!(parse_duration("3d"), hours(72));
+        for wrong in ["", "2", "-2h", "0s", "d", "99999999999999999d"] {
+            parse_duration(wrong).unwrap_err();
+        }
+        let utc = parse_until("2026-12-24T18:00Z").unwrap();
+        assert_eq!(utc.to_string(), "2026-12-24T18:00:00Z");
+        parse_until("2026-12-24T18:00").unwrap();
+        parse_until("2026-12-24 18:00").unwrap();
+        parse_until("soon").unwrap_err();
+    }
+}

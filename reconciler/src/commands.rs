@@ -1,0 +1,211 @@
+//! Each command: from what was asked to what is printed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anstream::{print, println};
+use anyhow::Context;
+use clap::CommandFactory;
+use jiff::Timestamp;
+use nixus::activation::Switcher;
+use nixus::adopt::adopt;
+use nixus::cli::{Cli, Command, ReportsFrom};
+use nixus::config::{Config, Remote};
+use nixus::exit_code::Exit;
+use nixus::ledger::release::Retry;
+use nixus::pass_lock::PassLockError;
+use nixus::process::in_words;
+use nixus::reconcile::{PassError, reconcile};
+use nixus::report::name;
+use nixus::reports_repository::ReportsRepository;
+use nixus::state::Paths;
+use nixus::status::{first_line, status};
+use nixus::{retry, suspension, systemd, tables, verify};
+use nixus_switcher::layout::Layout;
+use nixus_switcher::protocol::CheckOutcome;
+
+/// Makes a pass.
+const PASS_UNIT: &str = "nixus-reconcile.service";
+
+/// Does what was asked.
+pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    let paths = Paths::default();
+    let switcher = Switcher::default();
+    let config = || Config::load(&cli.config);
+    match &cli.command {
+        Command::Reconcile => match reconcile(&config()?, &paths, &switcher).await {
+            Ok(_) => {}
+            // The pass that runs does what this one would have done.
+            Err(PassError::Lock(PassLockError::Busy)) => {
+                tracing::info!("another pass is running");
+            }
+            Err(error) => return Err(error.into()),
+        },
+        Command::Verify => {
+            let config = config();
+            let config = config.as_ref().map_err(|error| in_words(error));
+            let socket = Layout::default().socket();
+            let verdict = verify::verify(config, &switcher, &paths, &socket).await?;
+            if verdict != CheckOutcome::Pass {
+                return Ok(Exit::Failed);
+            }
+        }
+        Command::Adopt { commit, again } => {
+            let adopted = adopt(&config()?, &paths, &switcher, commit.clone(), *again).await?;
+            let anchor = name(&adopted.anchor);
+            println!("Adopted: history is accepted from {anchor} on.");
+            println!("Nothing was activated; {} runs.", adopted.running);
+        }
+        Command::Status(output) => {
+            let status = status(&config()?, &paths, &switcher)?;
+            if output.json {
+                print_json(&status)?;
+            } else {
+                print!("{status}");
+            }
+        }
+        Command::Log {
+            lines,
+            verbose: _,
+            output,
+        } => {
+            let host = config()?.host;
+            let reports = ReportsRepository::new(paths.reports()).history(&host, *lines)?;
+            if output.json {
+                print_json(&reports)?;
+            } else {
+                println!("{}", tables::log(&reports));
+            }
+        }
+        Command::Fleet { from, output } => {
+            let (remote, local) = reports_of(cli, from, &paths)?;
+            let repository = ReportsRepository::new(local);
+            repository.fetch_all(&remote).await?;
+            let reports = repository.latest()?;
+            if output.json {
+                print_json(&reports)?;
+            } else {
+                println!("{}", tables::fleet(&reports));
+            }
+        }
+        Command::Retry { what } => {
+            let what = what.clone().unwrap_or(Retry::Head);
+            say_released(&retry::retry(&paths, &what)?);
+            start_pass().await;
+        }
+        Command::Suspend {
+            duration,
+            until,
+            reason,
+        } => {
+            let now = Timestamp::now();
+            let until = match duration {
+                Some(duration) => Some(now.checked_add(*duration)?),
+                None => *until,
+            };
+            suspension::suspend(&paths, now, until, reason.clone())?;
+            let until = until.map_or("`nixus resume`".to_owned(), |until| format!("{until:.0}"));
+            println!("Suspended until {until}: nothing is built or activated.");
+            println!("A deployment that is open already is still confirmed or reverted.");
+        }
+        Command::Resume => {
+            if suspension::resume(&paths)? {
+                println!("Resumed.");
+                start_pass().await;
+            } else {
+                println!("This host was not suspended.");
+            }
+        }
+        Command::CheckConfig { file, output } => {
+            let path = file.as_ref().unwrap_or(&cli.config);
+            let config = Config::load(path)?;
+            if output.json {
+                print_json(&config.shown())?;
+            } else {
+                println!("OK: {}", path.display());
+                println!("{}", tables::settings(&config.settings()));
+            }
+        }
+        Command::Completions { shell } => {
+            let mut command = Cli::command();
+            clap_complete::generate(*shell, &mut command, "nixus", &mut std::io::stdout());
+        }
+        Command::Man { directory } => manual(directory.as_deref())?,
+    }
+    Ok(Exit::Done)
+}
+
+fn say_released(released: &nixus::ledger::release::Released) {
+    for entry in &released.quarantined {
+        let what = entry
+            .toplevel
+            .as_ref()
+            .map_or_else(|| entry.commit.to_string(), ToString::to_string);
+        println!("Released {what}: {}", first_line(&entry.reason));
+    }
+    if let Some(backoff) = &released.backoff {
+        println!("Waiting no longer after: {}", first_line(&backoff.reason));
+    }
+    if released.quarantined.is_empty() && released.backoff.is_none() {
+        println!("Nothing was in the way of the head.");
+    }
+}
+
+/// Without systemd, or without the unit, the timer's next pass does the same a little later.
+async fn start_pass() {
+    match systemd::start(PASS_UNIT).await {
+        Ok(()) => println!("A pass was started: `journalctl -fu {PASS_UNIT}` shows it."),
+        Err(error) => println!("The next pass goes on ({}).", in_words(&error)),
+    }
+}
+
+fn manual(directory: Option<&Path>) -> anyhow::Result<()> {
+    match directory {
+        Some(directory) => {
+            std::fs::create_dir_all(directory)
+                .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
+                .with_context(|| format!("cannot write manual pages to {}", directory.display()))?;
+        }
+        None => clap_mangen::Man::new(Cli::command())
+            .render(&mut std::io::stdout())
+            .context("cannot print the manual page")?,
+    }
+    Ok(())
+}
+
+/// The reports repository to read, and where its local copy is kept.
+fn reports_of(cli: &Cli, from: &ReportsFrom, paths: &Paths) -> anyhow::Result<(Remote, PathBuf)> {
+    let Some(url) = &from.reports else {
+        let config = Config::load(&cli.config)?;
+        let remote = config.reports.context(
+            "this host's configuration has no [reports]: name the repository with --reports",
+        )?;
+        return Ok((remote, paths.state.join("fleet.git")));
+    };
+    let remote = Remote {
+        url: url.clone(),
+        ssh_key: from.ssh_key.clone(),
+        known_hosts: from.known_hosts.clone(),
+        timeout: Duration::from_secs(60),
+    };
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME is set")?;
+    let name: String = url
+        .chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    Ok((remote, cache.join("nixus").join(format!("{name}.git"))))
+}
+
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! A configuration as it is in effect, defaults included, for `nixus check-config`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nixus_switcher::protocol::FailedUnits;
+use serde::Serialize;
+
+use super::{ClosureSource, Config, Remote};
+
+/// What `nixus check-config --json` prints. Settings are named as in the file, their table before
+/// them; times are in seconds with an `s`.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    /// The version of this format.
+    pub version: u32,
+    /// Every setting in effect.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// Every setting in effect, for machines.
+    pub fn shown(&self) -> Shown {
+        Shown {
+            version: 1,
+            settings: self.settings().into_iter().collect(),
+        }
+    }
+
+    /// Every setting in effect, as key and value, in the order of the file.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let mut all = vec![("host".to_owned(), self.host.clone())];
+        let mut add = |key: &str, value: String| all.push((key.to_owned(), value));
+        for (key, value) in remote("repository", &self.repository) {
+            add(&key, value);
+        }
+        add("repository.branch", self.branch.clone());
+        let (from, attribute) = match &self.closure.source {
+            ClosureSource::Flake { attribute } => ("flake", attribute),
+            ClosureSource::File { file, attribute } => {
+                add("closure.file", file.clone());
+                ("file", attribute)
+            }
+        };
+        add("closure.from", from.to_owned());
+        add("closure.attribute", attribute.clone());
+        add("closure.build_timeout", time(self.closure.build_timeout));
+        let limits = &self.closure.limits;
+        add("closure.memory_limit", limits.memory.to_string());
+        add("closure.cpu_weight", limits.cpu_weight.to_string());
+        let switch = &self.switch;
+        add("switch.activation_timeout", time(switch.activation_timeout));
+        add("switch.trial_timeout", time(switch.trial_timeout));
+        add("switch.commit_timeout", time(switch.commit_timeout));
+        let failed_units = match switch.failed_units {
+            FailedUnits::Revert => "revert",
+            FailedUnits::Ignore => "ignore",
+        };
+        add("switch.failed_units", failed_units.to_owned());
+        add("health.soak", time(self.soak));
+        for (key, value) in self.reports.iter().flat_map(|one| remote("reports", one)) {
+            add(&key, value);
+        }
+        all
+    }
+}
+
+fn remote(table: &str, remote: &Remote) -> Vec<(String, String)> {
+    let files = [
+        ("ssh_key", &remote.ssh_key),
+        ("known_hosts", &remote.known_hosts),
+    ];
+    let files = files
+        .iter()
+        .filter_map(|(key, path)| Some((*key, path.as_ref()?.display().to_string())));
+    let mut all = vec![("url", remote.url.clone())];
+    all.extend(files);
+    all.push(("timeout", time(remote.timeout)));
+    all.into_iter()
+        .map(|(key, value)| (format!("{table}.{key}"), value))
+        .collect()
+}
+
+fn time(duration: Duration) -> String {
+    format!("{}s", duration.as_secs())
+}

@@ -1,0 +1,46 @@
+//! What happens next, for each reason to wait: the sentence below it in `nixus status`.
+
+use crate::plan::Reason;
+
+/// What will happen next, and what would change it.
+pub fn next(reason: &Reason) -> String {
+    match reason {
+        Reason::UpToDate { .. } => "the next pass looks for a newer commit".to_owned(),
+        Reason::NotAdopted => {
+            "nothing, until an operator runs `nixus adopt` on this host".to_owned()
+        }
+        Reason::DeploymentOpen { deployment } => format!(
+            "the switcher confirms or reverts {deployment} within its deadlines, then a pass follows"
+        ),
+        Reason::Stuck { .. } => {
+            "polling goes on, activations do not, until `nixus-switcher revert` succeeds".to_owned()
+        }
+        Reason::Quarantined { .. } => {
+            "a commit that makes another system is deployed; this one only after `nixus retry`"
+                .to_owned()
+        }
+        Reason::HistoryRewritten { accepted, .. } => format!(
+            "a head that descends from {} is deployed; to follow the new history: `nixus adopt --again`",
+            accepted.short()
+        ),
+        Reason::BackingOff { until, .. } => {
+            format!("the first pass after {until:.0} tries again; sooner after `nixus retry`")
+        }
+        Reason::NoBranch => {
+            "the next pass asks again; what runs stays until the branch is back".to_owned()
+        }
+        Reason::BootedOther => {
+            "nothing, until a reboot into the default, or until this generation is made the default"
+                .to_owned()
+        }
+        Reason::StateDamaged { .. } => {
+            "nothing is built or activated, until an operator runs `nixus adopt --again`".to_owned()
+        }
+        Reason::Suspended { until, .. } => match until {
+            Some(until) => format!(
+                "the branch is watched; after {until:.0}, or `nixus resume`, its head is deployed"
+            ),
+            None => "the branch is watched; after `nixus resume` its head is deployed".to_owned(),
+        },
+    }
+}

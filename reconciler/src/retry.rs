@@ -1,0 +1,65 @@
+//! `nixus retry`: what failed is tried once more.
+
+use thiserror::Error;
+
+use crate::ledger::release::{Released, Retry};
+use crate::ledger_file::{self, LedgerFileError};
+use crate::pass_lock::{PassLock, PassLockError};
+use crate::state::Paths;
+
+/// Why nothing was released. Nothing was changed.
+#[derive(Debug, Error)]
+pub enum RetryError {
+    /// A pass runs, and may be trying just now.
+    #[error("cannot change what is quarantined while a pass runs")]
+    Lock(#[source] PassLockError),
+    /// The ledger could not be read or written.
+    #[error("the ledger is not usable")]
+    Ledger(#[source] LedgerFileError),
+    /// The ledger is lost; retrying cannot bring it back.
+    #[error("{file} {problem}: `nixus adopt --again` comes first")]
+    Damaged {
+        /// The file, where it is now.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Nothing of that name is quarantined.
+    #[error("{what} is not quarantined: `nixus status --json` lists what is")]
+    NotQuarantined {
+        /// What was named.
+        what: String,
+    },
+}
+
+impl RetryError {
+    /// Whether the operator asked for something that cannot be.
+    pub fn is_wrong_input(&self) -> bool {
+        matches!(self, Self::NotQuarantined { .. } | Self::Damaged { .. })
+    }
+}
+
+/// Releases what is named; the next pass tries it.
+pub fn retry(paths: &Paths, what: &Retry) -> Result<Released, RetryError> {
+    let _lock = PassLock::take(paths).map_err(RetryError::Lock)?;
+    let mut ledger = ledger_file::load(&paths.ledger()).map_err(RetryError::Ledger)?;
+    if let Some(damage) = ledger.damage {
+        return Err(RetryError::Damaged {
+            file: damage.file,
+            problem: damage.problem,
+        });
+    }
+    let released = ledger.release(what);
+    let what = match what {
+        Retry::Head => None,
+        Retry::Commit(commit) => Some(commit.clone()),
+        Retry::Toplevel(toplevel) => Some(toplevel.to_string()),
+    };
+    if let Some(what) = what
+        && released.quarantined.is_empty()
+    {
+        return Err(RetryError::NotQuarantined { what });
+    }
+    ledger_file::save(&paths.ledger(), &ledger).map_err(RetryError::Ledger)?;
+    Ok(released)
+}
