@@ -3,8 +3,6 @@
 //! Level-triggered: each round looks anew, and whatever a pass leaves unfinished when it is killed,
 //! the next one finds and continues.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use nixus_switcher::PhaseName;
 use nixus_switcher::protocol::{Commit, DeploymentId, Toplevel};
@@ -13,18 +11,15 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 
 use crate::activation::{ActivationError, Switcher};
-use crate::closure::{self, BuiltClosure, ClosureError};
+use crate::closure::{BuiltClosure, ClosureError};
 use crate::commit_id::CommitId;
 use crate::config::Config;
 use crate::ledger::release::Retry;
-use crate::ledger::{Built, Kept, Ledger, Quarantined};
+use crate::ledger::{Kept, Ledger};
 use crate::ledger_file::{self, LedgerFileError};
 use crate::pass_lock::{PassLock, PassLockError};
-use crate::plan::{
-    Action, Ancestry, Head, Observation, OpenDeployment, Reason, may_be_overtaken, plan,
-};
+use crate::plan::{Action, Ancestry, Head, Observation, OpenDeployment, Reason, plan};
 use crate::process::in_words;
-use crate::progress::Display;
 use crate::report::{Report, Reporter};
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::source::{Source, SourceError};
@@ -32,6 +27,7 @@ use crate::state::{Paths, write_atomically};
 use crate::suspension;
 use crate::trust::{self, VerifiedCommit};
 
+mod build;
 mod mend;
 
 /// More rounds than any pass needs; a plan that never waits is a bug, not a reason to spin.
@@ -269,74 +265,6 @@ impl Pass<'_> {
         Ok(verified)
     }
 
-    async fn build(&mut self, head: &CommitId) -> Result<Result<(), StepError>, PassError> {
-        let verified = match self.verified(head) {
-            Ok(verified) => verified,
-            Err(error) => return Ok(Err(error)),
-        };
-        // A further try was announced by the report of the failure before it.
-        if self.ledger.known_toplevel(head).is_none() && self.ledger.backoff.is_none() {
-            self.report(|reporter| reporter.building(verified.commit()))?;
-        }
-        let may = may_be_overtaken(&self.ledger);
-        let newer = newer_head(&self.source, head, self.config.closure.recheck, may);
-        let mut display = Display::new();
-        let built = closure::build(
-            &self.config.closure,
-            self.source.local(),
-            &verified,
-            &mut |progress| display.show(progress),
-            newer,
-        )
-        .await;
-        display.end();
-        match built {
-            Ok(built) => {
-                let noted = Built {
-                    commit: head.clone(),
-                    toplevel: built.toplevel().clone(),
-                };
-                if self.ledger.built.as_ref() != Some(&noted) {
-                    self.ledger.build(noted);
-                    self.save()?;
-                }
-                self.built = Some(built);
-                Ok(Ok(()))
-            }
-            // Nix does not know that its input was damaged on the way.
-            Err(error) if error.is_of_the_commit() && self.mends_local_copy().await => Ok(Ok(())),
-            Err(error) if error.is_of_the_commit() => {
-                let reason = in_words(&error);
-                self.report(|reporter| reporter.not_built(verified.commit(), &reason))?;
-                self.ledger.reject(Quarantined {
-                    commit: head.clone(),
-                    toplevel: None,
-                    reason,
-                    since: Timestamp::now(),
-                });
-                self.save()?;
-                Ok(Ok(()))
-            }
-            Err(ClosureError::Overtaken { by }) => {
-                tracing::info!(
-                    "{} was overtaken by {} while it was built",
-                    head.short(),
-                    by.short()
-                );
-                self.ledger.overtake();
-                self.save()?;
-                self.head = Head::At(by);
-                self.ancestry = Ancestry::NotFetched;
-                Ok(Ok(()))
-            }
-            Err(error) => {
-                let reason = in_words(&error);
-                self.report(|reporter| reporter.not_built_yet(verified.commit(), &reason))?;
-                Ok(Err(error.into()))
-            }
-        }
-    }
-
     fn keep(
         &mut self,
         head: &CommitId,
@@ -438,22 +366,6 @@ impl Pass<'_> {
         };
         if let Err(error) = sent {
             tracing::warn!("reports wait to be sent: {}", in_words(&error));
-        }
-    }
-}
-
-/// Ends with the commit that the branch has moved on to, asking again and again; never, where the
-/// build of `head` may not be given up. What cannot be asked now is asked later.
-async fn newer_head(source: &Source, head: &CommitId, every: Duration, may: bool) -> CommitId {
-    if !may {
-        return std::future::pending().await;
-    }
-    loop {
-        tokio::time::sleep(every).await;
-        match source.list().await {
-            Ok(Head::At(newer)) if newer != *head => return newer,
-            Ok(_) => {}
-            Err(error) => tracing::debug!("{}", in_words(&error)),
         }
     }
 }

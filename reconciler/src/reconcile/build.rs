@@ -1,0 +1,104 @@
+//! The step of a pass that takes long: building the head, while asking whether it still is the head.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Pass, PassError, StepError};
+use crate::closure::{self, ClosureError};
+use crate::commit_id::CommitId;
+use crate::ledger::{Built, Quarantined};
+use crate::plan::{Ancestry, Head, may_be_overtaken};
+use crate::process::in_words;
+use crate::progress::Display;
+use crate::source::Source;
+
+impl Pass<'_> {
+    /// Builds the head. The outer error ends the pass, the inner one backs off.
+    pub(super) async fn build(
+        &mut self,
+        head: &CommitId,
+    ) -> Result<Result<(), StepError>, PassError> {
+        let verified = match self.verified(head) {
+            Ok(verified) => verified,
+            Err(error) => return Ok(Err(error)),
+        };
+        // A further try was announced by the report of the failure before it.
+        if self.ledger.known_toplevel(head).is_none() && self.ledger.backoff.is_none() {
+            self.report(|reporter| reporter.building(verified.commit()))?;
+        }
+        let may = may_be_overtaken(&self.ledger);
+        let newer = newer_head(&self.source, head, self.config.closure.recheck, may);
+        let mut display = Display::new();
+        let built = closure::build(
+            &self.config.closure,
+            self.source.local(),
+            &verified,
+            &mut |progress| display.show(progress),
+            newer,
+        )
+        .await;
+        display.end();
+        match built {
+            Ok(built) => {
+                let noted = Built {
+                    commit: head.clone(),
+                    toplevel: built.toplevel().clone(),
+                };
+                if self.ledger.built.as_ref() != Some(&noted) {
+                    self.ledger.build(noted);
+                    self.save()?;
+                }
+                self.built = Some(built);
+                Ok(Ok(()))
+            }
+            // Nix does not know that its input was damaged on the way.
+            Err(error) if error.is_of_the_commit() && self.mends_local_copy().await => Ok(Ok(())),
+            Err(error) if error.is_of_the_commit() => {
+                let reason = in_words(&error);
+                self.report(|reporter| reporter.not_built(verified.commit(), &reason))?;
+                self.ledger.reject(Quarantined {
+                    commit: head.clone(),
+                    toplevel: None,
+                    reason,
+                    since: Timestamp::now(),
+                });
+                self.save()?;
+                Ok(Ok(()))
+            }
+            Err(ClosureError::Overtaken { by }) => {
+                tracing::info!(
+                    "{} was overtaken by {} while it was built",
+                    head.short(),
+                    by.short()
+                );
+                self.ledger.overtake();
+                self.save()?;
+                self.head = Head::At(by);
+                self.ancestry = Ancestry::NotFetched;
+                Ok(Ok(()))
+            }
+            Err(error) => {
+                let reason = in_words(&error);
+                self.report(|reporter| reporter.not_built_yet(verified.commit(), &reason))?;
+                Ok(Err(error.into()))
+            }
+        }
+    }
+}
+
+/// Ends with the commit that the branch has moved on to, asking again and again; never, where the
+/// build of `head` may not be given up. What cannot be asked now is asked later.
+async fn newer_head(source: &Source, head: &CommitId, every: Duration, may: bool) -> CommitId {
+    if !may {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(every).await;
+        match source.list().await {
+            Ok(Head::At(newer)) if newer != *head => return newer,
+            Ok(_) => {}
+            Err(error) => tracing::debug!("{}", in_words(&error)),
+        }
+    }
+}
