@@ -101,6 +101,9 @@ pub struct Ledger {
     /// How many builds in a row were given up for a newer commit.
     #[serde(default)]
     pub overtaken: u32,
+    /// The commit that was reported as not built yet; its next tries are no news.
+    #[serde(default)]
+    pub not_built_yet: Option<CommitId>,
     /// Counts the deployments asked for; makes their ids unique.
     pub deployments: u64,
     /// Why this is not what the host really remembers. Such a ledger is never written.
@@ -122,6 +125,7 @@ impl Default for Ledger {
             refused: None,
             outcomes_seen: 0,
             overtaken: 0,
+            not_built_yet: None,
             deployments: 0,
             damage: None,
         }

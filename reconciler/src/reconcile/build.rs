@@ -24,7 +24,8 @@ impl Pass<'_> {
             Err(error) => return Ok(Err(error)),
         };
         // A further try was announced by the report of the failure before it.
-        if self.ledger.known_toplevel(head).is_none() && self.ledger.backoff.is_none() {
+        let announced = self.ledger.not_built_yet.as_ref() == Some(head);
+        if self.ledger.known_toplevel(head).is_none() && !announced {
             self.report(|reporter| reporter.building(verified.commit()))?;
         }
         let may = may_be_overtaken(&self.ledger);
@@ -45,7 +46,7 @@ impl Pass<'_> {
                     commit: head.clone(),
                     toplevel: built.toplevel().clone(),
                 };
-                if self.ledger.built.as_ref() != Some(&noted) {
+                if self.ledger.built.as_ref() != Some(&noted) || self.ledger.overtaken > 0 {
                     self.ledger.build(noted);
                     self.save()?;
                 }
@@ -81,6 +82,8 @@ impl Pass<'_> {
             Err(error) => {
                 let reason = in_words(&error);
                 self.report(|reporter| reporter.not_built_yet(verified.commit(), &reason))?;
+                // Made durable with the back-off that follows.
+                self.ledger.not_built_yet = Some(head.clone());
                 Ok(Err(error.into()))
             }
         }
