@@ -98,6 +98,16 @@ impl Switcher {
         booted == running && running != default
     }
 
+    /// The system that was booted.
+    pub fn booted(&self) -> Result<Toplevel, ActivationError> {
+        resolve(&self.layout.booted_system())
+    }
+
+    /// The last system that was booted and found good enough to deploy from.
+    pub fn boot_proven(&self) -> Option<Toplevel> {
+        resolve(&self.layout.roots().join("boot-proven")).ok()
+    }
+
     /// The number of the system profile's current generation, where it is of this toplevel.
     pub fn generation_of(&self, toplevel: &Toplevel) -> Option<u64> {
         if resolve(&self.layout.profiles().join("system")).ok()? != *toplevel {

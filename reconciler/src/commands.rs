@@ -20,7 +20,7 @@ use nixus::report::name;
 use nixus::reports_repository::ReportsRepository;
 use nixus::state::Paths;
 use nixus::status::{first_line, status};
-use nixus::{retry, suspension, systemd, tables, verify};
+use nixus::{log, retry, suspension, systemd, tables, verify};
 use nixus_switcher::layout::Layout;
 use nixus_switcher::protocol::CheckOutcome;
 
@@ -57,7 +57,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
             println!("Nothing was activated; {} runs.", adopted.running);
         }
         Command::Status(output) => {
-            let status = status(&config()?, &paths, &switcher)?;
+            let status = status(&config()?, &paths, &switcher).await?;
             if output.json {
                 print_json(&status)?;
             } else {
@@ -66,15 +66,25 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         }
         Command::Log {
             lines,
-            verbose: _,
+            verbose,
             output,
         } => {
             let host = config()?.host;
             let reports = ReportsRepository::new(paths.reports()).history(&host, *lines)?;
-            if output.json {
-                print_json(&reports)?;
+            let outcomes = if *verbose {
+                switcher.ended_after(0)?
             } else {
-                println!("{}", tables::log(&reports));
+                Vec::new()
+            };
+            let entries = log::entries(reports, &outcomes);
+            if output.json {
+                print_json(&entries)?;
+            } else if *verbose {
+                for entry in &entries {
+                    print!("{entry}");
+                }
+            } else {
+                println!("{}", tables::log(&entries));
             }
         }
         Command::Fleet { from, output } => {

@@ -28,6 +28,7 @@ pub mod health;
 pub mod ledger;
 pub mod ledger_file;
 pub mod local_checks;
+pub mod log;
 pub mod nix_failure;
 pub mod nix_log;
 pub mod pass_lock;

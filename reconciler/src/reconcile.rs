@@ -298,7 +298,12 @@ impl Pass<'_> {
         };
         let due = self.config.switch.activation_timeout + self.config.switch.trial_timeout;
         self.report(|reporter| {
-            reporter.activating(built.commit().commit(), built.toplevel(), due.as_secs())
+            reporter.activating(
+                built.commit().commit(),
+                built.toplevel(),
+                &deployment,
+                due.as_secs(),
+            )
         })?;
         Ok(self
             .switcher

@@ -1,7 +1,7 @@
 //! What a host says about a commit: pure data and its sentences.
 
 use jiff::Timestamp;
-use nixus_switcher::protocol::{Commit, Ending, Outcome, Toplevel, VERSION};
+use nixus_switcher::protocol::{Commit, DeploymentId, Ending, Outcome, Toplevel, VERSION};
 use serde::{Deserialize, Serialize};
 
 use crate::commit_id::CommitId;
@@ -57,6 +57,9 @@ pub struct Report {
     pub generation: Option<u64>,
     /// The toplevel that the report is about, where there is one.
     pub toplevel: Option<Toplevel>,
+    /// The deployment that it is about, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<DeploymentId>,
     /// When it was made.
     pub time: Timestamp,
 }
@@ -71,6 +74,7 @@ impl Report {
                 report.state,
                 report.text.clone(),
                 report.toplevel.clone(),
+                report.deployment.clone(),
             )
         };
         essence(self) == essence(other)
@@ -101,6 +105,7 @@ impl Reporter<'_> {
             text: shorten(&text),
             generation: None,
             toplevel: None,
+            deployment: None,
             time: self.now,
         }
     }
@@ -118,13 +123,20 @@ impl Reporter<'_> {
     }
 
     /// A built commit was handed to the switcher.
-    pub fn activating(self, commit: &Commit, toplevel: &Toplevel, seconds: u64) -> Report {
+    pub fn activating(
+        self,
+        commit: &Commit,
+        toplevel: &Toplevel,
+        deployment: &DeploymentId,
+        seconds: u64,
+    ) -> Report {
         let text = format!(
             "{}: activating, confirmation due within {seconds} s",
             name(commit)
         );
         Report {
             toplevel: Some(toplevel.clone()),
+            deployment: Some(deployment.clone()),
             ..self.report(commit, State::Activating, text)
         }
     }
@@ -220,6 +232,7 @@ impl Reporter<'_> {
         Report {
             generation,
             toplevel: Some(outcome.new.toplevel.clone()),
+            deployment: Some(outcome.deployment.clone()),
             ..self.report(&outcome.commit, state, text)
         }
     }

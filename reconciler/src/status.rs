@@ -1,28 +1,36 @@
-//! `nixus status`: what runs, what is open, what is waited for, what went wrong.
+//! `nixus status`: what runs, what is open, what is waited for, what went wrong, what comes next.
+//!
+//! The fields of [`Status`] are the JSON of `nixus status --json`. They are stable: fields may be
+//! added, and `version` counts up when one changes its meaning or goes away.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use nixus_switcher::protocol::Toplevel;
+use nixus_switcher::protocol::{Ending, Outcome, Toplevel};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::activation::{ActivationError, Switcher};
 use crate::commit_id::CommitId;
 use crate::config::Config;
-use crate::ledger::{Damage, Kept, Quarantined};
+use crate::explain;
+use crate::ledger::{Backoff, Damage, Kept, Ledger, Quarantined};
 use crate::ledger_file::{self, LedgerFileError};
 use crate::reconcile::LastPass;
-use crate::report::name;
 use crate::reports_repository::ReportsRepository;
 use crate::set_aside;
 use crate::state::{Paths, read_bounded};
+use crate::suspension::{self, Suspension};
+use crate::systemd;
+
+mod text;
+
+pub use text::{age, first_line};
 
 /// The longest note of a pass that is read, in bytes.
 const MAX_NOTE: u64 = 256 * 1024;
-/// How many quarantined entries people are shown; the last ones.
-const SHOWN_QUARANTINED: usize = 3;
+/// Starts the passes.
+const TIMER: &str = "nixus-reconcile.timer";
 
 /// Why the status could not be told.
 #[derive(Debug, Error)]
@@ -46,6 +54,8 @@ pub struct OpenView {
     pub commit: CommitLine,
     /// What is to run.
     pub candidate: Toplevel,
+    /// When the phase is over at the latest.
+    pub until: Option<Timestamp>,
 }
 
 /// A commit with its subject.
@@ -55,6 +65,28 @@ pub struct CommitLine {
     pub id: String,
     /// The first line of its message.
     pub subject: String,
+}
+
+/// The boot.
+#[derive(Debug, Serialize)]
+pub struct Boot {
+    /// What was booted, where that can be told.
+    pub booted: Option<Toplevel>,
+    /// Whether what runs has been booted and was deployed from, or is what was booted now.
+    pub proven: bool,
+    /// Whether an older generation than the default was picked in the boot menu.
+    pub other_picked: bool,
+}
+
+/// The last thing that went wrong.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    /// When.
+    pub time: Timestamp,
+    /// The commit, where it was one's.
+    pub commit: Option<String>,
+    /// What.
+    pub text: String,
 }
 
 /// The state of one host; the JSON of `nixus status --json` has these fields.
@@ -68,6 +100,8 @@ pub struct Status {
     pub running: Toplevel,
     /// Its generation, where the system profile is at it.
     pub generation: Option<u64>,
+    /// The boot.
+    pub boot: Boot,
     /// The commit that this host is on.
     pub kept: Option<Kept>,
     /// Where the accepted history begins.
@@ -78,6 +112,16 @@ pub struct Status {
     pub open: Option<OpenView>,
     /// What the last pass of this boot ended with.
     pub last_pass: Option<LastPass>,
+    /// What will happen next, in a sentence.
+    pub next: String,
+    /// When the next pass is due; nothing while one runs, or where systemd has no timer for it.
+    pub next_pass: Option<Timestamp>,
+    /// That an operator holds this host still.
+    pub suspended: Option<Suspension>,
+    /// A wait after failures.
+    pub backoff: Option<Backoff>,
+    /// The last thing that went wrong, whether or not it was overcome since.
+    pub last_failure: Option<Failure>,
     /// What is not tried again.
     pub quarantine: Vec<Quarantined>,
     /// Whether reports wait to be sent; nothing where that cannot be told.
@@ -89,13 +133,21 @@ pub struct Status {
 }
 
 /// Gathers the status; changes nothing.
-pub fn status(config: &Config, paths: &Paths, switcher: &Switcher) -> Result<Status, StatusError> {
+pub async fn status(
+    config: &Config,
+    paths: &Paths,
+    switcher: &Switcher,
+) -> Result<Status, StatusError> {
     let mut ledger = ledger_file::load(&paths.ledger()).map_err(StatusError::Ledger)?;
-    if ledger.damage.is_some() {
-        ledger.rebuild(&switcher.ended_after(0).map_err(StatusError::Switcher)?);
-    }
+    let history = switcher.ended_after(0).map_err(StatusError::Switcher)?;
+    ledger.rebuild(&history);
     let running = switcher.running().map_err(StatusError::Switcher)?;
     let open = switcher.open().map_err(StatusError::Switcher)?;
+    let booted = switcher.booted().ok();
+    let now = Timestamp::now();
+    let last_pass: Option<LastPass> = read_bounded(&paths.last_pass(), MAX_NOTE)
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok());
     let reports_unsent = config.reports.as_ref().and_then(|_| {
         let reports = ReportsRepository::new(paths.reports());
         reports.unsent(&config.host).ok()
@@ -104,11 +156,26 @@ pub fn status(config: &Config, paths: &Paths, switcher: &Switcher) -> Result<Sta
         version: 1,
         host: config.host.clone(),
         generation: switcher.generation_of(&running),
+        boot: Boot {
+            proven: booted.as_ref() == Some(&running)
+                || switcher.boot_proven().as_ref() == Some(&running),
+            booted,
+            other_picked: switcher.booted_other(),
+        },
         running,
+        next: last_pass.as_ref().map_or_else(
+            || "the first pass of this boot looks at everything anew".to_owned(),
+            |pass| explain::next(&pass.waits_for),
+        ),
+        last_pass,
+        next_pass: systemd::next_elapse(TIMER).await.ok().flatten(),
+        suspended: suspension::read(paths).filter(|one| one.holds(now)),
+        last_failure: last_failure(&ledger, &history),
         kept: ledger.kept,
         anchor: ledger.anchor,
         accepted: ledger.accepted,
         open: open.map(|open| OpenView {
+            until: open.phase_deadline.and_then(|deadline| wall(deadline, now)),
             deployment: open.deployment.to_string(),
             phase: open.phase.to_string(),
             commit: CommitLine {
@@ -117,9 +184,7 @@ pub fn status(config: &Config, paths: &Paths, switcher: &Switcher) -> Result<Sta
             },
             candidate: open.candidate,
         }),
-        last_pass: read_bounded(&paths.last_pass(), MAX_NOTE)
-            .ok()
-            .and_then(|text| serde_json::from_slice(&text).ok()),
+        backoff: ledger.backoff,
         quarantine: ledger.quarantine,
         reports_unsent,
         damage: ledger.damage,
@@ -130,72 +195,41 @@ pub fn status(config: &Config, paths: &Paths, switcher: &Switcher) -> Result<Sta
     })
 }
 
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = |name: &str, value: String| writeln!(f, "{name:<12}{value}");
-        line("host", self.host.clone())?;
-        let generation = self
-            .generation
-            .map_or(String::new(), |number| format!(" (generation {number})"));
-        line("running", format!("{}{generation}", self.running))?;
-        match &self.kept {
-            Some(kept) => line(
-                "commit",
-                format!("{}, since {:.0}", name(&kept.commit), kept.since),
-            )?,
-            None => line("commit", "none confirmed yet".to_owned())?,
-        }
-        if let Some(open) = &self.open {
-            let short = open.commit.id.get(..7).unwrap_or_default();
-            line(
-                "open",
-                format!(
-                    "deployment {} of commit {short} {:?}: {}",
-                    open.deployment, open.commit.subject, open.phase
-                ),
-            )?;
-        }
-        let waits = match &self.last_pass {
-            Some(pass) => format!("{} (pass ended {})", pass.waits_for, ago(pass.time)),
-            None => "no pass has run since this boot".to_owned(),
-        };
-        line("waiting", waits)?;
-        for entry in self.quarantine.iter().rev().take(SHOWN_QUARANTINED) {
-            let text = format!("{}: {}", entry.commit.short(), first_line(&entry.reason));
-            line("quarantined", text)?;
-        }
-        if self.reports_unsent == Some(true) {
-            line("reports", "some wait to be sent".to_owned())?;
-        }
-        if let Some(damage) = &self.damage {
-            line("damaged", format!("{} {}", damage.file, damage.problem))?;
-        }
-        for path in &self.set_aside {
-            line("set aside", path.display().to_string())?;
-        }
-        Ok(())
-    }
+/// A time of the boot clock, in seconds, as the wall clock shows it.
+fn wall(boot_seconds: u64, now: Timestamp) -> Option<Timestamp> {
+    let boot_now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?;
+    let left = i64::try_from(boot_seconds)
+        .ok()?
+        .checked_sub(boot_now.tv_sec())?;
+    now.checked_add(jiff::SignedDuration::from_secs(left)).ok()
 }
 
-/// The first line of a text.
-pub fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+/// The newest of what the switcher, the builder and the network did not manage.
+fn last_failure(ledger: &Ledger, history: &[Outcome]) -> Option<Failure> {
+    let ended = history.iter().rev().find_map(|outcome| {
+        let cause = outcome.cause.as_ref()?;
+        let time = i64::try_from(outcome.ended).ok()?;
+        (outcome.ending != Ending::Confirmed).then_some(Failure {
+            time: Timestamp::from_second(time).ok()?,
+            commit: Some(outcome.commit.id.clone()),
+            text: format!("deployment {}: {cause}", outcome.deployment),
+        })
+    });
+    let not_built = ledger
+        .quarantine
+        .iter()
+        .rev()
+        .find(|one| one.toplevel.is_none());
+    let not_built = not_built.map(|entry| Failure {
+        time: entry.since,
+        commit: Some(entry.commit.to_string()),
+        text: format!("not built: {}", entry.reason),
+    });
+    ended
+        .into_iter()
+        .chain(not_built)
+        .max_by_key(|one| one.time)
 }
 
-/// How long ago something was, in words.
-pub fn ago(time: Timestamp) -> String {
-    format!("{} ago", age(time))
-}
-
-/// How old something is, in its largest unit.
-pub fn age(time: Timestamp) -> String {
-    let seconds = Timestamp::now()
-        .as_second()
-        .saturating_sub(time.as_second());
-    match seconds {
-        ..=119 => format!("{} s", seconds.max(0)),
-        120..=7199 => format!("{} min", seconds / 60),
-        7200..=172_799 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86400),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::process::{Invocation, ProcessError};
@@ -61,6 +62,27 @@ pub async fn show(unit: &str, properties: &str) -> Result<HashMap<String, String
         .filter_map(|line| line.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect())
+}
+
+/// When a timer elapses next; nothing where it does not, or while its unit runs.
+pub async fn next_elapse(timer: &str) -> Result<Option<Timestamp>, SystemdError> {
+    let output = Invocation::new("systemctl", ANSWER)
+        .args(["list-timers", "--all", "--output=json", "--", timer])
+        .output()
+        .await
+        .map_err(|source| SystemdError::Show {
+            unit: timer.to_owned(),
+            source,
+        })?;
+    Ok(elapse_in(&output))
+}
+
+/// `next` is in microseconds since 1970 (systemd, src/systemctl/systemctl-list-units.c).
+fn elapse_in(output: &[u8]) -> Option<Timestamp> {
+    let timers: serde_json::Value = serde_json::from_slice(output).ok()?;
+    let next = timers.get(0)?.get("next")?.as_i64()?;
+    // All bits set stands for never.
+    Timestamp::from_microsecond(next).ok().filter(|_| next > 0)
 }
 
 /// The file that a loaded unit comes from, links resolved.
@@ -130,4 +152,26 @@ pub async fn start_transient(
             source,
         })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_elapse_is_read_as_systemd_writes_it() {
+        let check = |output: &str, expected: Option<i64>| {
+            let found = elapse_in(output.as_bytes()).map(Timestamp::as_second);
+            assert_eq!(found, expected, "{output}");
+        };
+        check(
+            r#"[{"next":1700000000000000,"left":5,"unit":"nixus-reconcile.timer"}]"#,
+            Some(1_700_000_000),
+        );
+        check(r#"[{"next":null,"unit":"nixus-reconcile.timer"}]"#, None);
+        check(r#"[{"next":0}]"#, None);
+        check(r#"[{"next":18446744073709551615}]"#, None);
+        check("[]", None);
+        check("0 timers listed.", None);
+    }
 }

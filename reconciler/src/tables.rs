@@ -2,6 +2,7 @@
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 
+use crate::log::Entry;
 use crate::report::{Report, State};
 use crate::status::age;
 
@@ -25,9 +26,9 @@ pub fn fleet(reports: &[Report]) -> Table {
 }
 
 /// One host's reports, newest first.
-pub fn log(reports: &[Report]) -> Table {
+pub fn log(entries: &[Entry]) -> Table {
     let mut table = table(&["TIME", "COMMIT", "GENERATION", "STATE", "WHAT HAPPENED"]);
-    for report in reports {
+    for Entry { report, .. } in entries {
         table.add_row([
             Cell::new(format!("{:.0}", report.time)),
             Cell::new(short(report)),

@@ -1,0 +1,231 @@
+use std::path::PathBuf;
+
+use anstream::adapter::strip_str;
+
+use super::*;
+use crate::plan::Reason;
+use nixus_switcher::protocol::Commit;
+
+fn toplevel(letter: &str) -> Toplevel {
+    let path = format!("/nix/store/{}-nixos-system", letter.repeat(32));
+    Toplevel::try_from(PathBuf::from(path)).unwrap()
+}
+
+fn commit(letter: &str) -> CommitId {
+    CommitId::try_from(letter.repeat(40)).unwrap()
+}
+
+fn full() -> Status {
+    let time = Timestamp::from_second(1_790_000_000).unwrap();
+    let kept = Kept {
+        commit: Commit {
+            id: commit("a").to_string(),
+            subject: "open port 8080".into(),
+        },
+        toplevel: toplevel("a"),
+        generation: Some(43),
+        since: time,
+    };
+    Status {
+        version: 1,
+        host: "web1".into(),
+        running: toplevel("a"),
+        generation: Some(43),
+        boot: Boot {
+            booted: Some(toplevel("b")),
+            proven: false,
+            other_picked: false,
+        },
+        kept: Some(kept),
+        anchor: Some(commit("b")),
+        accepted: Some(commit("a")),
+        open: Some(OpenView {
+            deployment: "5-ccccccc".into(),
+            phase: "on trial".into(),
+            commit: CommitLine {
+                id: commit("c").to_string(),
+                subject: "new kernel".into(),
+            },
+            candidate: toplevel("c"),
+            until: Some(time),
+        }),
+        last_pass: Some(LastPass {
+            time: Timestamp::now(),
+            waits_for: Reason::DeploymentOpen {
+                deployment: "5-ccccccc".parse().unwrap(),
+            },
+        }),
+        next: "something".into(),
+        next_pass: Some(time),
+        suspended: Some(Suspension {
+            version: 1,
+            since: time,
+            until: None,
+            why: Some("a freeze".into()),
+        }),
+        backoff: Some(Backoff {
+            failures: 2,
+            until: time,
+            reason: "no route".into(),
+        }),
+        last_failure: Some(Failure {
+            time: Timestamp::now(),
+            commit: Some(commit("d").to_string()),
+            text: "not built: error\nmore".into(),
+        }),
+        quarantine: vec![Quarantined {
+            commit: commit("d"),
+            toplevel: None,
+            reason: "error\nmore".into(),
+            since: time,
+        }],
+        reports_unsent: Some(true),
+        damage: Some(Damage {
+            file: "/x/ledger.json.damaged-1".into(),
+            problem: "was damaged and is set aside".into(),
+            newer: false,
+        }),
+        set_aside: vec!["/x/ledger.json.damaged-1".into()],
+    }
+}
+
+/// Every path in a JSON value; the shape that programs rely on.
+fn shape(value: &serde_json::Value, path: &str, into: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                shape(value, &format!("{path}.{key}"), into);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for value in items {
+                shape(value, &format!("{path}[]"), into);
+            }
+        }
+        _ => into.push(path.to_owned()),
+    }
+}
+
+#[test]
+fn the_json_keeps_its_shape() {
+    let mut found = Vec::new();
+    shape(&serde_json::to_value(full()).unwrap(), "", &mut found);
+    found.sort();
+    let expected = "\
+.accepted
+.anchor
+.backoff.failures
+.backoff.reason
+.backoff.until
+.boot.booted
+.boot.other_picked
+.boot.proven
+.damage.file
+.damage.newer
+.damage.problem
+.generation
+.host
+.kept.commit.id
+.kept.commit.subject
+.kept.generation
+.kept.since
+.kept.toplevel
+.last_failure.commit
+.last_failure.text
+.last_failure.time
+.last_pass.time
+.last_pass.waits_for.deployment
+.last_pass.waits_for.reason
+.next
+.next_pass
+.open.candidate
+.open.commit.id
+.open.commit.subject
+.open.deployment
+.open.phase
+.open.until
+.quarantine[].commit
+.quarantine[].reason
+.quarantine[].since
+.quarantine[].toplevel
+.reports_unsent
+.running
+.set_aside[]
+.suspended.since
+.suspended.until
+.suspended.version
+.suspended.why
+.version";
+    assert_eq!(found.join("\n"), expected);
+}
+
+#[test]
+fn people_are_told_the_same_line_by_line() {
+    let text = full().to_string();
+    assert!(text.contains("\u{1b}["));
+    let system = |letter: &str| toplevel(letter).to_string();
+    let expected = format!(
+        "\
+host        web1
+running     {a} (generation 43)
+commit      commit aaaaaaa \"open port 8080\", since 2026-09-21T14:13:20Z
+boot        not boot-proven: what runs was activated in place
+open        deployment 5-ccccccc of commit ccccccc \"new kernel\": on trial, until 2026-09-21T14:13:20Z
+waiting     deployment 5-ccccccc is under way (pass ended 0 s ago)
+next        something (next pass 2026-09-21T14:13:20Z)
+suspended   suspended until `nixus resume`: a freeze
+last failure ddddddd: not built: error (0 s ago)
+quarantined ddddddd: error
+reports     some wait to be sent
+damaged     /x/ledger.json.damaged-1 was damaged and is set aside
+set aside   /x/ledger.json.damaged-1
+",
+        a = system("a")
+    );
+    assert_eq!(strip_str(&text).to_string(), expected);
+}
+
+#[test]
+fn the_word_of_each_reason_is_the_one_in_its_json() {
+    let why = || "why".to_owned();
+    let until = Timestamp::UNIX_EPOCH;
+    let deployment = || "1-a".parse().unwrap();
+    let reasons = [
+        Reason::UpToDate {
+            commit: commit("a"),
+        },
+        Reason::NotAdopted,
+        Reason::DeploymentOpen {
+            deployment: deployment(),
+        },
+        Reason::Stuck {
+            deployment: deployment(),
+        },
+        Reason::Quarantined {
+            commit: commit("a"),
+            why: why(),
+        },
+        Reason::HistoryRewritten {
+            commit: commit("a"),
+            accepted: commit("b"),
+        },
+        Reason::BackingOff { until, why: why() },
+        Reason::NoBranch,
+        Reason::BootedOther,
+        Reason::StateDamaged {
+            file: why(),
+            why: why(),
+        },
+        Reason::Suspended {
+            until: None,
+            why: None,
+        },
+    ];
+    for reason in reasons {
+        let json = serde_json::to_value(&reason).unwrap();
+        assert_eq!(json["reason"], reason.word());
+        assert!(!explain::next(&reason).is_empty());
+        let read: Reason = serde_json::from_value(json).unwrap();
+        assert_eq!(read, reason);
+    }
+}

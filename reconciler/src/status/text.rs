@@ -1,0 +1,147 @@
+//! The status for people. Colours are always in it: whoever prints it takes them away where they
+//! are not wanted.
+
+use std::fmt;
+
+use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
+
+use super::Status;
+use crate::plan::Reason;
+use crate::report::name;
+
+/// How many quarantined entries people are shown; the last ones.
+const SHOWN_QUARANTINED: usize = 3;
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const BUSY: Style = AnsiColor::Yellow.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+const PLAIN: Style = Style::new();
+const NAME: Style = Style::new().bold();
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |name: &str, style: Style, value: String| {
+            writeln!(f, "{NAME}{name:<12}{NAME:#}{style}{value}{style:#}")
+        };
+        line("host", PLAIN, self.host.clone())?;
+        let generation = self
+            .generation
+            .map_or(String::new(), |number| format!(" (generation {number})"));
+        line("running", PLAIN, format!("{}{generation}", self.running))?;
+        match &self.kept {
+            Some(kept) => {
+                let text = format!("{}, since {:.0}", name(&kept.commit), kept.since);
+                line("commit", PLAIN, text)?;
+            }
+            None => line("commit", BUSY, "none confirmed yet".to_owned())?,
+        }
+        let (style, boot) = boot(self);
+        line("boot", style, boot)?;
+        if let Some(open) = &self.open {
+            let short = open.commit.id.get(..7).unwrap_or_default();
+            let until = open
+                .until
+                .map_or(String::new(), |until| format!(", until {until:.0}"));
+            let text = format!(
+                "deployment {} of commit {short} {:?}: {}{until}",
+                open.deployment, open.commit.subject, open.phase
+            );
+            line("open", BUSY, text)?;
+        }
+        match &self.last_pass {
+            Some(pass) => {
+                let text = format!("{} (pass ended {} ago)", pass.waits_for, age(pass.time));
+                line("waiting", style_of(&pass.waits_for), text)?;
+            }
+            None => line(
+                "waiting",
+                BUSY,
+                "no pass has run since this boot".to_owned(),
+            )?,
+        }
+        let next_pass = self
+            .next_pass
+            .map_or(String::new(), |time| format!(" (next pass {time:.0})"));
+        line("next", PLAIN, format!("{}{next_pass}", self.next))?;
+        if let Some(suspension) = &self.suspended {
+            let reason = Reason::Suspended {
+                until: suspension.until,
+                why: suspension.why.clone(),
+            };
+            line("suspended", BUSY, reason.to_string())?;
+        }
+        if let Some(failure) = &self.last_failure {
+            let commit = failure.commit.as_deref().and_then(|id| id.get(..7));
+            let commit = commit.map_or(String::new(), |short| format!("{short}: "));
+            let text = first_line(&failure.text);
+            let text = format!("{commit}{text} ({} ago)", age(failure.time));
+            line("last failure", PLAIN, format!(" {text}"))?;
+        }
+        for entry in self.quarantine.iter().rev().take(SHOWN_QUARANTINED) {
+            let text = format!("{}: {}", entry.commit.short(), first_line(&entry.reason));
+            line("quarantined", BAD, text)?;
+        }
+        if self.reports_unsent == Some(true) {
+            line("reports", BUSY, "some wait to be sent".to_owned())?;
+        }
+        if let Some(damage) = &self.damage {
+            line(
+                "damaged",
+                BAD,
+                format!("{} {}", damage.file, damage.problem),
+            )?;
+        }
+        for path in &self.set_aside {
+            line("set aside", BUSY, path.display().to_string())?;
+        }
+        Ok(())
+    }
+}
+
+fn boot(status: &Status) -> (Style, String) {
+    let boot = &status.boot;
+    if boot.other_picked {
+        let text = "an older generation than the default was picked in the boot menu";
+        return (BUSY, text.to_owned());
+    }
+    if boot.booted.as_ref() == Some(&status.running) {
+        return (GOOD, "boot-proven: what runs is what was booted".to_owned());
+    }
+    if boot.proven {
+        return (GOOD, "boot-proven: what runs was booted before".to_owned());
+    }
+    (
+        BUSY,
+        "not boot-proven: what runs was activated in place".to_owned(),
+    )
+}
+
+fn style_of(reason: &Reason) -> Style {
+    match reason {
+        Reason::UpToDate { .. } => GOOD,
+        Reason::Stuck { .. }
+        | Reason::Quarantined { .. }
+        | Reason::HistoryRewritten { .. }
+        | Reason::StateDamaged { .. } => BAD,
+        _ => BUSY,
+    }
+}
+
+/// The first line of a text.
+pub fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// How old something is, in its largest unit.
+pub fn age(time: Timestamp) -> String {
+    let seconds = Timestamp::now()
+        .as_second()
+        .saturating_sub(time.as_second());
+    match seconds {
+        ..=119 => format!("{} s", seconds.max(0)),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86400),
+    }
+}
