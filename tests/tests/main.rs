@@ -6,6 +6,7 @@
     reason = "this is a test; clippy's own exception is for functions marked as such only"
 )]
 
+mod commands;
 mod deployments;
 mod failures;
 mod git_server;

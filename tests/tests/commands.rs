@@ -1,0 +1,227 @@
+//! What an operator tells a host, and what a host makes of damaged state and full disks.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lab::fleet::Files;
+use lab::story::{PATIENCE, Story, deployments, status};
+use nixus::report::State;
+
+const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
+
+#[test]
+fn a_quarantined_commit_is_retried_when_asked() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    // It fails as long as this file is there, which no deployment changes.
+    web1.write("/var/lib/broken", "")?;
+    let more = format!(
+        r#"{GREETING}
+        system.activationScripts.check = "test ! -e /var/lib/broken";"#
+    );
+    let commit = story.lab().deploy("web1", &more, "greet")?;
+    story.went_back("web1", &commit, &before, "activation failed")?;
+    web1.must(["rm", "/var/lib/broken"])?;
+    story.tries_no_more("web1")?;
+    web1.must(["nixus", "retry"])?;
+    let report = story.report("web1", &commit, &[State::Success])?;
+    let kept = report.toplevel.context("no toplevel")?.to_string();
+    story.at_rest("web1", &kept)
+}
+
+#[test]
+fn a_suspended_host_activates_nothing_until_it_is_resumed() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    web1.must(["nixus", "suspend", "--for", "1h", "moving disks"])?;
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    story.waits_for("web1", "suspended")?;
+    story.tries_no_more("web1")?;
+    story.at_rest("web1", &before)?;
+    let text = web1.must(["nixus", "status"])?;
+    ensure!(text.contains("moving disks"), "{text}");
+    web1.must(["nixus", "resume"])?;
+    story.kept("web1", &commit)?;
+    Ok(())
+}
+
+#[test]
+fn a_configuration_is_checked_before_it_is_used() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let said = web1.must(["nixus", "check-config"])?;
+    ensure!(said.contains("repository.url"), "{said}");
+    let good = web1.read("/etc/nixus/config.toml")?;
+    for (from, to, words) in [
+        (
+            "branch",
+            "brunch",
+            "/tmp/bad.toml:14: repository.brunch: unknown field",
+        ),
+        (
+            "soak = \"1s\"",
+            "soak = \"1 fortnight\"",
+            "/tmp/bad.toml:8: health.soak",
+        ),
+        ("[switch]", "[switch", "/tmp/bad.toml:"),
+    ] {
+        web1.write("/tmp/bad.toml", &good.replace(from, to))?;
+        let said = web1.exec(["nixus", "--config", "/tmp/bad.toml", "reconcile"])?;
+        ensure!(
+            said.code == Some(2) && said.stderr.contains(words),
+            "{said:?}"
+        );
+    }
+    let said = web1.exec(["nixus", "--config", "/tmp/none.toml", "status"])?;
+    ensure!(
+        said.code == Some(2) && said.stderr.contains("/tmp/none.toml"),
+        "{said:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_damaged_ledger_is_set_aside_and_activates_nothing() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    web1.write("/var/lib/nixus/ledger.json", "{ \"version\": 1, \"anch")?;
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
+    story.waits_for("web1", "state-damaged")?;
+    story.tries_no_more("web1")?;
+    story.at_rest("web1", &before)?;
+    let text = web1.must(["nixus", "status"])?;
+    ensure!(text.contains("ledger.json.damaged"), "{text}");
+    web1.must(["nixus", "adopt", "--again"])?;
+    story.kept("web1", &commit)?;
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_at_a_state_write_stops_the_pass_and_nothing_else() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    // The state as it is, on a disk of its own that is full to the last byte.
+    for step in [
+        &["cp", "-a", "/var/lib/nixus", "/var/lib/nixus.copy"][..],
+        &[
+            "mount",
+            "-t",
+            "tmpfs",
+            "-o",
+            "size=2m",
+            "tmpfs",
+            "/var/lib/nixus",
+        ],
+        &["cp", "-a", "/var/lib/nixus.copy/.", "/var/lib/nixus"],
+    ] {
+        web1.must(step)?;
+    }
+    web1.exec(["dd", "if=/dev/zero", "of=/var/lib/nixus/fill", "bs=1k"])?;
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    let ledger = web1.read("/var/lib/nixus/ledger.json")?;
+    for _ in 0..3 {
+        let said = web1.exec(["nixus", "reconcile"])?;
+        ensure!(
+            said.stderr.contains("No space left") || !said.ok(),
+            "{said:?}"
+        );
+    }
+    ensure!(
+        web1.read("/var/lib/nixus/ledger.json")? == ledger,
+        "half-written"
+    );
+    ensure!(web1.current_system()? == before && deployments(web1)?.is_empty());
+    web1.must(["rm", "/var/lib/nixus/fill"])?;
+    web1.must(["mount", "-o", "remount,size=200m", "/var/lib/nixus"])?;
+    web1.exec(["nixus", "retry"])?;
+    web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
+    story.kept("web1", &commit)?;
+    Ok(())
+}
+
+#[test]
+fn a_build_that_never_ends_is_ended_and_the_next_commit_deployed() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let short = r#"services.nixus.settings.closure.build_timeout = lib.mkForce "5s";"#;
+    let commit = story.lab().deploy("web1", short, "build quickly")?;
+    story.kept("web1", &commit)?;
+    let endless = format!(
+        r#"{short} environment.systemPackages = [ (pkgs.runCommand "endless" {{ }} "sleep 1000") ];"#
+    );
+    let stuck = story.lab().deploy("web1", &endless, "build for ever")?;
+    let report = story.report("web1", &stuck, &[State::Waiting])?;
+    ensure!(report.text.contains("ended after 5 s"), "{}", report.text);
+    story.waits_for("web1", "backing-off")?;
+    ensure!(
+        !web1.exec(["pgrep", "-f", "sleep 1000"])?.ok(),
+        "the builder goes on"
+    );
+    let seen = status(web1)?;
+    ensure!(
+        seen.pointer("/quarantine") == Some(&serde_json::json!([])),
+        "a time-out is not the commit's fault: {seen}"
+    );
+    let next = story.lab().deploy("web1", GREETING, "greet")?;
+    story.kept("web1", &next)?;
+    Ok(())
+}
+
+#[test]
+fn a_fetch_that_is_cut_in_the_middle_is_done_again() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let (web1, git) = (story.host("web1")?, story.host("git")?);
+    web1.throttle("2mbit")?;
+    let mut files: Files = [story.lab().describe("web1", GREETING)?].into();
+    // Hexadecimal of a counter's hash chain would do as well: it only must not compress away.
+    files.insert("ballast".to_owned(), noise(3 * 1024 * 1024));
+    let commit = story.lab().operator().deploy(&files, "carry ballast")?;
+    web1.wait_until("fetches", PATIENCE, |host| {
+        Ok(host.exec(["pgrep", "-f", "git.* fetch .*deploy.git"])?.ok())
+    })?;
+    thread::sleep(Duration::from_millis(700));
+    git.power_cut()?;
+    story.waits_for("web1", "backing-off")?;
+    git.start()?;
+    web1.throttle("1gbit")?;
+    story.kept("web1", &commit)?;
+    Ok(())
+}
+
+/// Text that does not compress well, the same at each call.
+fn noise(length: usize) -> String {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            char::from(b'!' + u8::try_from(state % 90).unwrap_or(0))
+        })
+        .collect()
+}
+
+#[test]
+fn nixus_is_upgraded_and_downgraded_by_deployments() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let own = || web1.must(["readlink", "-f", "/run/current-system/sw/bin/nixus"]);
+    let before = own()?;
+    let commit = story
+        .lab()
+        .deploy("web1", r#"lab.nixusPackage = "nixus-next";"#, "upgrade")?;
+    story.kept("web1", &commit)?;
+    ensure!(own()? != before, "it is the same Nixus");
+    let commit = story.lab().deploy("web1", GREETING, "downgrade")?;
+    story.kept("web1", &commit)?;
+    ensure!(own()? == before, "it is not the old Nixus");
+    Ok(())
+}
