@@ -150,11 +150,7 @@ async fn anchor(
     paths: &Paths,
     commit: Option<CommitId>,
 ) -> Result<(CommitId, Commit), AdoptError> {
-    let source = Source::new(
-        config.repository.clone(),
-        config.branch.clone(),
-        paths.repository(),
-    );
+    let source = Source::new(config.remotes(), config.branch.clone(), paths.repository());
     if source.list().await.map_err(AdoptError::Source)? == Head::Missing {
         return Err(AdoptError::NoBranch {
             url: config.repository.url.clone(),

@@ -170,6 +170,9 @@ pub struct ReportsFrom {
     /// The accepted host keys, where the user's own file is not wanted.
     #[arg(long, requires = "reports", value_name = "FILE")]
     pub known_hosts: Option<PathBuf>,
+    /// The file with the token for HTTPS, where git's own credentials are not wanted.
+    #[arg(long, requires = "reports", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 fn parse_commit(text: &str) -> Result<CommitId, String> {

@@ -196,6 +196,8 @@ fn reports_of(cli: &Cli, from: &ReportsFrom, paths: &Paths) -> anyhow::Result<(R
         url: url.clone(),
         ssh_key: from.ssh_key.clone(),
         known_hosts: from.known_hosts.clone(),
+        token_file: from.token_file.clone(),
+        ca_file: None,
         timeout: Duration::from_secs(60),
     };
     let cache = std::env::var_os("XDG_CACHE_HOME")

@@ -63,6 +63,8 @@ pub struct Config {
     pub host: String,
     /// Where commits come from.
     pub repository: Remote,
+    /// Other URLs of the same repository.
+    pub mirrors: Vec<Remote>,
     /// The branch that says what is to run.
     pub branch: String,
     /// How the toplevel is made from a commit.
@@ -84,6 +86,10 @@ pub struct Remote {
     pub ssh_key: Option<PathBuf>,
     /// The host keys that are accepted; nothing is trusted on first use.
     pub known_hosts: Option<PathBuf>,
+    /// The file with the token for HTTPS.
+    pub token_file: Option<PathBuf>,
+    /// The certificate authorities that are accepted for HTTPS instead of the system's.
+    pub ca_file: Option<PathBuf>,
     /// The longest that one network operation may take.
     pub timeout: Duration,
 }
@@ -132,6 +138,13 @@ pub struct Switch {
 }
 
 impl Config {
+    /// The repository's URL and those of its mirrors.
+    pub fn remotes(&self) -> Vec<Remote> {
+        let mut remotes = vec![self.repository.clone()];
+        remotes.extend(self.mirrors.iter().cloned());
+        remotes
+    }
+
     /// Reads and checks a configuration file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = crate::state::read_bounded(path, MAX_BYTES).map_err(|source| {

@@ -25,6 +25,7 @@ pub mod config;
 pub mod exit_code;
 pub mod explain;
 pub mod health;
+pub mod https;
 pub mod ledger;
 pub mod ledger_file;
 pub mod local_checks;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::Parser;
 use nixus::cli::Cli;
-use nixus::{exit_code, ssh};
+use nixus::{exit_code, https, ssh};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::prelude::*;
 
@@ -16,6 +16,12 @@ fn main() -> ExitCode {
     if let Some(error) = ssh::become_ssh_if_asked() {
         eprintln!("nixus: cannot start ssh: {error}");
         return ExitCode::from(255);
+    }
+    if let Some(answered) = https::answer_if_asked() {
+        if let Err(error) = &answered {
+            eprintln!("nixus: cannot read the token: {error}");
+        }
+        return ExitCode::from(u8::from(answered.is_err()));
     }
     let cli = Cli::parse();
     start_log();

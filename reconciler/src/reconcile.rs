@@ -105,11 +105,7 @@ pub async fn reconcile(
         config,
         paths,
         switcher,
-        source: Source::new(
-            config.repository.clone(),
-            config.branch.clone(),
-            paths.repository(),
-        ),
+        source: Source::new(config.remotes(), config.branch.clone(), paths.repository()),
         ledger,
         head: Head::Unknown,
         ancestry: Ancestry::NotFetched,

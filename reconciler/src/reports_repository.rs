@@ -13,8 +13,7 @@ use crate::config::Remote;
 use crate::process::{Invocation, ProcessError};
 use crate::report::Report;
 use crate::set_aside::{WhenFull, set_aside};
-use crate::source::{git, without_advice};
-use crate::ssh;
+use crate::source::{git_for, without_advice};
 
 mod history;
 
@@ -244,13 +243,13 @@ impl ReportsRepository {
     }
 
     fn network(&self, remote: &Remote) -> Result<Invocation, ReportsError> {
-        let git = git(remote.timeout).arg("--git-dir").arg(&self.path).args([
+        let git = git_for(remote).map_err(ReportsError::Executable)?;
+        Ok(git.arg("--git-dir").arg(&self.path).args([
             "-c",
             "gc.auto=0",
             "-c",
             "core.hooksPath=/dev/null",
-        ]);
-        ssh::with_ssh(git, remote).map_err(ReportsError::Executable)
+        ]))
     }
 
     /// The last report of each host, by the hosts' names. A branch without a readable report is

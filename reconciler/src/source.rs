@@ -4,6 +4,7 @@
 //! honours the system's ssh and proxy configuration. The local copy is read with git2.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use git2::{Oid, Repository, RepositoryInitOptions};
@@ -12,10 +13,16 @@ use thiserror::Error;
 
 use crate::commit_id::CommitId;
 use crate::config::Remote;
+use crate::https;
 use crate::plan::Head;
 use crate::process::{Invocation, ProcessError};
 use crate::set_aside::{WhenFull, set_aside};
 use crate::ssh;
+
+mod mirrors;
+
+/// How long git may look for damage in the local copy.
+const LOOK: Duration = Duration::from_secs(120);
 
 /// The only branch of the local copy: the fetched head of the deploy repository's.
 const FETCHED_BRANCH: &str = "fetched";
@@ -63,6 +70,24 @@ pub enum SourceError {
         /// What was wrong.
         problem: String,
     },
+    /// None of several URLs gave an answer.
+    #[error("no mirror of the repository answers: {}", failures.join("; "))]
+    NoMirror {
+        /// What each of them said.
+        failures: Vec<String>,
+    },
+    /// Only mirrors that are behind gave an answer.
+    #[error(
+        "{url} is behind: it has {}, and this host has seen {}", commit.short(), seen.short()
+    )]
+    Behind {
+        /// The mirror.
+        url: String,
+        /// Its head.
+        commit: CommitId,
+        /// The newest head that this host has seen.
+        seen: CommitId,
+    },
     /// The local copy could not be opened or made.
     #[error("cannot open the local copy {}", path.display())]
     Open {
@@ -100,18 +125,21 @@ pub enum SourceError {
 /// The deploy repository and its local copy.
 #[derive(Debug)]
 pub struct Source {
-    remote: Remote,
+    remotes: Vec<Remote>,
     branch: String,
     local: PathBuf,
+    /// Which of the URLs is fetched from first.
+    preferred: AtomicUsize,
 }
 
 impl Source {
-    /// A repository, and where its local copy is or will be.
-    pub fn new(remote: Remote, branch: String, local: PathBuf) -> Self {
+    /// A repository at one or more URLs, and where its local copy is or will be.
+    pub fn new(remotes: Vec<Remote>, branch: String, local: PathBuf) -> Self {
         Self {
-            remote,
+            remotes,
             branch,
             local,
+            preferred: AtomicUsize::new(0),
         }
     }
 
@@ -120,31 +148,31 @@ impl Source {
         &self.local
     }
 
-    /// Asks where the branch is: one ref, over a new connection.
+    /// Asks where the branch is: one ref, over a new connection. With several URLs, the newest
+    /// answer counts, and none waits long for another.
     pub async fn list(&self) -> Result<Head, SourceError> {
-        let name = format!("refs/heads/{}", self.branch);
-        let output = self
-            .git(&self.remote)?
-            .args(["ls-remote", "--heads", "--", &self.remote.url, &name])
-            .output()
-            .await
-            .map_err(|source| SourceError::List {
-                url: self.remote.url.clone(),
-                source: source.told_by(without_advice),
-            })?;
-        head_in(&output, &name).map_err(|problem| SourceError::Answer {
-            url: self.remote.url.clone(),
-            problem,
-        })
+        match self.remotes.as_slice() {
+            [only] => list_one(only, &self.branch).await,
+            _ => self.list_all().await,
+        }
     }
 
-    /// Fetches the branch over a new connection; gives the commit that it is at.
+    /// Fetches the branch over a new connection, first from where it was listed; gives the commit
+    /// that it is at.
     pub async fn fetch(&self) -> Result<CommitId, SourceError> {
+        match self.remotes.as_slice() {
+            [only] => self.fetch_from(only).await,
+            _ => self.fetch_any().await,
+        }
+    }
+
+    async fn fetch_from(&self, remote: &Remote) -> Result<CommitId, SourceError> {
         self.open_or_make()?;
         let fetched = format!("refs/heads/{FETCHED_BRANCH}");
         let refspec = format!("+refs/heads/{}:{fetched}", self.branch);
         // The local copy is ours alone: no tags, no hooks of the user, no background work after.
-        self.git(&self.remote)?
+        git_for(remote)
+            .map_err(SourceError::Executable)?
             .arg("--git-dir")
             .arg(&self.local)
             .args(["-c", "fetch.fsckObjects=true", "-c", "gc.auto=0"])
@@ -155,11 +183,11 @@ impl Source {
                 "core.hooksPath=/dev/null",
             ])
             .args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"])
-            .args(["--no-recurse-submodules", "--", &self.remote.url, &refspec])
+            .args(["--no-recurse-submodules", "--", &remote.url, &refspec])
             .output()
             .await
             .map_err(|source| SourceError::Fetch {
-                url: self.remote.url.clone(),
+                url: remote.url.clone(),
                 branch: self.branch.clone(),
                 source: source.told_by(without_advice),
             })?;
@@ -168,7 +196,7 @@ impl Source {
             .refname_to_id(&fetched)
             .map_err(|source| self.object(&fetched, source))?;
         commit_id(head).map_err(|problem| SourceError::Answer {
-            url: self.remote.url.clone(),
+            url: remote.url.clone(),
             problem,
         })
     }
@@ -176,7 +204,7 @@ impl Source {
     /// Sets the local copy aside where git finds it damaged: it holds nothing that could not be
     /// fetched again. Where git cannot tell in time, it is left alone.
     pub async fn set_aside_if_damaged(&self) -> Result<Option<PathBuf>, SourceError> {
-        if !is_damaged(&self.local, self.remote.timeout).await {
+        if !is_damaged(&self.local, LOOK).await {
             return Ok(None);
         }
         set_aside(&self.local, MAX_SET_ASIDE, WhenFull::Replace)
@@ -273,9 +301,35 @@ impl Source {
             source,
         }
     }
+}
 
-    fn git(&self, remote: &Remote) -> Result<Invocation, SourceError> {
-        ssh::with_ssh(git(remote.timeout), remote).map_err(SourceError::Executable)
+async fn list_one(remote: &Remote, branch: &str) -> Result<Head, SourceError> {
+    let name = format!("refs/heads/{branch}");
+    let output = git_for(remote)
+        .map_err(SourceError::Executable)?
+        .args(["ls-remote", "--heads", "--", &remote.url, &name])
+        .output()
+        .await
+        .map_err(|source| SourceError::List {
+            url: remote.url.clone(),
+            source: source.told_by(without_advice),
+        })?;
+    head_in(&output, &name).map_err(|problem| SourceError::Answer {
+        url: remote.url.clone(),
+        problem,
+    })
+}
+
+/// The git program with all that it needs to reach `remote`.
+///
+/// # Errors
+/// This executable's own path is not known.
+pub fn git_for(remote: &Remote) -> std::io::Result<Invocation> {
+    let git = git(remote.timeout);
+    if remote.url.starts_with("https://") {
+        https::with_https(git, remote)
+    } else {
+        ssh::with_ssh(git, remote)
     }
 }
 
@@ -313,7 +367,7 @@ pub fn without_advice(stderr: &str) -> String {
         .lines()
         .filter(|line| !line.trim().is_empty() && !ADVICE.contains(line))
         .collect();
-    lines.join("\n")
+    https::without_passwords(&lines.join("\n"))
 }
 
 fn retry_trailers(message: &str) -> Result<Vec<Toplevel>, git2::Error> {

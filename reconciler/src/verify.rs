@@ -189,11 +189,7 @@ async fn repository(config: &Config, open: &Open, paths: &Paths) -> CheckResult 
 }
 
 async fn dry_pass(config: &Config, open: &Open, paths: &Paths) -> Result<String, String> {
-    let source = Source::new(
-        config.repository.clone(),
-        config.branch.clone(),
-        paths.repository(),
-    );
+    let source = Source::new(config.remotes(), config.branch.clone(), paths.repository());
     let Head::At(_) = source.list().await.map_err(|error| in_words(&error))? else {
         return Err(format!(
             "{} has no branch {}",

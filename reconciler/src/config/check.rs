@@ -6,19 +6,20 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::{Closure, ClosureSource, Config, ConfigError, Limits, Remote, Switch, written};
+use crate::https::has_password;
 
 /// Reads the text and checks every value.
 pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
     let raw: written::File = toml::from_str(place.text)
         .map_err(|error| place.wrong(error.span().map_or(0, |span| span.start), error.message()))?;
     let host = place.host(&raw.host)?;
-    let repository = place.remote(
-        &raw.repository.url,
-        raw.repository.ssh_key.as_ref(),
-        raw.repository.known_hosts.as_ref(),
-        raw.repository.timeout.as_ref(),
-        None,
-    )?;
+    let repository = place.remote(&raw.repository.remote(), None)?;
+    let mirrors = raw
+        .repository
+        .mirrors
+        .iter()
+        .map(|mirror| place.remote(mirror, Some(&repository)))
+        .collect::<Result<Vec<_>, _>>()?;
     let branch = match &raw.repository.branch {
         None => "main".to_owned(),
         Some(branch) => place.branch(branch)?,
@@ -26,15 +27,7 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
     let reports = raw
         .reports
         .as_ref()
-        .map(|reports| {
-            place.remote(
-                &reports.url,
-                reports.ssh_key.as_ref(),
-                reports.known_hosts.as_ref(),
-                reports.timeout.as_ref(),
-                Some(&repository),
-            )
-        })
+        .map(|reports| place.remote(reports, Some(&repository)))
         .transpose()?;
     let seconds =
         |value: &Option<Spanned<String>>, default| place.duration(value.as_ref(), default);
@@ -54,9 +47,18 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
         soak: place.soak(&raw)?,
         host,
         repository,
+        mirrors,
         branch,
         reports,
     })
+}
+
+/// Scheme, name and port of a URL's server.
+fn server(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let name = authority.rsplit('@').next()?;
+    Some(format!("{scheme}://{name}"))
 }
 
 /// The file that values come from, to say where a wrong one stands.
@@ -126,14 +128,69 @@ impl Place<'_> {
 
     fn remote(
         &self,
-        url: &Spanned<String>,
-        ssh_key: Option<&Spanned<PathBuf>>,
-        known_hosts: Option<&Spanned<PathBuf>>,
-        timeout: Option<&Spanned<String>>,
+        given: &written::Remote,
         like: Option<&Remote>,
     ) -> Result<Remote, ConfigError> {
-        let address = url.get_ref();
+        let address = given.url.get_ref();
         let ssh = address.starts_with("ssh://");
+        let https = address.starts_with("https://");
+        self.address(&given.url)?;
+        for (needed, scheme, given) in [
+            (ssh, "ssh", &given.ssh_key),
+            (ssh, "ssh", &given.known_hosts),
+            (https, "https", &given.token_file),
+            (https, "https", &given.ca_file),
+        ] {
+            if let (false, Some(given)) = (needed, given) {
+                let problem = format!("is only used with {scheme}://, but the URL is {address:?}");
+                return Err(self.wrong(given.span().start, problem));
+            }
+        }
+        let path = |given: Option<&Spanned<PathBuf>>, inherited: Option<PathBuf>| match given {
+            Some(given) => self.absolute(given).map(Some),
+            None => Ok(inherited),
+        };
+        let over_ssh = like.filter(|_| ssh);
+        let over_https = like.filter(|_| https);
+        let known_hosts = path(
+            given.known_hosts.as_ref(),
+            over_ssh.and_then(|like| like.known_hosts.clone()),
+        )?;
+        if ssh && known_hosts.is_none() {
+            let problem = "needs known_hosts beside it: host keys are never trusted on first use";
+            return Err(self.wrong(given.url.span().start, problem));
+        }
+        // A token is for one server; only that one is shown it.
+        let same_server = over_https.filter(|like| server(&like.url) == server(address));
+        Ok(Remote {
+            url: address.clone(),
+            ssh_key: path(
+                given.ssh_key.as_ref(),
+                over_ssh.and_then(|like| like.ssh_key.clone()),
+            )?,
+            known_hosts,
+            token_file: path(
+                given.token_file.as_ref(),
+                same_server.and_then(|like| like.token_file.clone()),
+            )?,
+            ca_file: path(
+                given.ca_file.as_ref(),
+                over_https.and_then(|like| like.ca_file.clone()),
+            )?,
+            timeout: self.duration(
+                given.timeout.as_ref(),
+                like.map_or(60, |like| like.timeout.as_secs()),
+            )?,
+        })
+    }
+
+    fn address(&self, url: &Spanned<String>) -> Result<(), ConfigError> {
+        let address = url.get_ref();
+        if has_password(address) {
+            let problem = "has a password in it, which everyone on the host could see: \
+                           put it into a file and name that as token_file";
+            return Err(self.wrong(url.span().start, problem));
+        }
         let known = ["ssh://", "https://", "file://"]
             .iter()
             .any(|scheme| address.starts_with(scheme));
@@ -143,27 +200,7 @@ impl Place<'_> {
             );
             return Err(self.wrong(url.span().start, problem));
         }
-        if !ssh && let Some(given) = ssh_key.or(known_hosts) {
-            let problem = format!("is only used with ssh://, but the URL is {address:?}");
-            return Err(self.wrong(given.span().start, problem));
-        }
-        let path = |given: Option<&Spanned<PathBuf>>, inherited: Option<PathBuf>| match given {
-            Some(given) => self.absolute(given).map(Some),
-            None => Ok(if ssh { inherited } else { None }),
-        };
-        let ssh_key = path(ssh_key, like.and_then(|like| like.ssh_key.clone()))?;
-        let known_hosts = path(known_hosts, like.and_then(|like| like.known_hosts.clone()))?;
-        if ssh && known_hosts.is_none() {
-            let problem = "needs known_hosts beside it: host keys are never trusted on first use";
-            return Err(self.wrong(url.span().start, problem));
-        }
-        let inherited = like.map_or(60, |like| like.timeout.as_secs());
-        Ok(Remote {
-            url: address.clone(),
-            ssh_key,
-            known_hosts,
-            timeout: self.duration(timeout, inherited)?,
-        })
+        Ok(())
     }
 
     fn absolute(&self, path: &Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {

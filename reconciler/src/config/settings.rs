@@ -34,6 +34,11 @@ impl Config {
         for (key, value) in remote("repository", &self.repository) {
             add(&key, value);
         }
+        for (number, mirror) in self.mirrors.iter().enumerate() {
+            for (key, value) in remote(&format!("repository.mirrors.{number}"), mirror) {
+                add(&key, value);
+            }
+        }
         add("repository.branch", self.branch.clone());
         let (from, attribute) = match &self.closure.source {
             ClosureSource::Flake { attribute } => ("flake", attribute),
@@ -69,6 +74,8 @@ fn remote(table: &str, remote: &Remote) -> Vec<(String, String)> {
     let files = [
         ("ssh_key", &remote.ssh_key),
         ("known_hosts", &remote.known_hosts),
+        ("token_file", &remote.token_file),
+        ("ca_file", &remote.ca_file),
     ];
     let files = files
         .iter()

@@ -53,7 +53,7 @@ fn each_mistake_is_told_with_file_line_and_key() {
         (
             "ssh_key = \"/etc/nixus/deploy_key\"",
             "ssh_kee = \"/etc/nixus/deploy_key\"",
-            "config.toml:7: repository.ssh_kee: unknown field `ssh_kee`, expected one of `url`, `branch`, `ssh_key`, `known_hosts`, `timeout`",
+            "config.toml:7: repository.ssh_kee: unknown field `ssh_kee`, expected one of `url`, `branch`, `ssh_key`, `known_hosts`, `token_file`, `ca_file`, `timeout`, `mirrors`",
         ),
         (
             "ssh_key = \"/etc/nixus/deploy_key\"",
@@ -121,6 +121,16 @@ fn each_mistake_is_told_with_file_line_and_key() {
             "config.toml:10: health.soak: must be shorter than switch.trial_timeout, or nothing is ever confirmed",
         ),
         (
+            "url = \"ssh://git@git.example/deploy.git\"",
+            "url = \"https://me:s3cret@git.example/deploy.git\"",
+            "config.toml:5: repository.url: has a password in it, which everyone on the host could see: put it into a file and name that as token_file",
+        ),
+        (
+            "[reports]",
+            "[[repository.mirrors]]\nurl = \"ssh://b/x\"\ntoken_file = \"/x\"\n[reports]",
+            "config.toml:11: repository.mirrors.token_file: is only used with https://, but the URL is \"ssh://b/x\"",
+        ),
+        (
             "[reports]",
             "[report]",
             "config.toml:9: [report]: unknown field `report`, expected one of `host`, `repository`, `closure`, `switch`, `health`, `reports`",
@@ -150,4 +160,39 @@ fn the_settings_in_effect_are_shown_with_their_defaults() {
         shown.settings["reports.known_hosts"],
         "/etc/nixus/known_hosts"
     );
+}
+
+#[test]
+fn mirrors_take_over_what_is_safe_to_take_over() {
+    let config = parse(
+        r#"
+host = "web1"
+[repository]
+url = "https://git.example/deploy.git"
+token_file = "/etc/nixus/token"
+ca_file = "/etc/nixus/ca.pem"
+timeout = "5s"
+[[repository.mirrors]]
+url = "https://git.example/copy.git"
+[[repository.mirrors]]
+url = "https://elsewhere.example/deploy.git"
+timeout = "9s"
+[[repository.mirrors]]
+url = "ssh://git@third.example/deploy.git"
+known_hosts = "/etc/nixus/known_hosts"
+"#,
+    )
+    .unwrap();
+    let [same, elsewhere, third] = config.mirrors.as_slice() else {
+        unreachable!("three mirrors were written");
+    };
+    assert_eq!(same.token_file, config.repository.token_file);
+    // A token is never shown to another server.
+    assert_eq!(elsewhere.token_file, None);
+    assert_eq!(elsewhere.ca_file, config.repository.ca_file);
+    assert_eq!(elsewhere.timeout, Duration::from_secs(9));
+    assert_eq!((&third.token_file, &third.ca_file), (&None, &None));
+    assert_eq!(third.timeout, Duration::from_secs(5));
+    let urls: Vec<_> = config.remotes().into_iter().map(|one| one.url).collect();
+    assert_eq!(urls.len(), 4);
 }

@@ -17,7 +17,7 @@ pub struct File {
     pub switch: Switch,
     #[serde(default)]
     pub health: Health,
-    pub reports: Option<Reports>,
+    pub reports: Option<Remote>,
 }
 
 #[derive(Deserialize)]
@@ -27,15 +27,35 @@ pub struct Repository {
     pub branch: Option<Spanned<String>>,
     pub ssh_key: Option<Spanned<PathBuf>>,
     pub known_hosts: Option<Spanned<PathBuf>>,
+    pub token_file: Option<Spanned<PathBuf>>,
+    pub ca_file: Option<Spanned<PathBuf>>,
     pub timeout: Option<Spanned<String>>,
+    #[serde(default)]
+    pub mirrors: Vec<Remote>,
+}
+
+impl Repository {
+    /// Its own URL, as a mirror would be written.
+    pub fn remote(&self) -> Remote {
+        Remote {
+            url: self.url.clone(),
+            ssh_key: self.ssh_key.clone(),
+            known_hosts: self.known_hosts.clone(),
+            token_file: self.token_file.clone(),
+            ca_file: self.ca_file.clone(),
+            timeout: self.timeout.clone(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Reports {
+pub struct Remote {
     pub url: Spanned<String>,
     pub ssh_key: Option<Spanned<PathBuf>>,
     pub known_hosts: Option<Spanned<PathBuf>>,
+    pub token_file: Option<Spanned<PathBuf>>,
+    pub ca_file: Option<Spanned<PathBuf>>,
     pub timeout: Option<Spanned<String>>,
 }
 

@@ -20,6 +20,8 @@ impl Place {
             url: format!("file://{}", server.display()),
             ssh_key: None,
             known_hosts: None,
+            token_file: None,
+            ca_file: None,
             timeout: Duration::from_secs(30),
         };
         Self { directory, remote }

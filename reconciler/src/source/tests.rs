@@ -57,10 +57,12 @@ impl Place {
             url: format!("file://{}", self.server.path().display()),
             ssh_key: None,
             known_hosts: None,
+            token_file: None,
+            ca_file: None,
             timeout: Duration::from_secs(30),
         };
         let local = self.directory.path().join("local.git");
-        Source::new(remote, branch.into(), local)
+        Source::new(vec![remote], branch.into(), local)
     }
 }
 
@@ -106,7 +108,7 @@ fn a_descendant_is_told_from_a_rewritten_history() {
 fn a_repository_that_is_gone_is_named() {
     let place = Place::new();
     let mut source = place.source("main");
-    source.remote.url = "file:///no/such/deploy.git".into();
+    source.remotes[0].url = "file:///no/such/deploy.git".into();
     let error = run(source.fetch()).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -170,4 +172,73 @@ fn only_trailers_of_later_commits_ask_for_a_retry() {
     let found = source.retries(&four, &one).unwrap();
     let found: Vec<_> = found.iter().map(ToString::to_string).collect();
     assert_eq!(found, [system("b")]);
+}
+
+#[test]
+fn a_head_that_is_no_commit_is_told_and_changes_nothing() {
+    let place = Place::new();
+    let source = place.source("main");
+    let one = place.commit("main", "one", None);
+    run(source.fetch()).unwrap();
+    let blob = place.server.blob(b"no commit").unwrap();
+    let file = place.server.path().join("refs/heads/main");
+    std::fs::write(file, format!("{blob}\n")).unwrap();
+    let error = run(source.fetch()).unwrap_err();
+    assert!(matches!(error, SourceError::Fetch { .. }), "{error:?}");
+    assert!(source.descends(&one, &one).unwrap());
+    assert_eq!(run(source.set_aside_if_damaged()).unwrap(), None);
+}
+
+/// A mirror that has the branch at `commit`, in a repository of its own.
+fn mirror(place: &Place, name: &str, commit: &CommitId) -> Remote {
+    let path = place.directory.path().join(name);
+    let copy = Repository::init_bare(&path).unwrap();
+    let id = Oid::from_str(commit.as_str()).unwrap();
+    let mut walk = place.server.revwalk().unwrap();
+    walk.push(id).unwrap();
+    let (from, to) = (place.server.odb().unwrap(), copy.odb().unwrap());
+    for id in walk.map(Result::unwrap) {
+        let tree = place.server.find_commit(id).unwrap().tree_id();
+        for id in [id, tree] {
+            let object = from.read(id).unwrap();
+            to.write(object.kind(), object.data()).unwrap();
+        }
+    }
+    copy.reference("refs/heads/main", id, true, "test").unwrap();
+    Remote {
+        url: format!("file://{}", path.display()),
+        ..place.source("main").remotes[0].clone()
+    }
+}
+
+#[test]
+fn the_newest_answer_of_several_mirrors_counts_and_none_takes_a_host_backwards() {
+    let place = Place::new();
+    let one = place.commit("main", "one", None);
+    let two = place.commit("main", "two", Some(&one));
+    let mut source = place.source("main");
+    let dead = Remote {
+        url: "file:///no/such/deploy.git".into(),
+        ..source.remotes[0].clone()
+    };
+    let primary = source.remotes[0].clone();
+    let behind = mirror(&place, "behind.git", &one);
+    source.remotes = vec![dead.clone(), behind.clone(), primary];
+    // A host that has seen nothing yet takes either; then the newer one is followed.
+    run(source.fetch()).unwrap();
+    assert_eq!(run(source.list()).unwrap(), Head::At(two.clone()));
+    assert_eq!(run(source.fetch()).unwrap(), two);
+    assert_eq!(run(source.list()).unwrap(), Head::At(two.clone()));
+
+    source.remotes = vec![dead.clone(), behind.clone()];
+    let error = run(source.list()).unwrap_err();
+    assert!(matches!(&error, SourceError::Behind { seen, .. } if *seen == two));
+    let error = run(source.fetch()).unwrap_err();
+    assert!(matches!(error, SourceError::NoMirror { .. }), "{error:?}");
+    assert_eq!(source.commit(&two).unwrap().subject, "two");
+    assert!(run(source.list()).is_err());
+
+    source.remotes = vec![dead.clone(), dead];
+    let error = run(source.list()).unwrap_err().to_string();
+    assert!(error.starts_with("no mirror of the repository answers: cannot list file:///no"));
 }
