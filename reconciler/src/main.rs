@@ -8,6 +8,7 @@ use clap::Parser;
 use nixus::cli::Cli;
 use nixus::{exit_code, https, ssh};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::prelude::*;
 
 mod commands;
@@ -44,11 +45,21 @@ fn main() -> ExitCode {
 fn start_log() {
     let journal = std::env::var_os("JOURNAL_STREAM")
         .and_then(|_| tracing_journald::layer().ok())
+        // COMMIT=, DEPLOYMENT=, PHASE= and REASON=, without a prefix.
+        .map(|layer| layer.with_field_prefix(None))
         .map(|layer| layer.with_syslog_identifier("nixus".to_owned()));
     let terminal = journal.is_none().then(|| {
         tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(std::io::stderr().is_terminal())
+            // People read the sentence; the fields are for machines.
+            .fmt_fields(debug_fn(|writer, field, value| {
+                if field.name() == "message" {
+                    write!(writer, "{value:?}")
+                } else {
+                    Ok(())
+                }
+            }))
             .without_time()
             .with_target(false)
     });

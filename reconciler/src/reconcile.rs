@@ -28,6 +28,7 @@ use crate::suspension;
 use crate::trust::{self, VerifiedCommit};
 
 mod build;
+mod decision;
 mod mend;
 
 /// More rounds than any pass needs; a plan that never waits is a bug, not a reason to spin.
@@ -125,7 +126,7 @@ impl Pass<'_> {
         for _ in 0..MAX_ROUNDS {
             let action = self.plan()?;
             if let Action::Wait(reason) = action {
-                tracing::info!("{reason}");
+                decision::waits(&reason);
                 self.report_damage(&reason)?;
                 self.note(&reason);
                 return Ok(reason);
@@ -338,7 +339,7 @@ impl Pass<'_> {
             host: &self.config.host,
             now: Timestamp::now(),
         });
-        tracing::info!("{}", report.text);
+        decision::says(&report);
         ReportsRepository::new(self.paths.reports())
             .keep(&report)
             .map_err(PassError::Reports)?;

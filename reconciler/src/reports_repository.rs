@@ -10,6 +10,7 @@ use git2::{ErrorCode, Oid, Repository, Signature, Sort};
 use thiserror::Error;
 
 use crate::config::Remote;
+use crate::https::without_passwords;
 use crate::process::{Invocation, ProcessError};
 use crate::report::Report;
 use crate::set_aside::{WhenFull, set_aside};
@@ -328,7 +329,7 @@ impl ReportsRepository {
 fn remote_error(action: &'static str, remote: &Remote, source: ProcessError) -> ReportsError {
     ReportsError::Remote {
         action,
-        url: remote.url.clone(),
+        url: without_passwords(&remote.url),
         source: source.told_by(without_advice),
     }
 }

@@ -187,7 +187,7 @@ impl Source {
             .output()
             .await
             .map_err(|source| SourceError::Fetch {
-                url: remote.url.clone(),
+                url: https::without_passwords(&remote.url),
                 branch: self.branch.clone(),
                 source: source.told_by(without_advice),
             })?;
@@ -196,7 +196,7 @@ impl Source {
             .refname_to_id(&fetched)
             .map_err(|source| self.object(&fetched, source))?;
         commit_id(head).map_err(|problem| SourceError::Answer {
-            url: remote.url.clone(),
+            url: https::without_passwords(&remote.url),
             problem,
         })
     }
@@ -311,11 +311,11 @@ async fn list_one(remote: &Remote, branch: &str) -> Result<Head, SourceError> {
         .output()
         .await
         .map_err(|source| SourceError::List {
-            url: remote.url.clone(),
+            url: https::without_passwords(&remote.url),
             source: source.told_by(without_advice),
         })?;
     head_in(&output, &name).map_err(|problem| SourceError::Answer {
-        url: remote.url.clone(),
+        url: https::without_passwords(&remote.url),
         problem,
     })
 }

@@ -242,3 +242,19 @@ fn the_newest_answer_of_several_mirrors_counts_and_none_takes_a_host_backwards()
     let error = run(source.list()).unwrap_err().to_string();
     assert!(error.starts_with("no mirror of the repository answers: cannot list file:///no"));
 }
+
+#[test]
+fn no_error_tells_a_password_that_a_url_carries() {
+    let place = Place::new();
+    let mut source = place.source("main");
+    // The configuration refuses such a URL; git repeats what it is given all the same.
+    source.remotes[0].url = "https://me:s3cret@127.0.0.1:1/x.git".into();
+    for error in [
+        run(source.list()).map(|_| ()).unwrap_err(),
+        run(source.fetch()).map(|_| ()).unwrap_err(),
+    ] {
+        let words = crate::process::in_words(&error);
+        assert!(!words.contains("s3cret"), "{words}");
+        assert!(words.contains("127.0.0.1"), "{words}");
+    }
+}
