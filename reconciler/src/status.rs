@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::explain;
 use crate::ledger::{Backoff, Damage, Kept, Ledger, Quarantined};
 use crate::ledger_file::{self, LedgerFileError};
+use crate::plan::Reason;
 use crate::reconcile::LastPass;
 use crate::reports_repository::ReportsRepository;
 use crate::set_aside;
@@ -148,6 +149,7 @@ pub async fn status(
     let last_pass: Option<LastPass> = read_bounded(&paths.last_pass(), MAX_NOTE)
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok());
+    let suspended = suspension::read(paths).filter(|one| one.holds(now));
     let reports_unsent = config.reports.as_ref().and_then(|_| {
         let reports = ReportsRepository::new(paths.reports());
         reports.unsent(&config.host).ok()
@@ -163,13 +165,17 @@ pub async fn status(
             other_picked: switcher.booted_other(),
         },
         running,
-        next: last_pass.as_ref().map_or_else(
-            || "the first pass of this boot looks at everything anew".to_owned(),
-            |pass| explain::next(&pass.waits_for),
-        ),
+        next: match (&suspended, &last_pass) {
+            (Some(suspended), _) => explain::next(&Reason::Suspended {
+                until: suspended.until,
+                why: suspended.why.clone(),
+            }),
+            (None, Some(pass)) => explain::next(&pass.waits_for),
+            (None, None) => "the first pass of this boot looks at everything anew".to_owned(),
+        },
         last_pass,
         next_pass: systemd::next_elapse(TIMER).await.ok().flatten(),
-        suspended: suspension::read(paths).filter(|one| one.holds(now)),
+        suspended,
         last_failure: last_failure(&ledger, &history),
         kept: ledger.kept,
         anchor: ledger.anchor,

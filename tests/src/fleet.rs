@@ -73,7 +73,8 @@ pub fn url(repository: &str) -> String {
 /// also overrule what the description says (`lib.mkForce`).
 pub fn host_file(number: u8, more: &str) -> String {
     format!(
-        r#"{{
+        r#"{{ lib, pkgs, ... }}:
+{{
   imports = [
     ../lab.nix
     (

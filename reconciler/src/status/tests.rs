@@ -166,19 +166,19 @@ fn people_are_told_the_same_line_by_line() {
     let system = |letter: &str| toplevel(letter).to_string();
     let expected = format!(
         "\
-host        web1
-running     {a} (generation 43)
-commit      commit aaaaaaa \"open port 8080\", since 2026-09-21T14:13:20Z
-boot        not boot-proven: what runs was activated in place
-open        deployment 5-ccccccc of commit ccccccc \"new kernel\": on trial, until 2026-09-21T14:13:20Z
-waiting     deployment 5-ccccccc is under way (pass ended 0 s ago)
-next        something (next pass 2026-09-21T14:13:20Z)
-suspended   suspended until `nixus resume`: a freeze
-last failure ddddddd: not built: error (0 s ago)
-quarantined ddddddd: error
-reports     some wait to be sent
-damaged     /x/ledger.json.damaged-1 was damaged and is set aside
-set aside   /x/ledger.json.damaged-1
+host          web1
+running       {a} (generation 43)
+commit        commit aaaaaaa \"open port 8080\", since 2026-09-21T14:13:20Z
+boot          not boot-proven: what runs was activated in place
+open          deployment 5-ccccccc of commit ccccccc \"new kernel\": on trial, until 2026-09-21T14:13:20Z
+waiting       deployment 5-ccccccc is under way (pass ended 0 s ago)
+next          something (next pass 2026-09-21T14:13:20Z)
+suspended     suspended until `nixus resume`: a freeze
+last failure  ddddddd: not built: error (0 s ago)
+quarantined   ddddddd: error
+reports       some wait to be sent
+damaged       /x/ledger.json.damaged-1 was damaged and is set aside
+set aside     /x/ledger.json.damaged-1
 ",
         a = system("a")
     );

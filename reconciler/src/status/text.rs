@@ -22,7 +22,7 @@ const NAME: Style = Style::new().bold();
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |name: &str, style: Style, value: String| {
-            writeln!(f, "{NAME}{name:<12}{NAME:#}{style}{value}{style:#}")
+            writeln!(f, "{NAME}{name:<14}{NAME:#}{style}{value}{style:#}")
         };
         line("host", PLAIN, self.host.clone())?;
         let generation = self
@@ -76,7 +76,7 @@ impl fmt::Display for Status {
             let commit = commit.map_or(String::new(), |short| format!("{short}: "));
             let text = first_line(&failure.text);
             let text = format!("{commit}{text} ({} ago)", age(failure.time));
-            line("last failure", PLAIN, format!(" {text}"))?;
+            line("last failure", PLAIN, text)?;
         }
         for entry in self.quarantine.iter().rev().take(SHOWN_QUARANTINED) {
             let text = format!("{}: {}", entry.commit.short(), first_line(&entry.reason));
