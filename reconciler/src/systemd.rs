@@ -47,16 +47,20 @@ pub enum SystemdError {
     },
 }
 
-/// Some properties of a unit, by name; a unit that does not exist has empty ones.
-pub async fn show(unit: &str, properties: &str) -> Result<HashMap<String, String>, SystemdError> {
-    let output = Invocation::new("systemctl", ANSWER)
-        .args(["show", "--property", properties, "--", unit])
+async fn ask(unit: &str, arguments: &[&str]) -> Result<Vec<u8>, SystemdError> {
+    Invocation::new("systemctl", ANSWER)
+        .args(arguments)
         .output()
         .await
         .map_err(|source| SystemdError::Show {
             unit: unit.to_owned(),
             source,
-        })?;
+        })
+}
+
+/// Some properties of a unit, by name; a unit that does not exist has empty ones.
+pub async fn show(unit: &str, properties: &str) -> Result<HashMap<String, String>, SystemdError> {
+    let output = ask(unit, &["show", "--property", properties, "--", unit]).await?;
     Ok(String::from_utf8_lossy(&output)
         .lines()
         .filter_map(|line| line.split_once('='))
@@ -66,14 +70,11 @@ pub async fn show(unit: &str, properties: &str) -> Result<HashMap<String, String
 
 /// When a timer elapses next; nothing where it does not, or while its unit runs.
 pub async fn next_elapse(timer: &str) -> Result<Option<Timestamp>, SystemdError> {
-    let output = Invocation::new("systemctl", ANSWER)
-        .args(["list-timers", "--all", "--output=json", "--", timer])
-        .output()
-        .await
-        .map_err(|source| SystemdError::Show {
-            unit: timer.to_owned(),
-            source,
-        })?;
+    let output = ask(
+        timer,
+        &["list-timers", "--all", "--output=json", "--", timer],
+    )
+    .await?;
     Ok(elapse_in(&output))
 }
 
@@ -96,14 +97,7 @@ pub async fn fragment(unit: &str) -> Result<Option<PathBuf>, SystemdError> {
 
 /// The text of a unit's files, drop-ins included, as systemd reads them.
 pub async fn settings(unit: &str) -> Result<String, SystemdError> {
-    let output = Invocation::new("systemctl", ANSWER)
-        .args(["cat", "--no-pager", "--", unit])
-        .output()
-        .await
-        .map_err(|source| SystemdError::Show {
-            unit: unit.to_owned(),
-            source,
-        })?;
+    let output = ask(unit, &["cat", "--no-pager", "--", unit]).await?;
     Ok(String::from_utf8_lossy(&output).into_owned())
 }
 

@@ -10,7 +10,7 @@ const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
 
 /// Pushes a description that cannot be kept; sees the host go back, say why in these words, let the
 /// operator in, try no more, and take the next commit.
-fn check(broken: &str, words: &str) -> Result<()> {
+pub fn check(broken: &str, words: &str) -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
