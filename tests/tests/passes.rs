@@ -90,7 +90,8 @@ fn the_git_server_is_down_before_a_deployment() -> Result<()> {
     let (web1, git) = (story.host("web1")?, story.host("git")?);
     let before = (web1.current_system()?, web1.boot_id()?);
     // No pass sees the commit before the server is gone.
-    web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    let units = ["nixus-reconcile.timer", "nixus-reconcile.service"];
+    web1.must(["systemctl", "stop"].iter().chain(&units))?;
     let commit = story.lab().deploy("web1", GREETING, "greet")?;
     git.power_cut()?;
     web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
