@@ -175,7 +175,7 @@ fn build_flake(
     commit: &VerifiedCommit,
     attribute: &str,
 ) -> Invocation {
-    // The local copy has no branch of its own, so the commit must be looked for in all refs.
+    // A verified commit need not be in the history of HEAD: the branch may have been rewritten since.
     let flake = format!(
         "git+file://{}?rev={}&allRefs=1#{attribute}",
         repository.display(),

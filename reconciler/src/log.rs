@@ -42,7 +42,7 @@ pub fn entries(reports: Vec<Report>, outcomes: &[Outcome]) -> Vec<Entry> {
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.report;
-        let short = report.commit.id.get(..7).unwrap_or_default();
+        let short = report.commit.short();
         let time = report.time;
         writeln!(
             f,

@@ -240,8 +240,7 @@ impl Reporter<'_> {
 
 /// A commit as people name it.
 pub fn name(commit: &Commit) -> String {
-    let short = commit.id.get(..7).unwrap_or(&commit.id);
-    format!("commit {short} \"{}\"", commit.subject)
+    format!("commit {} \"{}\"", commit.short(), commit.subject)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub fn fleet(reports: &[Report]) -> Table {
     for report in reports {
         table.add_row([
             Cell::new(&report.host),
-            Cell::new(short(report)),
+            Cell::new(report.commit.short()),
             Cell::new(generation(report)),
             state(report.state),
             Cell::new(age(report.time)),
@@ -31,7 +31,7 @@ pub fn log(entries: &[Entry]) -> Table {
     for Entry { report, .. } in entries {
         table.add_row([
             Cell::new(format!("{:.0}", report.time)),
-            Cell::new(short(report)),
+            Cell::new(report.commit.short()),
             Cell::new(generation(report)),
             state(report.state),
             Cell::new(&report.text),
@@ -65,10 +65,6 @@ fn table(header: &[&str]) -> Table {
         table.set_width(WIDTH);
     }
     table
-}
-
-fn short(report: &Report) -> &str {
-    report.commit.id.get(..7).unwrap_or(&report.commit.id)
 }
 
 fn generation(report: &Report) -> String {

@@ -159,6 +159,13 @@ pub struct Commit {
     pub subject: String,
 }
 
+impl Commit {
+    /// The first seven digits, as people write them.
+    pub fn short(&self) -> &str {
+        self.id.get(..7).unwrap_or(&self.id)
+    }
+}
+
 /// Asks the switcher to activate one toplevel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
