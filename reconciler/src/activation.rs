@@ -4,12 +4,12 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nixus_switcher::Open;
 use nixus_switcher::history::{self, HistoryError};
 use nixus_switcher::journal::JournalError;
 use nixus_switcher::layout::Layout;
 use nixus_switcher::protocol::{DeploymentId, Outcome, Policy, Request, Toplevel, VERSION};
 use nixus_switcher::state as switcher_state;
+use nixus_switcher::{Open, PhaseName};
 use thiserror::Error;
 
 use crate::closure::BuiltClosure;
@@ -19,6 +19,9 @@ use crate::systemd::{self, SystemdError};
 
 /// How long the switcher may take to note a request in its journal.
 const TAKEN_UP: Duration = Duration::from_secs(30);
+
+/// How long after its deadline a phase waits for its watchdog, in seconds.
+const ABANDONED_AFTER: u64 = 30;
 
 /// Why the switcher could not be asked.
 #[derive(Debug, Error)]
@@ -73,6 +76,26 @@ impl Switcher {
     /// The deployment that is open, if any.
     pub fn open(&self) -> Result<Option<Open>, ActivationError> {
         switcher_state::open(&self.layout).map_err(ActivationError::Journal)
+    }
+
+    /// Whether nobody works on an open deployment although its phase is over: its watchdog is gone
+    /// too. Stuck waits for an operator.
+    pub fn has_abandoned(&self, open: &Open) -> bool {
+        let over = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+            .ok()
+            .and_then(|now| u64::try_from(now.tv_sec()).ok())
+            .zip(open.phase_deadline)
+            .is_some_and(|(now, deadline)| now > deadline + ABANDONED_AFTER);
+        over && open.phase != PhaseName::Stuck
+            && switcher_state::status(&self.layout).is_ok_and(|status| !status.running)
+    }
+
+    /// Has the open deployment settled, in a unit of its own: it may outlive this pass.
+    pub async fn recover(&self, deployment: &DeploymentId) -> Result<(), ActivationError> {
+        let unit = format!("nixus-settle-{deployment}.service");
+        systemd::start_transient(&unit, &self.program()?, &["recover"])
+            .await
+            .map_err(ActivationError::Start)
     }
 
     /// The deployments that ended after the one with this sequence number, oldest first.

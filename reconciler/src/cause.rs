@@ -8,27 +8,29 @@ pub enum Judgement {
     Failed,
     /// The machine or the switcher stopped; it says nothing about the candidate.
     Interrupted,
-    /// Nothing was found out; it may work later.
+    /// The host was not ready; it may be later.
+    NotReady,
+    /// The trial told nothing; another may.
     Inconclusive,
+    /// It cannot take over in place from the system that runs.
+    RebootNeeded,
 }
 
 /// Judges the cause of such an ending.
 pub fn judge(cause: Option<&Cause>) -> Judgement {
     match cause {
         Some(Cause::Crashed | Cause::SwitcherDied) => Judgement::Interrupted,
-        Some(
-            Cause::Busy
-            | Cause::NotReady { .. }
-            | Cause::StateNotWritten { .. }
-            | Cause::VerificationInconclusive { .. },
-        ) => Judgement::Inconclusive,
+        Some(Cause::Busy | Cause::NotReady { .. } | Cause::StateNotWritten { .. }) => {
+            Judgement::NotReady
+        }
+        Some(Cause::VerificationInconclusive { .. }) => Judgement::Inconclusive,
+        Some(Cause::RebootNeeded) => Judgement::RebootNeeded,
         None
         | Some(
             Cause::NotAToplevel { .. }
             | Cause::NoVerification
             | Cause::ActivationFailed { .. }
             | Cause::ActivationTimedOut { .. }
-            | Cause::RebootNeeded
             | Cause::VerificationFailed { .. }
             | Cause::NotConfirmed { .. }
             | Cause::CommitFailed { .. }

@@ -19,6 +19,17 @@ pub fn next(reason: &Reason) -> String {
             "a commit that makes another system is deployed; this one only after `nixus retry`"
                 .to_owned()
         }
+        Reason::Inconclusive { .. } => {
+            "a commit that makes another system is deployed; this one again after `nixus retry`"
+                .to_owned()
+        }
+        Reason::RebootNeeded { toplevel, .. } => format!(
+            "a commit that makes another system is deployed; to boot into this one: `nix-env --profile /nix/var/nix/profiles/system --set {toplevel}`, `{toplevel}/bin/switch-to-configuration boot`, reboot"
+        ),
+        Reason::Baseline { .. } => {
+            "the next pass looks again; once the running system is sound, the commit is deployed"
+                .to_owned()
+        }
         Reason::HistoryRewritten { accepted, .. } => format!(
             "a head that descends from {} is deployed; to follow the new history: `nixus adopt --again`",
             accepted.short()

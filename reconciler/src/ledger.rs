@@ -8,13 +8,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::{Judgement, judge};
 use crate::commit_id::CommitId;
+use doubt::Doubt;
 
+pub mod doubt;
 pub mod release;
 
 /// After this many failures the time between tries grows no further.
 const BACKOFF_STEPS: u32 = 7;
 /// The first wait after a failure, in seconds; each further one is twice as long.
 const BACKOFF_FIRST: i64 = 15;
+
+/// Lengthens a wait by chance, so that hosts that failed together do not come back together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Jitter(u8);
+
+impl Jitter {
+    /// No lengthening.
+    pub const NONE: Self = Self(0);
+
+    /// By a share of a half, in 1/255.
+    pub fn of(share: u8) -> Self {
+        Self(share)
+    }
+
+    fn lengthen(self, seconds: i64) -> i64 {
+        seconds + seconds * i64::from(self.0) / (2 * 255)
+    }
+}
+
 /// What is kept of a reason.
 const MAX_REASON: usize = 2000;
 
@@ -51,6 +72,9 @@ pub struct Quarantined {
     pub reason: String,
     /// Since when.
     pub since: Timestamp,
+    /// It did not fail: it cannot take over without a reboot.
+    #[serde(default)]
+    pub needs_reboot: bool,
 }
 
 /// A wait after failures that may pass by themselves.
@@ -92,6 +116,9 @@ pub struct Ledger {
     pub quarantine: Vec<Quarantined>,
     /// How often a deployment of this toplevel was interrupted.
     pub interruptions: BTreeMap<String, u32>,
+    /// What is not known yet of toplevels whose trials told nothing.
+    #[serde(default)]
+    pub doubts: Vec<Doubt>,
     /// A wait after failures.
     pub backoff: Option<Backoff>,
     /// The head that was refused because it is no descendant of what was accepted.
@@ -121,6 +148,7 @@ impl Default for Ledger {
             built: None,
             quarantine: Vec::new(),
             interruptions: BTreeMap::new(),
+            doubts: Vec::new(),
             backoff: None,
             refused: None,
             outcomes_seen: 0,
@@ -167,7 +195,8 @@ impl Ledger {
         }
         for outcome in history {
             let ended = i64::try_from(outcome.ended).unwrap_or_default();
-            self.absorb(outcome, Timestamp::from_second(ended).unwrap_or_default());
+            let ended = Timestamp::from_second(ended).unwrap_or_default();
+            self.absorb(outcome, ended, Jitter::NONE);
             let number = outcome.deployment.as_str().split('-').next();
             let number = number.and_then(|number| number.parse().ok()).unwrap_or(0);
             self.deployments = self.deployments.max(number);
@@ -215,6 +244,7 @@ impl Ledger {
     pub fn keep(&mut self, kept: Kept) {
         self.kept = Some(kept);
         self.backoff = None;
+        self.doubts.clear();
         self.interruptions.clear();
     }
 
@@ -230,11 +260,11 @@ impl Ledger {
     }
 
     /// Something failed that may work later: wait longer after each failure in a row.
-    pub fn back_off(&mut self, now: Timestamp, reason: &str) {
+    pub fn back_off(&mut self, now: Timestamp, reason: &str, jitter: Jitter) {
         let failures = self.backoff.as_ref().map_or(0, |backoff| backoff.failures);
-        let step = failures.min(BACKOFF_STEPS);
+        let wait = jitter.lengthen(BACKOFF_FIRST << failures.min(BACKOFF_STEPS));
         let until = now
-            .checked_add(jiff::SignedDuration::from_secs(BACKOFF_FIRST << step))
+            .checked_add(jiff::SignedDuration::from_secs(wait))
             .unwrap_or(now);
         self.backoff = Some(Backoff {
             failures: failures.saturating_add(1),
@@ -244,7 +274,7 @@ impl Ledger {
     }
 
     /// Takes the switcher's account of an ended deployment into account.
-    pub fn absorb(&mut self, outcome: &Outcome, now: Timestamp) {
+    pub fn absorb(&mut self, outcome: &Outcome, now: Timestamp, jitter: Jitter) {
         self.outcomes_seen = self.outcomes_seen.max(outcome.sequence);
         let Ok(commit) = CommitId::try_from(outcome.commit.id.clone()) else {
             return;
@@ -271,9 +301,15 @@ impl Ledger {
                     self.reject(quarantined(commit, toplevel, &reason, now));
                 }
             }
+            (_, Judgement::NotReady) => self.back_off(now, &why, jitter),
             (_, Judgement::Inconclusive) => {
-                self.back_off(now, &why);
+                self.doubt(outcome, commit, &why);
+                self.back_off(now, &why, jitter);
             }
+            (_, Judgement::RebootNeeded) => self.reject(Quarantined {
+                needs_reboot: true,
+                ..quarantined(commit, toplevel, &why, now)
+            }),
             (_, Judgement::Failed) => {
                 self.reject(quarantined(commit, toplevel, &why, now));
             }
@@ -292,6 +328,7 @@ fn quarantined(
         toplevel: Some(toplevel),
         reason: shorten(reason),
         since,
+        needs_reboot: false,
     }
 }
 

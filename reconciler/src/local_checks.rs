@@ -3,6 +3,7 @@
 use nixus_switcher::protocol::{CheckOutcome, CheckResult};
 
 use crate::health::result;
+use crate::plan::Baseline;
 use crate::process::in_words;
 use crate::systemd::{self, SystemdError};
 
@@ -47,6 +48,18 @@ pub async fn timer() -> CheckResult {
     let state = shown.get("ActiveState").cloned().unwrap_or_default();
     let reason = format!("{TIMER} is {state} and starts no further pass");
     result(name, CheckOutcome::Fail, reason)
+}
+
+/// Whether the running system is fit to be changed: systemd answers, and the machine neither comes
+/// up nor goes down.
+pub async fn baseline() -> Baseline {
+    match systemd::manager_state().await {
+        Err(error) => Baseline::Unfit(in_words(&error)),
+        Ok(state) if matches!(state.as_str(), "initializing" | "maintenance" | "stopping") => {
+            Baseline::Unfit(format!("systemd is {state}"))
+        }
+        Ok(_) => Baseline::Sound,
+    }
 }
 
 /// No unit is failed that was not failed before.

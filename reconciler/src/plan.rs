@@ -3,15 +3,16 @@
 //! Invariants: nothing quarantined, nothing but a descendant of the accepted commit, and nothing
 //! while a deployment is open is ever activated; after a success the answer is `UpToDate`.
 
-use std::fmt;
-
 use jiff::Timestamp;
 use nixus_switcher::protocol::{DeploymentId, Toplevel};
-use serde::{Deserialize, Serialize};
 
 use crate::commit_id::CommitId;
 use crate::ledger::Ledger;
 use crate::suspension::Suspension;
+
+mod reason;
+
+pub use reason::Reason;
 
 /// What this pass has learned of the branch so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,19 @@ pub struct OpenDeployment {
     pub deployment: DeploymentId,
     /// Whether only an operator can end it.
     pub stuck: bool,
+    /// Whether nobody works on it although its time is over, and this pass has not asked anybody to.
+    pub abandoned: bool,
+}
+
+/// Whether the running system is fit to be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Baseline {
+    /// Not looked at yet.
+    Unknown,
+    /// It is.
+    Sound,
+    /// It is not, for this reason.
+    Unfit(String),
 }
 
 /// Everything that the decision rests on.
@@ -67,6 +81,8 @@ pub struct Observation<'a> {
     pub ancestry: Ancestry,
     /// What this pass has built of the head.
     pub built: Option<&'a Toplevel>,
+    /// The running system, before anything is changed.
+    pub baseline: &'a Baseline,
 }
 
 /// The next thing to do.
@@ -74,6 +90,10 @@ pub struct Observation<'a> {
 pub enum Action {
     /// Take into account what the switcher has ended.
     Absorb,
+    /// Settle a deployment that nobody works on any more.
+    Recover(DeploymentId),
+    /// See whether the repository answers the system that runs again, which it did not on trial.
+    Witness,
     /// Ask the repository where the branch is.
     List,
     /// Fetch this commit.
@@ -86,153 +106,12 @@ pub enum Action {
     Build(CommitId),
     /// Note that this commit is kept: its toplevel runs already.
     Keep(CommitId, Toplevel),
+    /// Look whether the running system is fit to be changed.
+    LookAtBaseline,
     /// Hand this commit's toplevel to the switcher.
     Activate(CommitId, Toplevel),
     /// Nothing can be done now.
     Wait(Reason),
-}
-
-/// Why nothing can be done now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "reason", rename_all = "kebab-case")]
-pub enum Reason {
-    /// This host is on the head of the branch.
-    UpToDate {
-        /// The head.
-        commit: CommitId,
-    },
-    /// `nixus adopt` has not been run.
-    NotAdopted,
-    /// The switcher is at work.
-    DeploymentOpen {
-        /// On which deployment.
-        deployment: DeploymentId,
-    },
-    /// The switcher could not bring either system to work.
-    Stuck {
-        /// In which deployment.
-        deployment: DeploymentId,
-    },
-    /// The head failed here before.
-    Quarantined {
-        /// The head.
-        commit: CommitId,
-        /// How it failed.
-        why: String,
-    },
-    /// The head is no descendant of the accepted commit.
-    HistoryRewritten {
-        /// The head.
-        commit: CommitId,
-        /// The accepted commit.
-        accepted: CommitId,
-    },
-    /// Something failed that may work later.
-    BackingOff {
-        /// Until when.
-        until: Timestamp,
-        /// What failed.
-        why: String,
-    },
-    /// The repository does not have the branch.
-    NoBranch,
-    /// Somebody picked another generation in the boot menu.
-    BootedOther,
-    /// A state file is not usable, and with it is lost what must not be activated.
-    StateDamaged {
-        /// The file, where it is now.
-        file: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// An operator holds this host still.
-    Suspended {
-        /// Until when; until `nixus resume` where there is none.
-        until: Option<Timestamp>,
-        /// Why, in the operator's words.
-        why: Option<String>,
-    },
-}
-
-impl Reason {
-    /// The word for machines: the same as in JSON.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::UpToDate { .. } => "up-to-date",
-            Self::NotAdopted => "not-adopted",
-            Self::DeploymentOpen { .. } => "deployment-open",
-            Self::Stuck { .. } => "stuck",
-            Self::Quarantined { .. } => "quarantined",
-            Self::HistoryRewritten { .. } => "history-rewritten",
-            Self::BackingOff { .. } => "backing-off",
-            Self::NoBranch => "no-branch",
-            Self::BootedOther => "booted-other",
-            Self::StateDamaged { .. } => "state-damaged",
-            Self::Suspended { .. } => "suspended",
-        }
-    }
-
-    /// The commit that it is about.
-    pub fn commit(&self) -> Option<&CommitId> {
-        match self {
-            Self::UpToDate { commit }
-            | Self::Quarantined { commit, .. }
-            | Self::HistoryRewritten { commit, .. } => Some(commit),
-            _ => None,
-        }
-    }
-
-    /// The deployment that it is about.
-    pub fn deployment(&self) -> Option<&DeploymentId> {
-        match self {
-            Self::DeploymentOpen { deployment } | Self::Stuck { deployment } => Some(deployment),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UpToDate { commit } => write!(f, "up to date with {}", commit.short()),
-            Self::NotAdopted => f.write_str("not adopted yet: run `nixus adopt`"),
-            Self::DeploymentOpen { deployment } => {
-                write!(f, "deployment {deployment} is under way")
-            }
-            Self::Stuck { deployment } => write!(
-                f,
-                "stuck in deployment {deployment}: see `nixus-switcher status`, then `nixus-switcher revert`"
-            ),
-            Self::Quarantined { commit, why } => write!(
-                f,
-                "{} failed here and is not tried again: {why}",
-                commit.short()
-            ),
-            Self::HistoryRewritten { commit, accepted } => write!(
-                f,
-                "{} is refused: it does not descend from {}, which this host accepted",
-                commit.short(),
-                accepted.short()
-            ),
-            Self::BackingOff { until, why } => write!(f, "trying again at {until:.0}: {why}"),
-            Self::NoBranch => f.write_str("the repository does not have the branch"),
-            Self::BootedOther => {
-                f.write_str("an older generation was picked in the boot menu and is left alone")
-            }
-            Self::StateDamaged { file, why } => write!(
-                f,
-                "{file} {why}: nothing is activated until `nixus adopt --again`"
-            ),
-            Self::Suspended { until, why } => {
-                f.write_str("suspended")?;
-                match until {
-                    Some(until) => write!(f, " until {until:.0}")?,
-                    None => f.write_str(" until `nixus resume`")?,
-                }
-                why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
-            }
-        }
-    }
 }
 
 /// After this many builds in a row that were given up for a newer commit, the next one is not: under
@@ -248,11 +127,13 @@ pub fn may_be_overtaken(ledger: &Ledger) -> bool {
 pub fn plan(seen: &Observation<'_>) -> Action {
     if let Some(open) = seen.open {
         let deployment = open.deployment.clone();
-        return Action::Wait(if open.stuck {
-            Reason::Stuck { deployment }
-        } else {
-            Reason::DeploymentOpen { deployment }
-        });
+        return match open {
+            OpenDeployment { stuck: true, .. } => Action::Wait(Reason::Stuck { deployment }),
+            OpenDeployment {
+                abandoned: true, ..
+            } => Action::Recover(deployment),
+            _ => Action::Wait(Reason::DeploymentOpen { deployment }),
+        };
     }
     if let Some(damage) = &seen.ledger.damage {
         return Action::Wait(Reason::StateDamaged {
@@ -266,6 +147,9 @@ pub fn plan(seen: &Observation<'_>) -> Action {
     let Some(accepted) = &seen.ledger.accepted else {
         return Action::Wait(Reason::NotAdopted);
     };
+    if seen.ledger.wants_witness() {
+        return Action::Witness;
+    }
     if let Some(backoff) = &seen.ledger.backoff
         && seen.now < backoff.until
     {
@@ -306,11 +190,8 @@ fn plan_head(seen: &Observation<'_>, accepted: &CommitId, head: &CommitId) -> Ac
                 commit: head.clone(),
             });
         }
-        if let Some(entry) = ledger.quarantined(head, toplevel) {
-            return Action::Wait(Reason::Quarantined {
-                commit: head.clone(),
-                why: entry.reason.clone(),
-            });
+        if let Some(reason) = forbids(ledger, head, toplevel) {
+            return Action::Wait(reason);
         }
     }
     match seen.ancestry {
@@ -328,8 +209,34 @@ fn plan_head(seen: &Observation<'_>, accepted: &CommitId, head: &CommitId) -> Ac
     match seen.built {
         None => Action::Build(head.clone()),
         Some(built) if built == seen.running => Action::Keep(head.clone(), built.clone()),
-        Some(built) => Action::Activate(head.clone(), built.clone()),
+        Some(built) => match seen.baseline {
+            Baseline::Unknown => Action::LookAtBaseline,
+            Baseline::Sound => Action::Activate(head.clone(), built.clone()),
+            Baseline::Unfit(why) => Action::Wait(Reason::Baseline {
+                commit: head.clone(),
+                why: why.clone(),
+            }),
+        },
     }
+}
+
+/// Why the head is not tried, by what is remembered of it.
+fn forbids(ledger: &Ledger, head: &CommitId, toplevel: Option<&Toplevel>) -> Option<Reason> {
+    let commit = head.clone();
+    if let Some(entry) = ledger.quarantined(head, toplevel) {
+        return Some(match &entry.toplevel {
+            Some(toplevel) if entry.needs_reboot => Reason::RebootNeeded {
+                commit,
+                toplevel: toplevel.clone(),
+            },
+            _ => Reason::Quarantined {
+                commit,
+                why: entry.reason.clone(),
+            },
+        });
+    }
+    let why = ledger.inconclusive(toplevel?)?.to_owned();
+    Some(Reason::Inconclusive { commit, why })
 }
 
 #[cfg(test)]

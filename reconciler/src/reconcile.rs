@@ -15,10 +15,11 @@ use crate::closure::{BuiltClosure, ClosureError};
 use crate::commit_id::CommitId;
 use crate::config::Config;
 use crate::ledger::release::Retry;
-use crate::ledger::{Kept, Ledger};
+use crate::ledger::{Jitter, Kept, Ledger};
 use crate::ledger_file::{self, LedgerFileError};
+use crate::local_checks;
 use crate::pass_lock::{PassLock, PassLockError};
-use crate::plan::{Action, Ancestry, Head, Observation, OpenDeployment, Reason, plan};
+use crate::plan::{Action, Ancestry, Baseline, Head, Observation, OpenDeployment, Reason, plan};
 use crate::process::in_words;
 use crate::report::{Report, Reporter};
 use crate::reports_repository::{ReportsError, ReportsRepository};
@@ -30,6 +31,8 @@ use crate::trust::{self, VerifiedCommit};
 mod build;
 mod decision;
 mod mend;
+mod settle;
+mod waiting;
 
 /// More rounds than any pass needs; a plan that never waits is a bug, not a reason to spin.
 const MAX_ROUNDS: u32 = 100;
@@ -85,6 +88,8 @@ pub struct Pass<'a> {
     ancestry: Ancestry,
     verified: Option<VerifiedCommit>,
     built: Option<BuiltClosure>,
+    baseline: Baseline,
+    recovery_tried: bool,
     sending: JoinSet<Result<(), ReportsError>>,
     local_copy_looked_at: bool,
 }
@@ -112,6 +117,8 @@ pub async fn reconcile(
         ancestry: Ancestry::NotFetched,
         verified: None,
         built: None,
+        baseline: Baseline::Unknown,
+        recovery_tried: false,
         sending: JoinSet::new(),
         local_copy_looked_at: false,
     };
@@ -127,7 +134,7 @@ impl Pass<'_> {
             let action = self.plan()?;
             if let Action::Wait(reason) = action {
                 decision::waits(&reason);
-                self.report_damage(&reason)?;
+                self.report_wait(&reason)?;
                 self.note(&reason);
                 return Ok(reason);
             }
@@ -144,8 +151,9 @@ impl Pass<'_> {
     fn plan(&self) -> Result<Action, PassError> {
         let open = self.switcher.open().map_err(PassError::Switcher)?;
         let open = open.map(|open| OpenDeployment {
-            deployment: open.deployment,
+            abandoned: !self.recovery_tried && self.switcher.has_abandoned(&open),
             stuck: open.phase == PhaseName::Stuck,
+            deployment: open.deployment,
         });
         let unseen = self
             .switcher
@@ -164,6 +172,7 @@ impl Pass<'_> {
             head: &self.head,
             ancestry: self.ancestry,
             built: self.built.as_ref().map(BuiltClosure::toplevel),
+            baseline: &self.baseline,
         }))
     }
 
@@ -171,6 +180,9 @@ impl Pass<'_> {
     async fn execute(&mut self, action: Action) -> Result<Result<(), StepError>, PassError> {
         match action {
             Action::Absorb => self.absorb()?,
+            Action::Recover(deployment) => return Ok(self.recover(&deployment).await),
+            Action::Witness => self.witness().await?,
+            Action::LookAtBaseline => self.baseline = local_checks::baseline().await,
             Action::List => match self.source.list().await {
                 Ok(head) => self.head = head,
                 Err(error) => return Ok(Err(error.into())),
@@ -187,20 +199,6 @@ impl Pass<'_> {
             Action::Wait(_) => {}
         }
         Ok(Ok(()))
-    }
-
-    fn absorb(&mut self) -> Result<(), PassError> {
-        let outcomes = self
-            .switcher
-            .ended_after(self.ledger.outcomes_seen)
-            .map_err(PassError::Switcher)?;
-        for outcome in outcomes {
-            // The report first: after a crash in between, it is recognised as said already.
-            self.report(|reporter| reporter.ended(&outcome))?;
-            self.ledger.absorb(&outcome, Timestamp::now());
-            self.save()?;
-        }
-        Ok(())
     }
 
     async fn fetch(&mut self) -> Result<(), StepError> {
@@ -312,7 +310,7 @@ impl Pass<'_> {
     fn back_off(&mut self, error: &StepError) -> Result<(), PassError> {
         let reason = in_words(error);
         tracing::warn!("{reason}");
-        self.ledger.back_off(Timestamp::now(), &reason);
+        self.ledger.back_off(Timestamp::now(), &reason, jitter());
         self.save()
     }
 
@@ -370,4 +368,9 @@ impl Pass<'_> {
             tracing::warn!("reports wait to be sent: {}", in_words(&error));
         }
     }
+}
+
+/// Chance, for waits.
+fn jitter() -> Jitter {
+    Jitter::of(fastrand::u8(..))
 }

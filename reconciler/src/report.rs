@@ -116,6 +116,12 @@ impl Reporter<'_> {
         self.report(commit, State::Building, text)
     }
 
+    /// The host does not take a commit up yet.
+    pub fn waits(self, commit: &Commit, reason: &Reason) -> Report {
+        let text = format!("{}: {reason}", name(commit));
+        self.report(commit, State::Waiting, text)
+    }
+
     /// The host cannot go on from this commit, as its state is damaged.
     pub fn damaged(self, commit: &Commit, reason: &Reason) -> Report {
         let text = format!("an operator is needed: {reason}");
@@ -170,6 +176,12 @@ impl Reporter<'_> {
     pub fn not_built_yet(self, commit: &Commit, why: &str) -> Report {
         let text = format!("{}: not built yet, trying again: {why}", name(commit));
         self.report(commit, State::Waiting, text)
+    }
+
+    /// The trials of a commit told nothing, and what is known beside them speaks against it.
+    pub fn gave_up(self, commit: &Commit, why: &str) -> Report {
+        let text = format!("{}: not tried again: {why}", name(commit));
+        self.report(commit, State::Failure, text)
     }
 
     /// A head was refused.

@@ -20,6 +20,9 @@ use crate::set_aside::{WhenFull, set_aside};
 use crate::ssh;
 
 mod mirrors;
+mod reach;
+
+pub use reach::{Reach, reach};
 
 /// How long git may look for damage in the local copy.
 const LOOK: Duration = Duration::from_secs(120);

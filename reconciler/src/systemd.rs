@@ -101,6 +101,17 @@ pub async fn settings(unit: &str) -> Result<String, SystemdError> {
     Ok(String::from_utf8_lossy(&output).into_owned())
 }
 
+/// What systemd itself is doing: `running`, `degraded`, `starting`, `stopping`, … (systemctl(1),
+/// is-system-running).
+pub async fn manager_state() -> Result<String, SystemdError> {
+    let output = ask(
+        "its own state",
+        &["show", "--property", "SystemState", "--value"],
+    )
+    .await?;
+    Ok(String::from_utf8_lossy(&output).trim().to_owned())
+}
+
 /// The units that are failed now.
 pub async fn failed_units() -> Result<Vec<String>, SystemdError> {
     let output = Invocation::new("systemctl", ANSWER)

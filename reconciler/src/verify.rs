@@ -19,7 +19,7 @@ use crate::health::{result, verdict};
 use crate::local_checks;
 use crate::plan::Head;
 use crate::process::in_words;
-use crate::source::Source;
+use crate::source::{Reach, Source, SourceError, reach};
 use crate::state::Paths;
 use crate::systemd::{self, SystemdError};
 use crate::trust;
@@ -28,6 +28,10 @@ use crate::trust;
 const PAUSE: Duration = Duration::from_millis(500);
 /// What is left of the trial when the last findings are handed over.
 const MARGIN_SECONDS: u64 = 2;
+/// The check that a pass of the new generation can do its work.
+pub const REPOSITORY: &str = "repository";
+/// The check that the repository's host accepts connections, made where a pass could not.
+pub const REACH: &str = "reach";
 /// The unit that runs this.
 const UNIT: &str = "nixus-verify.service";
 
@@ -137,7 +141,7 @@ async fn until_settled(config: &Config, open: &Open, paths: &Paths) -> Vec<Check
     loop {
         let begun = Instant::now();
         let mut checks = local(open).await;
-        checks.push(repository(config, open, paths).await);
+        checks.extend(repository(config, open, paths).await);
         if verdict(&checks) == CheckOutcome::Pass {
             let since = *passing_since.get_or_insert(begun);
             if since.elapsed() >= config.soak {
@@ -180,38 +184,71 @@ async fn local(open: &Open) -> Vec<CheckResult> {
     ]
 }
 
-/// The dry pass: list, fetch, find this commit, and come to the same toplevel again.
-async fn repository(config: &Config, open: &Open, paths: &Paths) -> CheckResult {
-    match dry_pass(config, open, paths).await {
-        Ok(reason) => result("repository", CheckOutcome::Pass, reason),
-        Err(problem) => result("repository", CheckOutcome::Fail, problem),
+/// Why a dry pass did not come to its end.
+enum Problem {
+    /// The new generation is wrong, whatever the repository does.
+    Own(String),
+    /// The repository was not to be used; that may be its own fault.
+    Repository(SourceError),
+}
+
+impl From<String> for Problem {
+    fn from(problem: String) -> Self {
+        Self::Own(problem)
     }
 }
 
-async fn dry_pass(config: &Config, open: &Open, paths: &Paths) -> Result<String, String> {
+impl From<SourceError> for Problem {
+    fn from(error: SourceError) -> Self {
+        Self::Repository(error)
+    }
+}
+
+/// The dry pass: list, fetch, find this commit, and come to the same toplevel again.
+async fn repository(config: &Config, open: &Open, paths: &Paths) -> Vec<CheckResult> {
+    let repository = |outcome, reason: String| result(REPOSITORY, outcome, reason);
+    let error = match dry_pass(config, open, paths).await {
+        Ok(reason) => return vec![repository(CheckOutcome::Pass, reason)],
+        Err(Problem::Own(problem)) => return vec![repository(CheckOutcome::Fail, problem)],
+        Err(Problem::Repository(error)) => in_words(&error),
+    };
+    match reach(&config.remotes()).await {
+        // The kernel knows of no way there: no outage elsewhere does that.
+        Reach::NoRoute => vec![repository(
+            CheckOutcome::Fail,
+            format!("{error}; this host has no route to it"),
+        )],
+        Reach::Connected => vec![
+            repository(CheckOutcome::Unknown, error),
+            result(REACH, CheckOutcome::Pass, "its host accepts connections"),
+        ],
+        Reach::NotConnected(reason) => vec![
+            repository(CheckOutcome::Unknown, error),
+            result(REACH, CheckOutcome::Unknown, reason),
+        ],
+    }
+}
+
+async fn dry_pass(config: &Config, open: &Open, paths: &Paths) -> Result<String, Problem> {
     let source = Source::new(config.remotes(), config.branch.clone(), paths.repository());
-    let Head::At(_) = source.list().await.map_err(|error| in_words(&error))? else {
-        return Err(format!(
+    let Head::At(_) = source.list().await? else {
+        return Err(Problem::Own(format!(
             "{} has no branch {}",
             config.repository.url, config.branch
-        ));
+        )));
     };
-    let head = source.fetch().await.map_err(|error| in_words(&error))?;
+    let head = source.fetch().await?;
     let accepted = CommitId::try_from(open.commit.id.clone())?;
-    if trust::verify(&source, &head, &accepted)
-        .map_err(|error| in_words(&error))?
-        .is_none()
-    {
-        return Err(format!(
+    if trust::verify(&source, &head, &accepted)?.is_none() {
+        return Err(Problem::Own(format!(
             "the branch {} of {} does not contain commit {}",
             config.branch,
             config.repository.url,
             accepted.short()
-        ));
+        )));
     }
-    let commit = trust::verify(&source, &accepted, &accepted)
-        .map_err(|error| in_words(&error))?
-        .ok_or("the commit does not descend from itself")?;
+    let commit = trust::verify(&source, &accepted, &accepted)?
+        .ok_or_else(|| "the commit does not descend from itself".to_owned())?;
     let again = closure::resolve(&config.closure, source.local(), &commit)
         .await
         .map_err(|error| in_words(&error))?;

@@ -63,6 +63,13 @@ impl Ledger {
             .partition(named);
         self.quarantine = rest;
         let released: Vec<Quarantined> = quarantined;
+        self.doubts.retain(|doubt| match retry {
+            Retry::Head => {
+                head.as_ref() != Some(&doubt.commit) && built.as_ref() != Some(&doubt.toplevel)
+            }
+            Retry::Commit(digits) => !doubt.commit.as_str().starts_with(digits),
+            Retry::Toplevel(toplevel) => doubt.toplevel != *toplevel,
+        });
         for toplevel in released.iter().filter_map(|entry| entry.toplevel.as_ref()) {
             self.interruptions.remove(&toplevel.to_string());
         }

@@ -1,4 +1,5 @@
-use nixus_switcher::protocol::{Cause, SystemRef};
+use nixus_switcher::protocol::{BootId, Cause, CheckOutcome, CheckResult, Evidence, SystemRef};
+use proptest::prelude::*;
 
 use super::release::Retry;
 use super::*;
@@ -79,6 +80,7 @@ fn an_operator_who_adopts_again_with_a_good_ledger_forgets_what_was_quarantined(
     ledger.absorb(
         &outcome(1, 'c', Some(Cause::NoVerification)),
         Timestamp::UNIX_EPOCH,
+        Jitter::NONE,
     );
     ledger.rebuild(&[outcome(9, 'b', Some(Cause::NoVerification))]);
     assert_eq!(ledger.quarantine.len(), 1);
@@ -93,6 +95,7 @@ fn a_retry_releases_what_it_names_and_nothing_else() {
         toplevel: built.map(toplevel),
         reason: "broken".into(),
         since: Timestamp::UNIX_EPOCH,
+        needs_reboot: false,
     };
     let check = |retry: Retry, left: &[char]| {
         let mut ledger = Ledger::default();
@@ -106,7 +109,7 @@ fn a_retry_releases_what_it_names_and_nothing_else() {
         for entry in [entry('b', Some('b')), entry('c', None)] {
             ledger.reject(entry);
         }
-        ledger.back_off(Timestamp::UNIX_EPOCH, "no route");
+        ledger.back_off(Timestamp::UNIX_EPOCH, "no route", Jitter::NONE);
         assert!(ledger.release(&retry).backoff.is_some());
         assert_eq!(ledger.backoff, None);
         let rest: Vec<_> = ledger
@@ -123,5 +126,117 @@ fn a_retry_releases_what_it_names_and_nothing_else() {
     check("ddddddd".parse().unwrap(), &['b', 'c']);
     for wrong in ["", "abc", "/etc", "zzzzzzzz"] {
         wrong.parse::<Retry>().unwrap_err();
+    }
+}
+
+/// A trial of `c` that ended at second 200 and told nothing of the repository.
+fn told_nothing(sequence: u64, reach: CheckOutcome) -> Outcome {
+    let check = |check: &str, outcome| CheckResult {
+        check: check.to_owned(),
+        outcome,
+        reason: "no answer".to_owned(),
+    };
+    let checks = vec![
+        check("repository", CheckOutcome::Unknown),
+        check("reach", reach),
+    ];
+    let cause = Cause::VerificationInconclusive {
+        checks: checks[..1].to_vec(),
+    };
+    Outcome {
+        evidence: Some(Evidence {
+            version: VERSION,
+            deployment: "1-c".parse().unwrap(),
+            boot: BootId("b".to_owned()),
+            toplevel: toplevel('c'),
+            verdict: CheckOutcome::Unknown,
+            checks,
+        }),
+        ..outcome(sequence, 'c', Some(cause))
+    }
+}
+
+/// What comes of trials that told nothing, each with whether the host was seen to accept
+/// connections, and after how many seconds the system before reached the repository, if it did.
+#[test]
+fn the_system_before_tells_an_outage_from_a_generation_that_cannot_reach_its_repository() {
+    use CheckOutcome::{Pass, Unknown};
+    let check = |trials: &[(CheckOutcome, Option<i64>)], quarantined: bool, inconclusive: bool| {
+        let mut ledger = Ledger::default();
+        ledger.adopt(commit('a'));
+        for (number, (reach, reached)) in trials.iter().enumerate() {
+            let told = told_nothing(number as u64 + 1, *reach);
+            ledger.absorb(&told, Timestamp::from_second(201).unwrap(), Jitter::NONE);
+            assert!(ledger.wants_witness() && ledger.backoff.is_some());
+            let now = Timestamp::from_second(200 + reached.unwrap_or(1)).unwrap();
+            ledger.witnessed(now, reached.is_some());
+            assert!(!ledger.wants_witness());
+        }
+        let found = ledger.quarantined(&commit('c'), Some(&toplevel('c')));
+        assert_eq!(found.is_some(), quarantined, "{trials:?}");
+        let found = ledger.inconclusive(&toplevel('c')).is_some();
+        assert_eq!(found, inconclusive, "{trials:?}");
+    };
+    check(&[(Unknown, None)], false, false);
+    check(&[(Pass, None)], false, false);
+    check(&[(Unknown, Some(1))], false, false);
+    check(&[(Unknown, Some(1)), (Unknown, Some(1))], true, false);
+    check(&[(Unknown, Some(1)), (Unknown, None)], false, false);
+    // The repository's host was there all the while and refused the new generation only.
+    check(&[(Pass, Some(1))], true, false);
+    // Minutes later says nothing of the time of the trial.
+    check(&[(Pass, Some(121))], false, false);
+    check(&[(Pass, None), (Pass, None), (Unknown, None)], false, true);
+}
+
+#[test]
+fn what_was_inconclusive_is_forgotten_after_a_retry_and_a_success() {
+    let doubted = || {
+        let mut ledger = Ledger::default();
+        ledger.adopt(commit('a'));
+        ledger.accept(commit('c'));
+        for sequence in 1..=3 {
+            let told = told_nothing(sequence, CheckOutcome::Unknown);
+            ledger.absorb(&told, Timestamp::UNIX_EPOCH, Jitter::NONE);
+        }
+        assert!(ledger.inconclusive(&toplevel('c')).is_some());
+        ledger
+    };
+    let mut ledger = doubted();
+    ledger.release(&Retry::Head);
+    assert_eq!(ledger.doubts, []);
+    let mut ledger = doubted();
+    ledger.absorb(&outcome(4, 'd', None), Timestamp::UNIX_EPOCH, Jitter::NONE);
+    assert_eq!(ledger.doubts, []);
+}
+
+#[test]
+fn a_system_that_needs_a_reboot_is_not_called_failed() {
+    let mut ledger = Ledger::default();
+    ledger.absorb(
+        &outcome(1, 'c', Some(Cause::RebootNeeded)),
+        Timestamp::UNIX_EPOCH,
+        Jitter::NONE,
+    );
+    assert!(ledger.quarantine[0].needs_reboot);
+}
+
+proptest! {
+    #[test]
+    fn errors_make_polling_slower_up_to_a_cap_and_never_quarantine(
+        jitters in prop::collection::vec(any::<u8>(), 1..20)
+    ) {
+        let mut ledger = Ledger::default();
+        let mut least = 0;
+        for jitter in jitters {
+            ledger.back_off(Timestamp::UNIX_EPOCH, "no route", Jitter::of(jitter));
+            let wait = ledger.backoff.as_ref().unwrap().until.as_second();
+            let bare = BACKOFF_FIRST << (ledger.backoff.as_ref().unwrap().failures - 1).min(BACKOFF_STEPS);
+            prop_assert!(wait >= bare && wait <= bare * 3 / 2);
+            prop_assert!(bare >= least);
+            least = bare;
+        }
+        prop_assert!(least <= BACKOFF_FIRST << BACKOFF_STEPS);
+        prop_assert_eq!(&ledger.quarantine, &[]);
     }
 }

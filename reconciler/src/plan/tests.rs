@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::{Backoff, Damage, Kept, Quarantined};
+use crate::ledger::doubt::Doubt;
+use crate::ledger::{Backoff, Damage, Jitter, Kept, Quarantined};
 use nixus_switcher::protocol::Commit;
 
 fn commit(letter: char) -> CommitId {
@@ -31,6 +32,7 @@ fn rejected(letter: char, built: bool) -> Quarantined {
         toplevel: built.then(|| toplevel(letter)),
         reason: "broken".into(),
         since: Timestamp::UNIX_EPOCH,
+        needs_reboot: false,
     }
 }
 
@@ -46,6 +48,7 @@ struct Host {
     head: Head,
     ancestry: Ancestry,
     built: Option<Toplevel>,
+    baseline: Baseline,
 }
 
 impl Host {
@@ -63,6 +66,7 @@ impl Host {
             head: Head::Unknown,
             ancestry: Ancestry::NotFetched,
             built: None,
+            baseline: Baseline::Unknown,
         }
     }
 
@@ -78,6 +82,7 @@ impl Host {
             head: &self.head,
             ancestry: self.ancestry,
             built: self.built.as_ref(),
+            baseline: &self.baseline,
         })
     }
 }
@@ -92,6 +97,7 @@ fn deployment(stuck: bool) -> OpenDeployment {
     OpenDeployment {
         deployment: "1-aaaaaaa".parse().unwrap(),
         stuck,
+        abandoned: false,
     }
 }
 
@@ -120,6 +126,8 @@ fn a_new_commit_is_fetched_accepted_built_and_activated() {
     host.ledger.accept(commit('b'));
     assert_eq!(host.plan(), Action::Build(commit('b')));
     host.built = Some(toplevel('b'));
+    assert_eq!(host.plan(), Action::LookAtBaseline);
+    host.baseline = Baseline::Sound;
     assert_eq!(host.plan(), Action::Activate(commit('b'), toplevel('b')));
     host.running = toplevel('b');
     host.ledger.keep(kept('b'));
@@ -147,6 +155,7 @@ fn a_system_that_somebody_switched_to_by_hand_is_replaced() {
             host.running = toplevel('c');
             host.ancestry = Ancestry::Descends;
             host.built = Some(toplevel('a'));
+            host.baseline = Baseline::Sound;
         },
         Action::Activate(commit('a'), toplevel('a')),
     );
@@ -218,8 +227,11 @@ fn waits_name_their_reason() {
     );
     check(
         |host| {
-            host.ledger
-                .back_off(Timestamp::from_second(999).unwrap(), "no route");
+            host.ledger.back_off(
+                Timestamp::from_second(999).unwrap(),
+                "no route",
+                Jitter::NONE,
+            );
         },
         Action::Wait(Reason::BackingOff {
             until: Timestamp::from_second(1014).unwrap(),
@@ -232,6 +244,95 @@ fn waits_name_their_reason() {
             host.booted_other = true;
         },
         Action::Wait(Reason::BootedOther),
+    );
+}
+
+#[test]
+fn what_is_known_of_the_head_is_the_reason_to_wait() {
+    let built = |host: &mut Host| {
+        host.head = Head::At(commit('b'));
+        host.ancestry = Ancestry::Descends;
+        host.ledger.accept(commit('b'));
+        host.built = Some(toplevel('b'));
+    };
+    check(
+        |host| {
+            built(host);
+            host.baseline = Baseline::Unfit("systemd is stopping".into());
+        },
+        Action::Wait(Reason::Baseline {
+            commit: commit('b'),
+            why: "systemd is stopping".into(),
+        }),
+    );
+    check(
+        |host| {
+            built(host);
+            host.ledger.reject(Quarantined {
+                needs_reboot: true,
+                ..rejected('b', true)
+            });
+        },
+        Action::Wait(Reason::RebootNeeded {
+            commit: commit('b'),
+            toplevel: toplevel('b'),
+        }),
+    );
+    for (trials, expected) in [
+        (2, Action::LookAtBaseline),
+        (
+            3,
+            Action::Wait(Reason::Inconclusive {
+                commit: commit('b'),
+                why: "no answer".into(),
+            }),
+        ),
+    ] {
+        check(
+            |host| {
+                built(host);
+                host.ledger.doubts.push(Doubt {
+                    toplevel: toplevel('b'),
+                    commit: commit('b'),
+                    trials,
+                    against: 0,
+                    reason: "no answer".into(),
+                    awaits: None,
+                });
+            },
+            expected,
+        );
+    }
+}
+
+#[test]
+fn what_is_left_over_is_settled_first() {
+    check(
+        |host| {
+            host.open = Some(OpenDeployment {
+                abandoned: true,
+                ..deployment(false)
+            });
+        },
+        Action::Recover("1-aaaaaaa".parse().unwrap()),
+    );
+    check(
+        |host| {
+            host.ledger.back_off(
+                Timestamp::from_second(999).unwrap(),
+                "no route",
+                Jitter::NONE,
+            );
+            host.ledger.doubts.push(Doubt {
+                toplevel: toplevel('b'),
+                commit: commit('b'),
+                trials: 1,
+                against: 0,
+                reason: "no answer".into(),
+                awaits: Some((Timestamp::from_second(998).unwrap(), 1)),
+            });
+        },
+        Action::Witness,
     );
 }
 
@@ -261,6 +362,7 @@ fn a_suspended_host_watches_the_branch_and_builds_nothing() {
     host.built = Some(toplevel('b'));
     assert_eq!(host.plan(), Action::Wait(expected));
     host.suspension = Some(suspension(Some(1000)));
+    host.baseline = Baseline::Sound;
     assert_eq!(host.plan(), Action::Activate(commit('b'), toplevel('b')));
 }
 
@@ -277,19 +379,24 @@ fn hosts() -> impl Strategy<Value = Host> {
         Ancestry::Rewritten,
     ]);
     let opens = prop::option::of(any::<bool>().prop_map(deployment));
+    let baselines = prop::sample::select(vec![
+        Baseline::Unknown,
+        Baseline::Sound,
+        Baseline::Unfit("stopping".into()),
+    ]);
     let rejections = prop::collection::vec((letters(), any::<bool>()), 0..3);
     (
         (letters(), letters(), letters(), prop::option::of(letters())),
         (heads, ancestries, opens, rejections),
         (any::<bool>(), any::<bool>(), any::<bool>(), 0..2000i64),
-        any::<bool>(),
+        (any::<bool>(), baselines),
     )
         .prop_map(
             |(
                 (running, keeps, accepted, built),
                 (head, ancestry, open, rejections),
                 (adopted, booted_other, outcomes_unseen, until),
-                suspended,
+                (suspended, baseline),
             )| {
                 let mut ledger = Ledger::default();
                 if adopted {
@@ -314,6 +421,7 @@ fn hosts() -> impl Strategy<Value = Host> {
                     head,
                     ancestry,
                     built: built.map(toplevel),
+                    baseline,
                 }
             },
         )
@@ -329,6 +437,7 @@ proptest! {
             prop_assert_eq!(host.ancestry, Ancestry::Descends);
             prop_assert_eq!(host.ledger.quarantined(&head, Some(&toplevel)), None);
             prop_assert_ne!(toplevel, host.running);
+            prop_assert_eq!(host.baseline, Baseline::Sound);
         }
     }
 

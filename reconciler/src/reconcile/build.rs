@@ -63,6 +63,7 @@ impl Pass<'_> {
                     toplevel: None,
                     reason,
                     since: Timestamp::now(),
+                    needs_reboot: false,
                 });
                 self.save()?;
                 Ok(Ok(()))

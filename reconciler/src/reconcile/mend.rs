@@ -3,7 +3,7 @@
 //! Only positive evidence counts: git itself finds a local copy broken. A failure that is told of
 //! the network, the disk's space or the commit never costs a local copy.
 
-use super::{Ancestry, Head, Pass, PassError, Reason, StepError};
+use super::{Ancestry, Head, Pass, StepError};
 use crate::process::in_words;
 use crate::reports_repository::ReportsRepository;
 use crate::source::SourceError;
@@ -69,17 +69,5 @@ impl Pass<'_> {
                 in_words(&error)
             );
         }
-    }
-
-    /// Says once, on the commit that this host is on, that its state is damaged.
-    pub(super) fn report_damage(&mut self, reason: &Reason) -> Result<(), PassError> {
-        let Some(kept) = &self.ledger.kept else {
-            return Ok(());
-        };
-        if !matches!(reason, Reason::StateDamaged { .. }) {
-            return Ok(());
-        }
-        let commit = kept.commit.clone();
-        self.report(|reporter| reporter.damaged(&commit, reason))
     }
 }

@@ -78,6 +78,7 @@ fn full() -> Status {
             toplevel: None,
             reason: "error\nmore".into(),
             since: time,
+            needs_reboot: false,
         }],
         reports_unsent: Some(true),
         damage: Some(Damage {
@@ -145,6 +146,7 @@ fn the_json_keeps_its_shape() {
 .open.phase
 .open.until
 .quarantine[].commit
+.quarantine[].needs_reboot
 .quarantine[].reason
 .quarantine[].since
 .quarantine[].toplevel
@@ -202,6 +204,18 @@ fn the_word_of_each_reason_is_the_one_in_its_json() {
             deployment: deployment(),
         },
         Reason::Quarantined {
+            commit: commit("a"),
+            why: why(),
+        },
+        Reason::Inconclusive {
+            commit: commit("a"),
+            why: why(),
+        },
+        Reason::RebootNeeded {
+            commit: commit("a"),
+            toplevel: toplevel("a"),
+        },
+        Reason::Baseline {
             commit: commit("a"),
             why: why(),
         },

@@ -80,7 +80,10 @@ impl fmt::Display for Status {
         }
         for entry in self.quarantine.iter().rev().take(SHOWN_QUARANTINED) {
             let text = format!("{}: {}", entry.commit.short(), first_line(&entry.reason));
-            line("quarantined", BAD, text)?;
+            match entry.needs_reboot {
+                true => line("needs reboot", BUSY, text)?,
+                false => line("quarantined", BAD, text)?,
+            }
         }
         if self.reports_unsent == Some(true) {
             line("reports", BUSY, "some wait to be sent".to_owned())?;
@@ -122,6 +125,7 @@ fn style_of(reason: &Reason) -> Style {
         Reason::UpToDate { .. } => GOOD,
         Reason::Stuck { .. }
         | Reason::Quarantined { .. }
+        | Reason::Inconclusive { .. }
         | Reason::HistoryRewritten { .. }
         | Reason::StateDamaged { .. } => BAD,
         _ => BUSY,

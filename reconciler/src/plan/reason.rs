@@ -1,0 +1,194 @@
+//! Why nothing can be done now: each reason once, in words and for machines.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use nixus_switcher::protocol::{DeploymentId, Toplevel};
+use serde::{Deserialize, Serialize};
+
+use crate::commit_id::CommitId;
+
+/// Why nothing can be done now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+pub enum Reason {
+    /// This host is on the head of the branch.
+    UpToDate {
+        /// The head.
+        commit: CommitId,
+    },
+    /// `nixus adopt` has not been run.
+    NotAdopted,
+    /// The switcher is at work.
+    DeploymentOpen {
+        /// On which deployment.
+        deployment: DeploymentId,
+    },
+    /// The switcher could not bring either system to work.
+    Stuck {
+        /// In which deployment.
+        deployment: DeploymentId,
+    },
+    /// The head failed here before.
+    Quarantined {
+        /// The head.
+        commit: CommitId,
+        /// How it failed.
+        why: String,
+    },
+    /// Trials of the head's system told nothing, again and again.
+    Inconclusive {
+        /// The head.
+        commit: CommitId,
+        /// What could not be found out.
+        why: String,
+    },
+    /// The head's system cannot take over from the one that runs.
+    RebootNeeded {
+        /// The head.
+        commit: CommitId,
+        /// The head's system.
+        toplevel: Toplevel,
+    },
+    /// The running system is not fit to be changed.
+    Baseline {
+        /// The head.
+        commit: CommitId,
+        /// What is wrong before any change.
+        why: String,
+    },
+    /// The head is no descendant of the accepted commit.
+    HistoryRewritten {
+        /// The head.
+        commit: CommitId,
+        /// The accepted commit.
+        accepted: CommitId,
+    },
+    /// Something failed that may work later.
+    BackingOff {
+        /// Until when.
+        until: Timestamp,
+        /// What failed.
+        why: String,
+    },
+    /// The repository does not have the branch.
+    NoBranch,
+    /// Somebody picked another generation in the boot menu.
+    BootedOther,
+    /// A state file is not usable, and with it is lost what must not be activated.
+    StateDamaged {
+        /// The file, where it is now.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An operator holds this host still.
+    Suspended {
+        /// Until when; until `nixus resume` where there is none.
+        until: Option<Timestamp>,
+        /// Why, in the operator's words.
+        why: Option<String>,
+    },
+}
+
+impl Reason {
+    /// The word for machines: the same as in JSON.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::UpToDate { .. } => "up-to-date",
+            Self::NotAdopted => "not-adopted",
+            Self::DeploymentOpen { .. } => "deployment-open",
+            Self::Stuck { .. } => "stuck",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Inconclusive { .. } => "inconclusive",
+            Self::RebootNeeded { .. } => "reboot-needed",
+            Self::Baseline { .. } => "baseline",
+            Self::HistoryRewritten { .. } => "history-rewritten",
+            Self::BackingOff { .. } => "backing-off",
+            Self::NoBranch => "no-branch",
+            Self::BootedOther => "booted-other",
+            Self::StateDamaged { .. } => "state-damaged",
+            Self::Suspended { .. } => "suspended",
+        }
+    }
+
+    /// The commit that it is about.
+    pub fn commit(&self) -> Option<&CommitId> {
+        match self {
+            Self::UpToDate { commit }
+            | Self::Quarantined { commit, .. }
+            | Self::Inconclusive { commit, .. }
+            | Self::RebootNeeded { commit, .. }
+            | Self::Baseline { commit, .. }
+            | Self::HistoryRewritten { commit, .. } => Some(commit),
+            _ => None,
+        }
+    }
+
+    /// The deployment that it is about.
+    pub fn deployment(&self) -> Option<&DeploymentId> {
+        match self {
+            Self::DeploymentOpen { deployment } | Self::Stuck { deployment } => Some(deployment),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UpToDate { commit } => write!(f, "up to date with {}", commit.short()),
+            Self::NotAdopted => f.write_str("not adopted yet: run `nixus adopt`"),
+            Self::DeploymentOpen { deployment } => {
+                write!(f, "deployment {deployment} is under way")
+            }
+            Self::Stuck { deployment } => write!(
+                f,
+                "stuck in deployment {deployment}: see `nixus-switcher status`, then `nixus-switcher revert`"
+            ),
+            Self::Quarantined { commit, why } => write!(
+                f,
+                "{} failed here and is not tried again: {why}",
+                commit.short()
+            ),
+            Self::Inconclusive { commit, why } => write!(
+                f,
+                "{} was tried often enough, and its trials told nothing: {why}",
+                commit.short()
+            ),
+            Self::RebootNeeded { commit, .. } => write!(
+                f,
+                "{} needs a reboot: its system cannot take over from the one that runs",
+                commit.short()
+            ),
+            Self::Baseline { commit, why } => write!(
+                f,
+                "{} waits, the running system is not fit to be changed: {why}",
+                commit.short()
+            ),
+            Self::HistoryRewritten { commit, accepted } => write!(
+                f,
+                "{} is refused: it does not descend from {}, which this host accepted",
+                commit.short(),
+                accepted.short()
+            ),
+            Self::BackingOff { until, why } => write!(f, "trying again at {until:.0}: {why}"),
+            Self::NoBranch => f.write_str("the repository does not have the branch"),
+            Self::BootedOther => {
+                f.write_str("an older generation was picked in the boot menu and is left alone")
+            }
+            Self::StateDamaged { file, why } => write!(
+                f,
+                "{file} {why}: nothing is activated until `nixus adopt --again`"
+            ),
+            Self::Suspended { until, why } => {
+                f.write_str("suspended")?;
+                match until {
+                    Some(until) => write!(f, " until {until:.0}")?,
+                    None => f.write_str(" until `nixus resume`")?,
+                }
+                why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What earlier deployments left to be settled, before anything new: how they ended, what they told,
+//! and those that nobody works on any more.
+
+use jiff::Timestamp;
+use nixus_switcher::protocol::{Commit, DeploymentId};
+
+use super::{Pass, PassError, StepError, jitter};
+use crate::process::in_words;
+
+impl Pass<'_> {
+    pub(super) fn absorb(&mut self) -> Result<(), PassError> {
+        let outcomes = self
+            .switcher
+            .ended_after(self.ledger.outcomes_seen)
+            .map_err(PassError::Switcher)?;
+        for outcome in outcomes {
+            // The report first: after a crash in between, it is recognised as said already.
+            self.report(|reporter| reporter.ended(&outcome))?;
+            self.ledger.absorb(&outcome, Timestamp::now(), jitter());
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Asks the repository in the place of a trial that it did not answer, right after it.
+    pub(super) async fn witness(&mut self) -> Result<(), PassError> {
+        let listed = self.source.list().await;
+        if let Err(error) = &listed {
+            tracing::info!(
+                "the repository does not answer the system before either: {}",
+                in_words(error)
+            );
+        }
+        if let Some((id, reason)) = self.ledger.witnessed(Timestamp::now(), listed.is_ok()) {
+            let commit = self.source.commit(&id).unwrap_or_else(|_| Commit {
+                id: id.to_string(),
+                subject: String::new(),
+            });
+            self.report(|reporter| reporter.gave_up(&commit, &reason))?;
+        }
+        self.save()
+    }
+
+    /// Has a deployment settled whose switcher and watchdog are both gone.
+    pub(super) async fn recover(&mut self, deployment: &DeploymentId) -> Result<(), StepError> {
+        self.recovery_tried = true;
+        tracing::warn!(
+            deployment = deployment.as_str(),
+            "nobody works on deployment {deployment} any more: it is settled"
+        );
+        self.switcher.recover(deployment).await?;
+        Ok(())
+    }
+}
