@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use nixus_switcher::waits::{self, Kind};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
+
+use crate::https::without_passwords;
 
 /// How much of a child's standard error is kept, in bytes: its end, where the reason stands.
 const STDERR_KEPT: usize = 16 * 1024;
@@ -183,6 +186,11 @@ impl Invocation {
         program: &str,
         hear: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<(ExitStatus, Vec<u8>, String), ProcessError> {
+        let _wait = waits::begin(Kind::Child, || {
+            let mut words = vec![program.into()];
+            words.extend(self.arguments.iter().map(|word| word.to_string_lossy()));
+            without_passwords(&words.join(" "))
+        });
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use nixus_switcher::waits::{self, Kind};
+
 /// Where the reconciler keeps what must survive a reboot.
 pub const STATE: &str = "/var/lib/nixus";
 
@@ -91,6 +93,7 @@ pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
     let write = || {
         let mut file = File::create(&temporary)?;
         file.write_all(content)?;
+        let _wait = waits::begin(Kind::Sync, || path.display().to_string());
         file.sync_all()?;
         fs::rename(&temporary, path)
     };
@@ -98,6 +101,7 @@ pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
         // On a full disk even an unfinished file is in the way.
         let _ = fs::remove_file(&temporary);
     })?;
+    let _wait = waits::begin(Kind::Sync, || directory.display().to_string());
     File::open(directory)?.sync_all()
 }
 

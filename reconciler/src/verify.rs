@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use nixus_switcher::protocol::{CheckOutcome, CheckResult, Evidence, Toplevel, VERSION};
 use nixus_switcher::trial::{self, Message};
+use nixus_switcher::waits::{self, Kind};
 use nixus_switcher::{Open, PhaseName};
 use thiserror::Error;
 
@@ -153,6 +154,7 @@ async fn until_settled(config: &Config, open: &Open, paths: &Paths) -> Vec<Check
         if seconds_left(open) <= MARGIN_SECONDS + begun.elapsed().as_secs() {
             return unsettled(checks);
         }
+        let _wait = waits::begin(Kind::Soak, || "the next round of checks".to_owned());
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::waits::{self, Kind};
+
 /// How often a lock that somebody else holds is tried.
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
@@ -86,6 +88,7 @@ impl Disk for HostDisk {
             .mode(0o600)
             .open(path)?;
         file.write_all(bytes)?;
+        let _wait = waits::begin(Kind::Sync, || path.display().to_string());
         file.sync_all()
     }
 
@@ -94,6 +97,7 @@ impl Disk for HostDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let _wait = waits::begin(Kind::Sync, || dir.display().to_string());
         File::open(dir)?.sync_all()
     }
 

@@ -14,6 +14,7 @@
 //!   nixos       the machine, for real   systemd  bootloader  toplevel  trial  process  exit_file
 //! protocol      what reconciler and switcher say to each other
 //! state         what is going on, for those who only want to know
+//! waits         what time is spent on, likewise
 //! ```
 //!
 //! Invariants, each of which has a test:
@@ -51,6 +52,7 @@ pub mod takeover;
 pub mod toplevel;
 pub mod transaction;
 pub mod trial;
+pub mod waits;
 
 pub use layout::Layout;
 pub use phase::PhaseName;

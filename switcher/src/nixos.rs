@@ -18,6 +18,7 @@ use crate::system::{BootDefault, Switch, SwitchEnd, System, SystemError, TrialEn
 use crate::systemd::Systemd;
 use crate::toplevel::{self, VERIFY_UNIT, named_by};
 use crate::trial::{self, Door};
+use crate::waits::{self, Kind};
 
 /// The journal, the history, evidence and a log must fit.
 const STATE_BYTES: u64 = 16 << 20;
@@ -181,6 +182,7 @@ impl System for NixOs {
     fn sync(&self) -> Result<(), SystemError> {
         for path in ["/nix/store", "/nix/var", "/boot"] {
             let path = self.layout.at(path);
+            let _wait = waits::begin(Kind::Sync, || path.display().to_string());
             let synced = match File::open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 Err(error) => Err(error),

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::system::SystemError;
+use crate::waits::{self, Kind};
 
 const OUTPUT_LIMIT: u64 = 4 << 20;
 const POLL: Duration = Duration::from_millis(5);
@@ -29,6 +30,7 @@ pub fn run(program: &Path, args: &[&str], limit: Duration) -> Result<Output, Sys
         format!("{name} {}", args.join(" "))
     };
     let failed = |how: String| SystemError::Command { what: what(), how };
+    let _wait = waits::begin(Kind::Child, what);
     let mut child = Command::new(program)
         .args(args)
         .current_dir("/")

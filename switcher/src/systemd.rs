@@ -13,6 +13,7 @@ use crate::layout::Layout;
 use crate::process::{find, run, run_well};
 use crate::protocol::DeploymentId;
 use crate::system::{Switch, SwitchEnd, SystemError, Units};
+use crate::waits::{self, Kind};
 
 /// The longest that systemd may take to answer; a daemon-reload can take long on a busy host.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -110,6 +111,9 @@ impl Systemd {
             &log.to_string_lossy(),
         );
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let _wait = waits::begin(Kind::Child, || {
+            format!("switch-to-configuration {}", switch.action.as_str())
+        });
         let end = Instant::now() + switch.limit;
         let started = run_well(&self.systemd_run, &args, ANSWER.min(switch.limit));
         // An activation may cut systemd-run off from systemd; the file tells what happened.
