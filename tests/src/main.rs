@@ -1,5 +1,6 @@
 //! `lab`: a fleet of real hosts on this machine.
 
+mod bench;
 mod demo;
 mod up;
 
@@ -70,6 +71,17 @@ enum What {
     },
     /// End the running lab
     Down,
+    /// Measure Nixus' speed on real hosts, and print medians beside their limits
+    Bench {
+        /// What to measure
+        #[command(subcommand)]
+        what: bench::Bench,
+        /// As JSON
+        #[arg(long, global = true)]
+        json: bool,
+    },
+    #[command(flatten)]
+    Part(bench::Part),
 }
 
 fn main() -> ExitCode {
@@ -87,6 +99,8 @@ fn main() -> ExitCode {
             Ok(())
         }),
         What::Down => up::down(),
+        What::Bench { what, json } => bench::bench(what, json),
+        What::Part(part) => bench::part(&part),
     };
     result.unwrap_or_else(|error| {
         eprintln!("lab: {error:#}");

@@ -1,0 +1,84 @@
+//! `lab bench`: Nixus' speed on real hosts, as medians beside their limits.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+
+use self::figures::Table;
+
+mod deployment;
+mod figures;
+mod partition;
+mod poll;
+mod relay;
+mod switch;
+mod trace;
+
+/// The waits of all programs on a host ([`nixus_switcher::waits`]).
+const WAITS: &str = "/run/nixus-waits";
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Bench {
+    /// A pass with nothing to do, and the way from a commit to a confirmed system
+    Poll,
+    /// The switcher alone: a deployment that is confirmed, and one that is not
+    Switch,
+}
+
+/// What the bench starts of this program on hosts, and around what it measures.
+#[derive(Debug, Subcommand)]
+pub enum Part {
+    #[command(hide = true)]
+    /// Run a command and write down what each of its processes used
+    Trace {
+        #[arg(long)]
+        to: PathBuf,
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+    #[command(hide = true)]
+    /// Become a command that is traced
+    Traced {
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+    #[command(hide = true)]
+    /// Run a command and count what it sends
+    Relay {
+        #[arg(long)]
+        to: PathBuf,
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+}
+
+/// Measures and prints; fails where a median is beyond its limit.
+pub fn bench(what: Bench, json: bool) -> Result<ExitCode> {
+    let tables: Vec<Table> = match what {
+        Bench::Poll => poll::poll()?,
+        Bench::Switch => switch::switch()?,
+    };
+    if json {
+        let text = serde_json::to_string_pretty(&tables).context("cannot describe the figures")?;
+        println!("{text}");
+    } else {
+        for table in &tables {
+            println!("{table}");
+        }
+    }
+    let mut figures = tables.iter().flat_map(|table| &table.figures);
+    let kept = figures.all(figures::Figure::is_kept);
+    Ok(ExitCode::from(u8::from(!kept)))
+}
+
+/// Does one part of a measurement.
+pub fn part(part: &Part) -> Result<ExitCode> {
+    match part {
+        Part::Trace { to, command } => trace::trace(to, command),
+        Part::Traced { command } => trace::become_traced(command),
+        Part::Relay { to, command } => relay::relay(to, command),
+    }
+}
