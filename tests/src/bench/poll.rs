@@ -93,7 +93,7 @@ const PASS: [&str; 5] = [
 
 fn is_up_to_date(host: &Host) -> Result<()> {
     let status = status(host)?;
-    let reason = status.pointer("/waits_for/reason").cloned();
+    let reason = status.pointer("/last_pass/waits_for/reason").cloned();
     ensure!(
         reason.as_ref().and_then(|reason| reason.as_str()) == Some("up-to-date"),
         "that was no pass with nothing to do: {status}"
