@@ -11,7 +11,7 @@
 //! journal       what was being done, durable before it is done       disk    what is durable
 //! profile       the system profile      roots    GC roots            history what became of it
 //! system        the seam to the machine
-//!   nixos       the machine, for real   systemd  bootloader  toplevel  trial  process  exit_file
+//!   nixos       the machine, for real   systemd  bootloader  toplevel  trial  process  exit_file  arrival
 //! protocol      what reconciler and switcher say to each other
 //! state         what is going on, for those who only want to know
 //! waits         what time is spent on, likewise
@@ -29,6 +29,7 @@
 //! 7. A failed write stops every step forward, never the way back.
 //! 8. An unreadable or unknown journal stops activations, never the machine.
 
+pub mod arrival;
 pub mod bootloader;
 mod cause;
 pub mod disk;

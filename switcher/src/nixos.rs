@@ -26,8 +26,8 @@ const STATE_BYTES: u64 = 16 << 20;
 const BOOT_BYTES: u64 = 1 << 20;
 const LOGS_KEPT: usize = 20;
 const LOG_BYTES: u64 = 1 << 20;
-const DOOR_POLL: Duration = Duration::from_millis(50);
 const UNIT_POLL: Duration = Duration::from_millis(500);
+const UNIT_POLL_LONGEST: Duration = Duration::from_secs(5);
 
 /// A NixOS host.
 #[derive(Debug)]
@@ -99,7 +99,8 @@ impl NixOs {
             .as_ref()
             .map_or((0, 0), |watch| (watch.deadline, watch.limit));
         let mut unknown = None;
-        let mut looked = Instant::now();
+        let begun = Instant::now();
+        let mut looked = begun;
         let mut ended = None;
         loop {
             while let Some(judged) = door.answer(|message| trial::judge(deployment, message)) {
@@ -115,8 +116,11 @@ impl NixOs {
             if ended.is_some() || self.boottime() >= deadline {
                 return trial::without_verdict(unknown, ended.as_deref(), limit);
             }
-            thread::sleep(DOOR_POLL);
-            if looked.elapsed() >= UNIT_POLL {
+            // A long trial is not to be filled with questions to systemd.
+            let pause = (begun.elapsed() / 8).clamp(UNIT_POLL, UNIT_POLL_LONGEST);
+            let left = deadline.saturating_sub(self.boottime()).max(1);
+            door.wait(pause.min(Duration::from_secs(left)));
+            if looked.elapsed() >= pause {
                 looked = Instant::now();
                 // systemd that does not answer now may answer later; the deadline decides.
                 if let Ok(state) = self.systemd.state(VERIFY_UNIT)

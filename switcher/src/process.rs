@@ -1,16 +1,22 @@
 //! Runs a program to its end, with a limit on its time and on what it prints.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 use crate::system::SystemError;
 use crate::waits::{self, Kind};
 
-const OUTPUT_LIMIT: u64 = 4 << 20;
-const POLL: Duration = Duration::from_millis(5);
+const OUTPUT_LIMIT: usize = 4 << 20;
+/// How often a program is looked at that says nothing, or has closed its pipes and has not ended.
+const LONGEST: Duration = Duration::from_millis(50);
+const SHORTEST: Duration = Duration::from_micros(100);
 
 /// What a program printed, and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,13 +49,16 @@ pub fn run(program: &Path, args: &[&str], limit: Duration) -> Result<Output, Sys
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
-    let stdout = child.stdout.take().map(drain);
-    let stderr = child.stderr.take().map(drain);
+    let mut pipes = [
+        Pipe::of(child.stdout.take().map(OwnedFd::from)),
+        Pipe::of(child.stderr.take().map(OwnedFd::from)),
+    ];
     let end = Instant::now() + limit;
+    let mut pause = SHORTEST;
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break Ok(status),
-            Ok(None) if Instant::now() < end => thread::sleep(POLL),
+            Ok(None) if Instant::now() < end => {}
             Ok(None) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -57,11 +66,21 @@ pub fn run(program: &Path, args: &[&str], limit: Duration) -> Result<Output, Sys
             }
             Err(error) => break Err(failed(error.to_string())),
         }
+        // A program that ends closes its pipes, so its end is seen at once.
+        if pipes.iter().any(|pipe| pipe.from.is_some()) {
+            listen(&mut pipes, LONGEST);
+        } else {
+            thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST);
+        }
     }?;
+    // What it left running may hold the pipes open; what it said itself is in them by now.
+    while listen(&mut pipes, Duration::ZERO) && Instant::now() < end {}
+    let [stdout, stderr] = pipes.map(Pipe::text);
     Ok(Output {
         code: exit_code(status),
-        stdout: collect(stdout),
-        stderr: collect(stderr),
+        stdout,
+        stderr,
     })
 }
 
@@ -78,21 +97,58 @@ pub fn run_well(program: &Path, args: &[&str], limit: Duration) -> Result<String
     })
 }
 
-fn drain(from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let mut from = from;
-        let _ = from.by_ref().take(OUTPUT_LIMIT).read_to_end(&mut bytes);
-        // A program that prints more must not block on a full pipe.
-        let _ = io::copy(&mut from, &mut io::sink());
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+/// One end of a pipe that a program prints into; closed once all was read.
+struct Pipe {
+    from: Option<File>,
+    kept: Vec<u8>,
 }
 
-fn collect(thread: Option<thread::JoinHandle<String>>) -> String {
-    thread
-        .and_then(|thread| thread.join().ok())
-        .unwrap_or_default()
+impl Pipe {
+    fn of(fd: Option<OwnedFd>) -> Self {
+        Self {
+            from: fd.map(File::from),
+            kept: Vec::new(),
+        }
+    }
+
+    /// Takes what is there. A program that prints too much must not block on a full pipe.
+    fn take(&mut self) {
+        let mut chunk = [0; 8192];
+        match self.from.as_mut().map(|from| from.read(&mut chunk)) {
+            Some(Ok(length @ 1..)) => {
+                let room = OUTPUT_LIMIT.saturating_sub(self.kept.len()).min(length);
+                self.kept.extend_from_slice(&chunk[..room]);
+            }
+            Some(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
+            _ => self.from = None,
+        }
+    }
+
+    fn text(self) -> String {
+        String::from_utf8_lossy(&self.kept).into_owned()
+    }
+}
+
+/// Waits until a program prints or closes a pipe, for `limit` at most, and takes what there is. Says
+/// whether there was anything.
+fn listen(pipes: &mut [Pipe], limit: Duration) -> bool {
+    let mut asked: Vec<PollFd> = pipes
+        .iter()
+        .filter_map(|pipe| pipe.from.as_ref())
+        .map(|from| PollFd::new(from.as_fd(), PollFlags::POLLIN))
+        .collect();
+    let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    if poll(&mut asked, timeout).is_err() {
+        // A kernel without memory for this is asked again a little later.
+        thread::sleep(limit);
+        return false;
+    }
+    let ready: Vec<bool> = asked.iter().map(|fd| fd.any() == Some(true)).collect();
+    let open = pipes.iter_mut().filter(|pipe| pipe.from.is_some());
+    for (pipe, _) in open.zip(&ready).filter(|(_, ready)| **ready) {
+        pipe.take();
+    }
+    ready.contains(&true)
 }
 
 fn exit_code(status: std::process::ExitStatus) -> i32 {
@@ -114,4 +170,47 @@ pub fn find(name: &str) -> Option<PathBuf> {
     .iter()
     .map(|dir| Path::new(dir).join(name))
     .find_map(|path| path.canonicalize().ok().filter(|path| path.is_file()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, limit: Duration) -> Result<Output, SystemError> {
+        run(Path::new("/bin/sh"), &["-c", script], limit)
+    }
+
+    #[test]
+    fn a_program_is_heard_to_its_end_on_both_pipes() {
+        let check = |script: &str, code: i32, stdout: &str, stderr: &str| {
+            let output = sh(script, Duration::from_secs(20)).unwrap();
+            let said = (output.stdout.as_str(), output.stderr.as_str());
+            assert_eq!((output.code, said), (code, (stdout, stderr)), "{script}");
+        };
+        check("exit 3", 3, "", "");
+        check("echo one; echo two >&2", 0, "one\n", "two\n");
+        check(
+            "echo early; exec >&- 2>&-; sleep 0.2; exit 4",
+            4,
+            "early\n",
+            "",
+        );
+        check("kill -KILL $$", 137, "", "");
+        // One that is left behind keeps the pipes, and nobody waiting.
+        check("sleep 3 & echo done", 0, "done\n", "");
+    }
+
+    #[test]
+    fn too_much_is_cut_off_and_does_not_block() {
+        let output = sh("head -c 6000000 /dev/zero", Duration::from_secs(20)).unwrap();
+        assert_eq!((output.code, output.stdout.len()), (0, OUTPUT_LIMIT));
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended() {
+        let limit = Duration::from_millis(200);
+        assert!(sh("exec sleep 30", limit).is_err());
+        assert!(sh("exec >&- 2>&-; exec sleep 30", limit).is_err());
+        assert!(sh("exec yes", limit).is_err());
+    }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use crate::arrival::Watched;
 use crate::exit_file::Exit;
 use crate::journal::Watch;
 use crate::layout::Layout;
@@ -104,6 +105,7 @@ impl Systemd {
         {
             return SwitchEnd::NotRun(error.to_string());
         }
+        let arrived = Watched::new(&self.layout.run());
         let args = switch_args(
             switch,
             &self.exe.to_string_lossy(),
@@ -111,9 +113,8 @@ impl Systemd {
             &log.to_string_lossy(),
         );
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let _wait = waits::begin(Kind::Child, || {
-            format!("switch-to-configuration {}", switch.action.as_str())
-        });
+        let what = || format!("switch-to-configuration {}", switch.action.as_str());
+        let _wait = waits::begin(Kind::Child, what);
         let end = Instant::now() + switch.limit;
         let started = run_well(&self.systemd_run, &args, ANSWER.min(switch.limit));
         // An activation may cut systemd-run off from systemd; the file tells what happened.
@@ -127,7 +128,7 @@ impl Systemd {
                     let _ = fs::remove_file(&file);
                     return SwitchEnd::Exited(exit.as_code());
                 }
-                _ if Instant::now() < end => thread::sleep(POLL),
+                _ if Instant::now() < end => arrived.wait(POLL * 20),
                 _ => break,
             }
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 
+use crate::arrival;
 use crate::journal::Deployment;
 use crate::protocol::{
     BootId, Cause, CheckOutcome, CheckResult, Evidence, EvidenceReply, Toplevel, VERSION,
@@ -197,6 +198,11 @@ impl Door {
             listener,
             path: path.to_owned(),
         })
+    }
+
+    /// Waits for a visitor, for `limit` at most.
+    pub fn wait(&self, limit: Duration) {
+        arrival::wait(&self.listener, limit);
     }
 
     /// Takes one message, if somebody is there. A visitor who says nothing sensible is sent away.
