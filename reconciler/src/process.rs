@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use nixus_switcher::waits::{self, Kind};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use crate::https::without_passwords;
@@ -101,6 +101,7 @@ pub struct Invocation {
     name: Option<String>,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    input: Option<Vec<u8>>,
     limit: Duration,
     output_limit: usize,
 }
@@ -113,6 +114,7 @@ impl Invocation {
             name: None,
             arguments: Vec::new(),
             environment: Vec::new(),
+            input: None,
             limit,
             output_limit: 1024 * 1024,
         }
@@ -157,6 +159,13 @@ impl Invocation {
         self
     }
 
+    /// Gives the child some bytes, and then the end, as its standard input. They must fit into a pipe.
+    #[must_use]
+    pub fn input(mut self, bytes: Vec<u8>) -> Self {
+        self.input = Some(bytes);
+        self
+    }
+
     /// Runs the program and gives its standard output where it succeeded.
     pub async fn output(self) -> Result<Vec<u8>, ProcessError> {
         self.output_heard(&mut |_| {}).await
@@ -194,7 +203,10 @@ impl Invocation {
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(match &self.input {
+                Some(_) => Stdio::piped(),
+                None => Stdio::null(),
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -208,9 +220,14 @@ impl Invocation {
             program: program.to_owned(),
             source,
         };
+        let stdin = child.stdin.take();
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
         let work = async {
+            if let (Some(mut pipe), Some(input)) = (stdin, &self.input) {
+                // A child that does not read it is judged by its end.
+                let _ = pipe.write_all(input).await;
+            }
             let (stdout, stderr) =
                 tokio::try_join!(head_of(stdout, self.output_limit), tail_of(stderr, hear))
                     .map_err(read)?;

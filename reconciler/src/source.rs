@@ -1,7 +1,8 @@
 //! The deploy repository: where its branch is, and a local copy of its history.
 //!
-//! The network is git's own program: it speaks protocol 2, so that a poll asks for one ref, and it
-//! honours the system's ssh and proxy configuration. The local copy is read with git2.
+//! The network is git's own program, which honours the system's ssh and proxy configuration; only
+//! where the branch is, is asked without it over SSH, since git would list all branches. The local
+//! copy is read with git2.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
@@ -19,9 +20,12 @@ use crate::process::{Invocation, ProcessError};
 use crate::set_aside::{WhenFull, set_aside};
 use crate::ssh;
 
+mod list;
 mod mirrors;
+mod one_ref;
 mod reach;
 
+use list::list_one;
 pub use reach::{Reach, reach};
 
 /// How long git may look for damage in the local copy.
@@ -306,23 +310,6 @@ impl Source {
     }
 }
 
-async fn list_one(remote: &Remote, branch: &str) -> Result<Head, SourceError> {
-    let name = format!("refs/heads/{branch}");
-    let output = git_for(remote)
-        .map_err(SourceError::Executable)?
-        .args(["ls-remote", "--heads", "--", &remote.url, &name])
-        .output()
-        .await
-        .map_err(|source| SourceError::List {
-            url: https::without_passwords(&remote.url),
-            source: source.told_by(without_advice),
-        })?;
-    head_in(&output, &name).map_err(|problem| SourceError::Answer {
-        url: https::without_passwords(&remote.url),
-        problem,
-    })
-}
-
 /// The git program with all that it needs to reach `remote`.
 ///
 /// # Errors
@@ -380,19 +367,6 @@ fn retry_trailers(message: &str) -> Result<Vec<Toplevel>, git2::Error> {
         .filter(|(key, _)| key.eq_ignore_ascii_case("Nixus-Retry"))
         .filter_map(|(_, value)| Toplevel::try_from(PathBuf::from(value.trim())).ok())
         .collect())
-}
-
-fn head_in(output: &[u8], name: &str) -> Result<Head, String> {
-    let text = String::from_utf8_lossy(output);
-    for line in text.lines() {
-        let (id, found) = line
-            .split_once('\t')
-            .ok_or_else(|| format!("{:?}", line.chars().take(80).collect::<String>()))?;
-        if found == name {
-            return Ok(Head::At(CommitId::try_from(id.to_owned())?));
-        }
-    }
-    Ok(Head::Missing)
 }
 
 fn commit_id(id: Oid) -> Result<CommitId, String> {

@@ -4,7 +4,7 @@
 //! argument vector. So that nothing is ever quoted for a shell, git is given this executable, which
 //! finds its orders in the environment and becomes ssh.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -34,30 +34,55 @@ pub fn with_ssh(invocation: Invocation, remote: &Remote) -> io::Result<Invocatio
     Ok(invocation)
 }
 
+/// ssh itself with the key and the host keys configured for `remote`, for one connection without git.
+pub fn invocation(remote: &Remote) -> Invocation {
+    let seconds = OsString::from(remote.timeout.as_secs().to_string());
+    Invocation::new("ssh", remote.timeout).args(options(
+        Some(&seconds),
+        remote.known_hosts.as_deref().map(Path::as_os_str),
+        remote.ssh_key.as_deref().map(Path::as_os_str),
+    ))
+}
+
+fn options(
+    seconds: Option<&OsStr>,
+    known_hosts: Option<&OsStr>,
+    key: Option<&OsStr>,
+) -> Vec<OsString> {
+    let mut options = Vec::new();
+    let mut add = |name: &str, value: &OsStr| {
+        let mut option = OsString::from(name);
+        option.push("=");
+        option.push(value);
+        options.extend([OsString::from("-o"), option]);
+    };
+    add("BatchMode", OsStr::new("yes"));
+    add("StrictHostKeyChecking", OsStr::new("yes"));
+    if let Some(seconds) = seconds {
+        add("ConnectTimeout", seconds);
+    }
+    if let Some(known_hosts) = known_hosts {
+        add("UserKnownHostsFile", known_hosts);
+        add("GlobalKnownHostsFile", OsStr::new("/dev/null"));
+    }
+    if let Some(key) = key {
+        add("IdentitiesOnly", OsStr::new("yes"));
+        options.extend([OsString::from("-i"), key.to_owned()]);
+    }
+    options
+}
+
 /// Becomes ssh where git called this executable as its ssh; returns only if it was not, or with the
 /// error that kept it from it.
 pub fn become_ssh_if_asked() -> Option<io::Error> {
     std::env::var_os(CALLED_AS_SSH)?;
-    let option = |name: &str, value: &Path| {
-        let mut option = OsString::from(name);
-        option.push("=");
-        option.push(value);
-        option
-    };
+    let variable = |name: &str| std::env::var_os(name);
     let mut ssh = Command::new("ssh");
-    ssh.args(["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]);
-    if let Some(seconds) = std::env::var_os(CONNECT_SECONDS) {
-        ssh.arg("-o")
-            .arg(option("ConnectTimeout", Path::new(&seconds)));
-    }
-    if let Some(known_hosts) = std::env::var_os(KNOWN_HOSTS) {
-        ssh.arg("-o")
-            .arg(option("UserKnownHostsFile", Path::new(&known_hosts)));
-        ssh.args(["-o", "GlobalKnownHostsFile=/dev/null"]);
-    }
-    if let Some(key) = std::env::var_os(KEY) {
-        ssh.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(key);
-    }
+    ssh.args(options(
+        variable(CONNECT_SECONDS).as_deref(),
+        variable(KNOWN_HOSTS).as_deref(),
+        variable(KEY).as_deref(),
+    ));
     ssh.args(std::env::args_os().skip(1));
     ssh.env_remove(CALLED_AS_SSH);
     Some(ssh.exec())

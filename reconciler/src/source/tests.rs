@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use git2::Signature;
 
+use super::list::head_in;
 use super::*;
 
 #[test]

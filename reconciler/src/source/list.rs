@@ -1,0 +1,39 @@
+//! Asks one server where one branch is.
+
+use super::{
+    CommitId, Head, ProcessError, Remote, SourceError, git_for, https, one_ref, without_advice,
+};
+
+pub(super) async fn list_one(remote: &Remote, branch: &str) -> Result<Head, SourceError> {
+    let name = format!("refs/heads/{branch}");
+    let failed = |source: ProcessError| SourceError::List {
+        url: https::without_passwords(&remote.url),
+        source: source.told_by(without_advice),
+    };
+    if let Some(head) = one_ref::ask(remote, &name).await.map_err(failed)? {
+        return Ok(head);
+    }
+    let output = git_for(remote)
+        .map_err(SourceError::Executable)?
+        .args(["ls-remote", "--heads", "--", &remote.url, &name])
+        .output()
+        .await
+        .map_err(failed)?;
+    head_in(&output, &name).map_err(|problem| SourceError::Answer {
+        url: https::without_passwords(&remote.url),
+        problem,
+    })
+}
+
+pub(super) fn head_in(output: &[u8], name: &str) -> Result<Head, String> {
+    let text = String::from_utf8_lossy(output);
+    for line in text.lines() {
+        let (id, found) = line
+            .split_once('\t')
+            .ok_or_else(|| format!("{:?}", line.chars().take(80).collect::<String>()))?;
+        if found == name {
+            return Ok(Head::At(CommitId::try_from(id.to_owned())?));
+        }
+    }
+    Ok(Head::Missing)
+}
