@@ -155,7 +155,8 @@ async fn until_settled(config: &Config, open: &Open, paths: &Paths) -> Vec<Check
             return unsettled(checks);
         }
         let _wait = waits::begin(Kind::Soak, || "the next round of checks".to_owned());
-        tokio::time::sleep(PAUSE).await;
+        let left = passing_since.map(|since| config.soak.saturating_sub(since.elapsed()));
+        tokio::time::sleep(left.map_or(PAUSE, |left| left.min(PAUSE))).await;
     }
 }
 
