@@ -61,9 +61,44 @@ impl Exit {
     }
 }
 
+/// Which part of a unit's file systemd could not put into effect, where a unit ended for that. It
+/// then ended before its program began, with one of these codes (systemd.exec(5), "Process Exit
+/// Codes"). Left out are those that a full disk or want of memory can cause.
+pub fn refused_by_systemd(result: &str, status: &str) -> Option<&'static str> {
+    const CODES: [(&str, &str); 9] = [
+        ("200", "CHDIR"),
+        ("203", "EXEC"),
+        ("210", "CHROOT"),
+        ("216", "GROUP"),
+        ("217", "USER"),
+        ("225", "NETWORK"),
+        ("226", "NAMESPACE"),
+        ("228", "SECCOMP"),
+        ("243", "CREDENTIALS"),
+    ];
+    let (_, name) = CODES.iter().find(|(code, _)| *code == status)?;
+    (result == "exit-code").then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_a_units_file_asks_for_in_vain_is_refused_by_systemd() {
+        for (result, status, expected) in [
+            ("exit-code", "243", Some("CREDENTIALS")),
+            ("exit-code", "226", Some("NAMESPACE")),
+            // STATE_DIRECTORY: a full disk does it too.
+            ("exit-code", "238", None),
+            ("exit-code", "1", None),
+            ("success", "0", None),
+            ("signal", "9", None),
+            ("timeout", "203", None),
+        ] {
+            assert_eq!(refused_by_systemd(result, status), expected, "{status}");
+        }
+    }
 
     #[test]
     fn every_end_of_a_unit_has_one_code() {

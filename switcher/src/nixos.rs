@@ -126,6 +126,9 @@ impl NixOs {
                 if let Ok(state) = self.systemd.state(VERIFY_UNIT)
                     && state.ended
                 {
+                    if let Some(what) = state.refused {
+                        return trial::never_ran(what);
+                    }
                     ended = Some(state.how);
                 }
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use crate::arrival::Watched;
-use crate::exit_file::Exit;
+use crate::exit_file::{self, Exit};
 use crate::journal::Watch;
 use crate::layout::Layout;
 use crate::process::{find, run, run_well};
@@ -42,6 +42,8 @@ pub struct UnitState {
     pub ended: bool,
     /// How it ended, for people.
     pub how: String,
+    /// What systemd could not follow of its file.
+    pub refused: Option<&'static str>,
 }
 
 impl Systemd {
@@ -383,6 +385,7 @@ fn parse_state(text: &str) -> UnitState {
     UnitState {
         fragment: get("FragmentPath").to_owned(),
         ended: idle && matches!(get("Job"), "" | "0"),
+        refused: exit_file::refused_by_systemd(get("Result"), get("ExecMainStatus")),
         how: match get("LoadState") {
             "loaded" | "" => format!(
                 "{} ({}, exit code {})",

@@ -138,6 +138,18 @@ pub fn without_verdict(unknown: Option<Evidence>, ended: Option<&str>, limit: u6
     TrialEnd::NotVerified(cause, unknown)
 }
 
+/// The end of a trial whose `nixus-verify.service` systemd could not run as its file says: neither
+/// would it run this generation's passes. `what` is the part of the file that it could not follow.
+pub fn never_ran(what: &str) -> TrialEnd {
+    let check = CheckResult {
+        check: "verify".to_owned(),
+        outcome: CheckOutcome::Fail,
+        reason: format!("systemd cannot run nixus-verify.service as its file says ({what})"),
+    };
+    let checks = vec![check];
+    TrialEnd::NotVerified(Cause::VerificationFailed { checks }, None)
+}
+
 fn taken(end: Option<TrialEnd>) -> Judged {
     Judged {
         reply: EvidenceReply {

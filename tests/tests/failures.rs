@@ -19,7 +19,8 @@ pub fn check(broken: &str, words: &str) -> Result<()> {
     takes_the_next_commit(&story)
 }
 
-fn takes_the_next_commit(story: &Story) -> Result<()> {
+/// Sees that the operator gets in, and that the host takes the next commit.
+pub fn takes_the_next_commit(story: &Story) -> Result<()> {
     let web1 = story.host("web1")?;
     let operator = story.lab().operator();
     let said = operator.ssh(

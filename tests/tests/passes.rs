@@ -9,26 +9,28 @@ use lab::story::{PATIENCE, Story, deployments, status, switcher_status};
 use nixus::report::State;
 use serde_json::Value;
 
-use crate::failures::check;
+use crate::failures::{check, takes_the_next_commit};
 
 const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
 const GOODBYE: &str = r#"environment.etc."greeting".text = "goodbye";"#;
 
 /// A system whose build takes this long.
-fn slow_build(seconds: u32) -> String {
+pub fn slow_build(seconds: u32) -> String {
     format!(
         r#"environment.systemPackages = [ (pkgs.runCommand "slow" {{ }} "sleep {seconds}; mkdir -p $out/bin") ];
         {GREETING}"#
     )
 }
 
-fn builds(host: &Host) -> Result<()> {
+/// Waits until a slow build is under way.
+pub fn builds(host: &Host) -> Result<()> {
     host.wait_until("builds", PATIENCE, |host| {
         Ok(host.exec(["pgrep", "-f", "sleep [0-9]"])?.ok())
     })
 }
 
-fn phase(host: &Host, wanted: &str) -> Result<()> {
+/// Waits until the open deployment is in this phase.
+pub fn phase(host: &Host, wanted: &str) -> Result<()> {
     host.wait_until(&format!("is {wanted}"), PATIENCE, |host| {
         Ok(switcher_status(host)?.pointer("/open/phase") == Some(&Value::String(wanted.into())))
     })
@@ -337,6 +339,38 @@ fn the_sandbox_of_its_passes_does_not_let_them_fetch() -> Result<()> {
         "systemd.services.nixus-reconcile.serviceConfig.PrivateNetwork = true;",
         "place: nixus-reconcile.service and nixus-verify.service do not run alike: PrivateNetwork=true",
     )
+}
+
+#[test]
+fn the_credentials_of_its_passes_do_not_let_them_fetch() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    let both = |setting: &str| {
+        ["nixus-reconcile", "nixus-verify"]
+            .map(|unit| format!("systemd.services.{unit}.serviceConfig.{setting};"))
+            .join(" ")
+    };
+    for (broken, words) in [
+        // A key that is there, and opens nothing on the git server.
+        (
+            r#"services.nixus.deployKey = lib.mkForce "/var/lib/lab-keys/ssh_host_ed25519_key";"#
+                .to_owned(),
+            "Permission denied (publickey)",
+        ),
+        (
+            both(r#"InaccessiblePaths = "/var/lib/lab-keys""#),
+            "repository: cannot list ssh://git@10.77.0.2/srv/git/deploy.git",
+        ),
+        (
+            both(r#"LoadCredential = "deploy_key:/var/lib/lab-keys/none""#),
+            "cannot run nixus-verify.service as its file says (CREDENTIALS)",
+        ),
+    ] {
+        let commit = story.lab().deploy("web1", &broken, "break credentials")?;
+        story.went_back("web1", &commit, &before, words)?;
+    }
+    takes_the_next_commit(&story)
 }
 
 #[test]
