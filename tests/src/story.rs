@@ -102,6 +102,29 @@ impl Story {
         Ok(report)
     }
 
+    /// The same of a commit that did not end well at once: whatever was reported of it before, the
+    /// host keeps it in the end.
+    ///
+    /// # Errors
+    /// With the first of these that is not so.
+    pub fn kept_at_last(&self, host: &str, commit: &str) -> Result<Report> {
+        self.report(host, commit, &[State::Success])?;
+        self.kept(host, commit)
+    }
+
+    /// Sees that nothing that a host met so far was taken for a commit's fault.
+    ///
+    /// # Errors
+    /// When something is quarantined.
+    pub fn blames_no_commit(&self, host: &str) -> Result<()> {
+        let seen = status(self.host(host)?)?;
+        ensure!(
+            seen.pointer("/quarantine") == Some(&Value::Array(Vec::new())),
+            "{host} blames a commit: {seen}"
+        );
+        Ok(())
+    }
+
     /// Sees that a host went back, or never left: it says why in these words, runs and would boot
     /// what it ran before, and does not try again.
     ///

@@ -11,5 +11,6 @@ mod deployments;
 mod failures;
 mod git_server;
 mod hosts;
+mod outages;
 mod passes;
 mod switching;
