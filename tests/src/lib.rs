@@ -23,6 +23,7 @@ pub mod command;
 pub mod fleet;
 pub mod git_server;
 pub mod host;
+pub mod https_server;
 pub mod keys;
 pub mod laboratory;
 pub mod namespace;

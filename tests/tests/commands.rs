@@ -197,7 +197,7 @@ fn a_fetch_that_is_cut_in_the_middle_is_done_again() -> Result<()> {
 }
 
 /// Text that does not compress well, the same at each call.
-fn noise(length: usize) -> String {
+pub fn noise(length: usize) -> String {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     (0..length)
         .map(|_| {

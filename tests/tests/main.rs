@@ -11,6 +11,7 @@ mod deployments;
 mod failures;
 mod git_server;
 mod hosts;
+mod https;
 mod outages;
 mod passes;
 mod switching;

@@ -17,7 +17,8 @@ let
     path: attrs:
     let
       isTable = v: builtins.isAttrs v;
-      here = lib.filterAttrs (_: v: !(isTable v)) attrs;
+      # `null` takes a default away.
+      here = lib.filterAttrs (_: v: !(isTable v) && v != null) attrs;
       below = lib.filterAttrs (_: isTable) attrs;
     in
     lib.optionalString (path != [ ] && (here != { } || below == { }))
