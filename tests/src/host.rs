@@ -70,7 +70,7 @@ impl Host {
     }
 
     /// The host's PID 1 once it is systemd, as the machine sees it.
-    fn leader(&self) -> Result<u32> {
+    pub(crate) fn leader(&self) -> Result<u32> {
         let path = self
             .access
             .group(&self.name)

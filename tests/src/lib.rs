@@ -26,6 +26,7 @@ pub mod host;
 pub mod https_server;
 pub mod keys;
 pub mod laboratory;
+pub mod memory;
 pub mod namespace;
 pub mod network;
 pub mod operator;

@@ -12,6 +12,7 @@ mod failures;
 mod git_server;
 mod hosts;
 mod https;
+mod memory;
 mod outages;
 mod passes;
 mod switching;
