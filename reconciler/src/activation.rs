@@ -19,6 +19,8 @@ use crate::systemd::{self, SystemdError};
 
 /// How long the switcher may take to note a request in its journal.
 const TAKEN_UP: Duration = Duration::from_secs(30);
+/// How often it is asked meanwhile whether it still runs.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long after its deadline a phase waits for its watchdog, in seconds.
 const ABANDONED_AFTER: u64 = 30;
@@ -58,11 +60,14 @@ pub enum ActivationError {
     },
     /// The switcher was started but nothing came of it.
     #[error(
-        "the switcher did not take up deployment {deployment}: see `journalctl -u nixus-switch-{deployment}`"
+        "the switcher did not take up deployment {deployment}{}; see `journalctl -u nixus-switch-{deployment}`",
+        said.as_ref().map_or(String::new(), |said| format!(": {said}"))
     )]
     NotTakenUp {
         /// The deployment.
         deployment: DeploymentId,
+        /// What it said last.
+        said: Option<String>,
     },
 }
 
@@ -176,7 +181,7 @@ impl Switcher {
         systemd::start_transient(&unit, &program, &["run", "--request", &argument])
             .await
             .map_err(ActivationError::Start)?;
-        self.see_taken_up(&deployment).await
+        self.see_taken_up(&deployment, &unit).await
     }
 
     /// The executable, by its own path in the store, so that an activation cannot change it.
@@ -186,25 +191,40 @@ impl Switcher {
             .map_err(ActivationError::Executable)
     }
 
-    async fn see_taken_up(&self, deployment: &DeploymentId) -> Result<(), ActivationError> {
+    async fn see_taken_up(
+        &self,
+        deployment: &DeploymentId,
+        unit: &str,
+    ) -> Result<(), ActivationError> {
         let begun = Instant::now();
-        while begun.elapsed() < TAKEN_UP {
-            let open = self.open()?;
-            let is_open = open.is_some_and(|open| open.deployment == *deployment);
-            let has_ended = || -> Result<bool, ActivationError> {
-                Ok(self
-                    .ended_after(0)?
-                    .iter()
-                    .any(|outcome| outcome.deployment == *deployment))
-            };
-            if is_open || has_ended()? {
+        let mut looked = begun;
+        loop {
+            let mut gone = begun.elapsed() >= TAKEN_UP;
+            // Asked before the journal is read, so that what it wrote last is not missed.
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                gone |= systemd::has_ended(unit).await.unwrap_or(false);
+            }
+            if self.has_taken_up(deployment)? {
                 return Ok(());
+            }
+            if gone {
+                return Err(ActivationError::NotTakenUp {
+                    deployment: deployment.clone(),
+                    said: systemd::last_words(unit).await,
+                });
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Err(ActivationError::NotTakenUp {
-            deployment: deployment.clone(),
-        })
+    }
+
+    fn has_taken_up(&self, deployment: &DeploymentId) -> Result<bool, ActivationError> {
+        let open = self.open()?;
+        Ok(open.is_some_and(|open| open.deployment == *deployment)
+            || self
+                .ended_after(0)?
+                .iter()
+                .any(|outcome| outcome.deployment == *deployment))
     }
 }
 

@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::build_scope::{self, BuildScope};
 use crate::commit_id::CommitId;
 use crate::config::{Closure, ClosureSource};
+use crate::disk_space;
 use crate::nix_failure::{self, Class, explain};
 use crate::nix_log::{NixLog, Progress};
 use crate::process::{Invocation, ProcessError};
@@ -233,7 +234,7 @@ fn not_built(attribute: &str, log: &NixLog, source: ProcessError) -> ClosureErro
             if killed {
                 "it was killed, perhaps for want of memory".to_owned()
             } else {
-                failure.told
+                disk_space::named(failure.told)
             }
         }),
     }

@@ -22,6 +22,7 @@ pub mod cli;
 pub mod closure;
 pub mod commit_id;
 pub mod config;
+pub mod disk_space;
 pub mod exit_code;
 pub mod explain;
 pub mod health;

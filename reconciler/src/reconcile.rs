@@ -124,6 +124,14 @@ pub async fn reconcile(
     };
     pass.mend_reports().await;
     let result = pass.run().await;
+    if let Err(error) = &result {
+        // Where the ledger cannot be written, this boot at least knows why nothing goes on. The
+        // timer brings the next try.
+        pass.note(&Reason::BackingOff {
+            until: Timestamp::now(),
+            why: in_words(error),
+        });
+    }
     pass.send_what_waits().await;
     result
 }
@@ -328,6 +336,8 @@ impl Pass<'_> {
             .and_then(|text| write_atomically(&self.paths.last_pass(), &text));
         if let Err(error) = noted {
             tracing::warn!("cannot note how this pass ended: {error}");
+            // Better none than an old one: it would be taken for what is so.
+            let _ = std::fs::remove_file(self.paths.last_pass());
         }
     }
 

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::commit_id::CommitId;
 use crate::config::Remote;
+use crate::disk_space;
 use crate::https;
 use crate::plan::Head;
 use crate::process::{Invocation, ProcessError};
@@ -196,7 +197,7 @@ impl Source {
             .map_err(|source| SourceError::Fetch {
                 url: https::without_passwords(&remote.url),
                 branch: self.branch.clone(),
-                source: source.told_by(without_advice),
+                source: source.told_by(|said| disk_space::named(without_advice(said))),
             })?;
         let repository = self.open_or_make()?;
         let head = repository

@@ -111,8 +111,12 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     fs::create_dir_all(directory)?;
     let temporary = directory.join(format!(".{name}.new"));
-    fs::write(&temporary, content)?;
-    fs::rename(&temporary, path)
+    fs::write(&temporary, content)
+        .and_then(|()| fs::rename(&temporary, path))
+        .inspect_err(|_| {
+            // On a full disk even an unfinished file is in the way.
+            let _ = fs::remove_file(&temporary);
+        })
 }
 
 /// Points a symbolic link somewhere else in one step; used for the garbage collector's roots.

@@ -126,6 +126,26 @@ pub async fn failed_units() -> Result<Vec<String>, SystemdError> {
         .collect())
 }
 
+/// Whether a unit that was started runs no more.
+pub async fn has_ended(unit: &str) -> Result<bool, SystemdError> {
+    let properties = show(unit, "ActiveState").await?;
+    let state = properties.get("ActiveState").map(String::as_str);
+    Ok(matches!(state, Some("inactive" | "failed")))
+}
+
+/// The last line that a unit has printed, where the journal has one.
+pub async fn last_words(unit: &str) -> Option<String> {
+    // `_SYSTEMD_UNIT`: what it said itself, not what systemd says of it.
+    let output = Invocation::new("journalctl", ANSWER)
+        .args(["--quiet", "--no-pager", "--output=cat", "--lines=1"])
+        .arg(format!("_SYSTEMD_UNIT={unit}"))
+        .output()
+        .await
+        .ok()?;
+    let said = String::from_utf8_lossy(&output).trim().to_owned();
+    (!said.is_empty()).then_some(said)
+}
+
 /// Starts a unit and does not wait for it.
 pub async fn start(unit: &str) -> Result<(), SystemdError> {
     Invocation::new("systemctl", ANSWER)

@@ -22,6 +22,8 @@ use crate::waits::{self, Kind};
 
 /// The journal, the history, evidence and a log must fit.
 const STATE_BYTES: u64 = 16 << 20;
+/// Requests, exit codes and small files of the activation itself must fit into /run.
+const RUN_BYTES: u64 = 1 << 20;
 /// What else the boot loader's installation writes.
 const BOOT_BYTES: u64 = 1 << 20;
 const LOGS_KEPT: usize = 20;
@@ -61,7 +63,9 @@ impl NixOs {
     fn lacks_space(&self, candidate: &Toplevel, old: &Toplevel) -> Option<String> {
         let boot = toplevel::boot_bytes(&self.layout, candidate, old);
         [
-            (self.layout.at("/var/lib"), STATE_BYTES),
+            (self.layout.state(), STATE_BYTES),
+            // Without a word of how it ended, an activation would seem to hang.
+            (self.layout.run(), RUN_BYTES),
             (self.layout.at("/nix/var"), STATE_BYTES),
             (self.layout.at("/boot"), boot + BOOT_BYTES),
         ]

@@ -182,11 +182,15 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             }
         }
         let old = self.record.phase.name();
+        let closed = self.record.deployment.is_some();
         self.record = next;
         if old != self.record.phase.name() {
             self.announce();
         }
-        if let Some(watch) = before
+        if self.record.phase == Phase::Idle && closed {
+            // Nothing is open: those of steps that could not be made durable are needed no more.
+            self.system.disarm("nixus-expire-*");
+        } else if let Some(watch) = before
             && (armed.is_some() || matches!(self.record.phase, Phase::Idle | Phase::Stuck { .. }))
         {
             self.system.disarm(&watch.unit);

@@ -130,7 +130,8 @@ pub trait System {
     fn arm(&mut self, deployment: &DeploymentId, watch: &Watch) -> Result<(), SystemError>;
     /// Whether a watchdog is armed.
     fn is_armed(&self, unit: &str) -> bool;
-    /// Drops a watchdog; one that is not there is dropped already.
+    /// Drops a watchdog; one that is not there is dropped already. A name that ends in `*` stands for
+    /// all that begin so.
     fn disarm(&mut self, unit: &str);
     /// Runs `switch-to-configuration` to its end.
     fn switch(&mut self, switch: &Switch) -> SwitchEnd;

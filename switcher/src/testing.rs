@@ -396,7 +396,10 @@ impl System for Machine {
     }
 
     fn disarm(&mut self, unit: &str) {
-        let _ = self.system_step("disarm", |inner| inner.timers.remove(unit));
+        let _ = self.system_step("disarm", |inner| match unit.strip_suffix('*') {
+            Some(start) => inner.timers.retain(|timer| !timer.starts_with(start)),
+            None => drop(inner.timers.remove(unit)),
+        });
     }
 
     fn switch(&mut self, switch: &Switch) -> SwitchEnd {

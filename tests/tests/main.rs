@@ -9,6 +9,7 @@
 mod commands;
 mod deployments;
 mod failures;
+mod full_disks;
 mod git_server;
 mod hosts;
 mod https;

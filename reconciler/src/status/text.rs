@@ -54,11 +54,7 @@ impl fmt::Display for Status {
                 let text = format!("{} (pass ended {} ago)", pass.waits_for, age(pass.time));
                 line("waiting", style_of(&pass.waits_for), text)?;
             }
-            None => line(
-                "waiting",
-                BUSY,
-                "no pass has run since this boot".to_owned(),
-            )?,
+            None => line("waiting", BUSY, waiting(self))?,
         }
         let next_pass = self
             .next_pass
@@ -99,6 +95,18 @@ impl fmt::Display for Status {
             line("set aside", BUSY, path.display().to_string())?;
         }
         Ok(())
+    }
+}
+
+/// What is waited for where no pass has noted it: the ledger may know.
+fn waiting(status: &Status) -> String {
+    match &status.backoff {
+        Some(backoff) if Timestamp::now() < backoff.until => Reason::BackingOff {
+            until: backoff.until,
+            why: backoff.reason.clone(),
+        }
+        .to_string(),
+        _ => "no pass has run since this boot".to_owned(),
     }
 }
 
