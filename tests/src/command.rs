@@ -157,6 +157,9 @@ pub fn attend(command: &mut Command) -> Result<Option<i32>> {
     }
 }
 
+/// How long the last bytes of an ended program may take to be read; on a busy machine not at once.
+const LAST_BYTES: Duration = Duration::from_secs(10);
+
 struct Collected {
     bytes: Arc<Mutex<Vec<u8>>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -172,7 +175,7 @@ impl Collected {
     fn finish(mut self) -> String {
         if let Some(thread) = self.thread.take() {
             let start = Instant::now();
-            while !thread.is_finished() && start.elapsed() < Duration::from_secs(1) {
+            while !thread.is_finished() && start.elapsed() < LAST_BYTES {
                 thread::sleep(Duration::from_millis(1));
             }
         }

@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod up;
+mod walk;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,8 @@ struct Arguments {
 enum What {
     /// Tell the story of a fleet: a good commit, a cut network, a failed build, a fix
     Demo,
+    /// Take a host through its states, with what its commands print in each
+    Walk,
     /// Boot a git server and some hosts, and give a prompt; the fleet ends with it
     Up {
         /// How many hosts
@@ -87,6 +90,7 @@ enum What {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         What::Demo => demo::demo(),
+        What::Walk => walk::walk(),
         What::Up { hosts } => up::up(hosts),
         What::Exec { host, command } => up::exec(&host, &command),
         What::Push { message } => up::push(&message),
