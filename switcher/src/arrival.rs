@@ -3,6 +3,7 @@
 
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -21,25 +22,21 @@ pub fn wait(at: &impl AsFd, limit: Duration) {
     }
 }
 
-/// A directory in which files come in place by a rename.
-#[derive(Debug)]
-pub struct Watched(Option<Inotify>);
+/// Tells of files that come into one directory by a rename. The directory is watched from the first
+/// wait to the end of the last clone: to stop takes the kernel 10 ms and more, for a grace period.
+#[derive(Debug, Clone, Default)]
+pub struct Arrivals(Arc<OnceLock<Option<Inotify>>>);
 
-impl Watched {
-    /// Watches a directory from now on. The kernel gives each user a limited number of these (inotify(7)),
-    /// so it may refuse; then waits are short.
-    pub fn new(dir: &Path) -> Self {
-        let watch = || {
-            let events = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-            events.add_watch(dir, AddWatchFlags::IN_MOVED_TO)?;
-            Ok::<_, nix::Error>(events)
+impl Arrivals {
+    /// Waits until a file comes, for `limit` at most; perhaps for less, so that the caller looks for
+    /// the file each time. The kernel may refuse to watch (inotify(7) has limits): waits are short then.
+    pub fn wait(&self, dir: &Path, limit: Duration) {
+        let Some(watch) = self.0.get() else {
+            // What came before this is not told of, so the caller looks at once.
+            self.0.get_or_init(|| watch(dir).ok());
+            return;
         };
-        Self(watch().ok())
-    }
-
-    /// Waits until a file comes, for `limit` at most; perhaps less, so that the caller has to look.
-    pub fn wait(&self, limit: Duration) {
-        match &self.0 {
+        match watch {
             Some(events) => {
                 wait(events, limit);
                 // Which files came does not matter; only that none is told of twice.
@@ -50,10 +47,15 @@ impl Watched {
     }
 }
 
+fn watch(dir: &Path) -> nix::Result<Inotify> {
+    let events = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+    events.add_watch(dir, AddWatchFlags::IN_MOVED_TO)?;
+    Ok(events)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::sync::mpsc;
     use std::time::Instant;
 
     use super::*;
@@ -61,28 +63,30 @@ mod tests {
     #[test]
     fn a_file_that_comes_ends_the_wait() {
         let dir = tempfile::tempdir().unwrap();
-        let watched = Watched::new(dir.path());
         let (new, there) = (dir.path().join("x.new"), dir.path().join("x"));
         let begun = Instant::now();
-        let (begin, begins) = mpsc::channel();
-        let waiter = thread::spawn(move || {
-            begins.recv().unwrap();
-            while !there.exists() {
-                watched.wait(Duration::from_secs(60));
+        let waiter = thread::spawn({
+            let (dir, there) = (dir.path().to_owned(), there.clone());
+            move || {
+                let arrivals = Arrivals::default();
+                while !there.exists() {
+                    arrivals.wait(&dir, Duration::from_secs(60));
+                }
             }
         });
-        begin.send(()).unwrap();
         fs::write(&new, "").unwrap();
-        fs::rename(&new, dir.path().join("x")).unwrap();
+        fs::rename(&new, there).unwrap();
         waiter.join().unwrap();
         assert!(begun.elapsed() < Duration::from_secs(30));
     }
 
     #[test]
     fn what_cannot_be_watched_is_looked_at_again_soon() {
-        let watched = Watched::new(Path::new("/does/not/exist"));
+        let arrivals = Arrivals::default();
         let begun = Instant::now();
-        watched.wait(Duration::from_secs(60));
+        for _ in 0..3 {
+            arrivals.wait(Path::new("/does/not/exist"), Duration::from_secs(60));
+        }
         assert!(begun.elapsed() < Duration::from_secs(30));
     }
 }

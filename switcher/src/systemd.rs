@@ -1,13 +1,13 @@
 //! systemd, by its own programs: `systemd-run` and `systemctl`, with argument vectors.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use crate::arrival::Watched;
+use crate::arrival::Arrivals;
 use crate::exit_file::{self, Exit};
 use crate::journal::Watch;
 use crate::layout::Layout;
@@ -31,6 +31,7 @@ pub struct Systemd {
     exe: PathBuf,
     systemctl: PathBuf,
     systemd_run: PathBuf,
+    arrivals: Arrivals,
 }
 
 /// What systemd knows of `nixus-verify.service`.
@@ -60,6 +61,7 @@ impl Systemd {
             exe,
             systemctl: program("systemctl")?,
             systemd_run: program("systemd-run")?,
+            arrivals: Arrivals::default(),
         })
     }
 
@@ -107,30 +109,23 @@ impl Systemd {
         {
             return SwitchEnd::NotRun(error.to_string());
         }
-        let arrived = Watched::new(&self.layout.run());
-        let args = switch_args(
-            switch,
-            &self.exe.to_string_lossy(),
-            &file.to_string_lossy(),
-            &log.to_string_lossy(),
-        );
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let args = switch_args(switch, &text(&self.exe), &text(&file), &text(&log));
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let what = || format!("switch-to-configuration {}", switch.action.as_str());
         let _wait = waits::begin(Kind::Child, what);
         let end = Instant::now() + switch.limit;
         let started = run_well(&self.systemd_run, &args, ANSWER.min(switch.limit));
         // An activation may cut systemd-run off from systemd; the file tells what happened.
-        let end = match &started {
-            Ok(_) => end,
-            Err(_) => end.min(Instant::now() + Duration::from_secs(3)),
-        };
+        let soon = Instant::now() + Duration::from_secs(3);
+        let end = if started.is_ok() { end } else { end.min(soon) };
         loop {
             match Exit::read(&file) {
                 Ok(Some(exit)) => {
                     let _ = fs::remove_file(&file);
                     return SwitchEnd::Exited(exit.as_code());
                 }
-                _ if Instant::now() < end => arrived.wait(POLL * 20),
+                _ if Instant::now() < end => self.arrivals.wait(&self.layout.run(), POLL * 20),
                 _ => break,
             }
         }
@@ -242,7 +237,7 @@ impl Systemd {
 }
 
 /// `cgroup.events` says whether anybody is in a cgroup or below it (cgroups(7)).
-fn is_populated(dir: &std::path::Path) -> bool {
+fn is_populated(dir: &Path) -> bool {
     fs::read_to_string(dir.join("cgroup.events"))
         .is_ok_and(|text| text.lines().any(|line| line == "populated 1"))
 }
