@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 #[command(
     name = "lab",
     after_help = "Example:\n  lab demo
-  lab up --hosts 2\n  lab exec web1 -- nixus status"
+  lab up --hosts 2\n  lab exec web1 -- nixus status\n  lab bench poll"
 )]
 struct Arguments {
     #[command(subcommand)]
