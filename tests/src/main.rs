@@ -1,6 +1,7 @@
 //! `lab`: a fleet of real hosts on this machine.
 
 mod bench;
+mod crash;
 mod demo;
 mod up;
 mod walk;
@@ -14,7 +15,7 @@ use clap::{Parser, Subcommand};
 #[command(
     name = "lab",
     after_help = "Example:\n  lab demo
-  lab up --hosts 2\n  lab exec web1 -- nixus status\n  lab bench poll"
+  lab up --hosts 2\n  lab exec web1 -- nixus status\n  lab bench poll\n  lab crash --quick"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -27,6 +28,8 @@ enum What {
     Demo,
     /// Take a host through its states, with what its commands print in each
     Walk,
+    /// Show that no crash loses a host: a table of what was tried, and what broke
+    Crash(crash::Options),
     /// Boot a git server and some hosts, and give a prompt; the fleet ends with it
     Up {
         /// How many hosts
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         What::Demo => demo::demo(),
         What::Walk => walk::walk(),
+        What::Crash(options) => crash::crash(&options),
         What::Up { hosts } => up::up(hosts),
         What::Exec { host, command } => up::exec(&host, &command),
         What::Push { message } => up::push(&message),

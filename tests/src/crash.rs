@@ -1,0 +1,180 @@
+//! `lab crash`: shows that no crash loses a host, as figures that anybody can print again.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+/// What was asked for on the command line.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Try less of everything, in five minutes
+    #[arg(long)]
+    quick: bool,
+    /// Print the table as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One row of the table: one way of looking for a crash that loses a host.
+#[derive(Debug, Serialize)]
+pub struct Section {
+    /// How it was looked for: `model`, `simulation`, `QEMU`.
+    pub name: &'static str,
+    /// At how many different points something went wrong.
+    pub points: u64,
+    /// In how many ways something can go wrong at a point.
+    pub kinds: u64,
+    /// Deployments in which something went wrong, each in a way of its own; for the model, states.
+    pub runs: u64,
+    /// How much of what can be covered was.
+    pub coverage: Option<Coverage>,
+    /// What ended otherwise than promised, each with the way to see it again.
+    pub violations: Vec<String>,
+    /// What else there is to say, one line each.
+    pub notes: Vec<String>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// A share of something that can be counted.
+#[derive(Debug, Serialize)]
+pub struct Coverage {
+    /// What is counted, in the plural.
+    pub what: &'static str,
+    /// How many were seen.
+    pub seen: u64,
+    /// How many there are.
+    pub all: u64,
+}
+
+/// Runs every section and prints the table; exit code 1 where a promise was broken.
+///
+/// # Errors
+/// When a section could not be run to its end.
+pub fn crash(options: &Options) -> Result<ExitCode> {
+    type Run = fn(&Options) -> Result<Section>;
+    let sections: [(&str, Run); 0] = [];
+    let mut rows = Vec::new();
+    for (name, run) in sections {
+        eprintln!("{name} ...");
+        let begun = Instant::now();
+        let mut row = run(options).with_context(|| format!("section {name}"))?;
+        row.seconds = begun.elapsed().as_secs_f64();
+        rows.push(row);
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+    } else {
+        print!("{}", table(&rows));
+    }
+    let kept = rows.iter().all(|row| row.violations.is_empty());
+    Ok(if kept {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The rows as a table for people, then their violations and notes.
+fn table(rows: &[Section]) -> String {
+    let head = [
+        "section",
+        "points",
+        "kinds",
+        "runs",
+        "coverage",
+        "violations",
+        "time",
+    ];
+    let mut lines = vec![head.map(str::to_owned)];
+    lines.extend(rows.iter().map(cells));
+    let widths: [usize; 7] = std::array::from_fn(|column| {
+        lines
+            .iter()
+            .map(|line| line[column].chars().count())
+            .max()
+            .unwrap_or_default()
+    });
+    let mut text = String::new();
+    for line in &lines {
+        let mut row = String::new();
+        for (cell, width) in line.iter().zip(widths) {
+            // Writing to a string cannot fail.
+            let _ = write!(row, "{cell:<width$}  ");
+        }
+        text += row.trim_end();
+        text.push('\n');
+    }
+    for row in rows {
+        for violation in &row.violations {
+            let _ = writeln!(text, "\n{}: VIOLATION: {violation}", row.name);
+        }
+    }
+    for row in rows.iter().filter(|row| !row.notes.is_empty()) {
+        let _ = writeln!(text, "\n{}:", row.name);
+        for note in &row.notes {
+            let _ = writeln!(text, "  {note}");
+        }
+    }
+    text
+}
+
+fn cells(row: &Section) -> [String; 7] {
+    [
+        row.name.to_owned(),
+        row.points.to_string(),
+        row.kinds.to_string(),
+        row.runs.to_string(),
+        row.coverage.as_ref().map_or("-".to_owned(), |share| {
+            format!("{}/{} {}", share.seen, share.all, share.what)
+        }),
+        row.violations.len().to_string(),
+        format!("{:.0} s", row.seconds),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_shows_each_section_and_what_it_broke() {
+        let rows = [
+            Section {
+                name: "model",
+                points: 3,
+                kinds: 2,
+                runs: 1_000,
+                coverage: Some(Coverage {
+                    what: "pairs",
+                    seen: 5,
+                    all: 6,
+                }),
+                violations: Vec::new(),
+                notes: vec!["depth 9".to_owned()],
+                seconds: 1.4,
+            },
+            Section {
+                name: "QEMU",
+                points: 1,
+                kinds: 1,
+                runs: 1,
+                coverage: None,
+                violations: vec!["the host is lost".to_owned()],
+                notes: Vec::new(),
+                seconds: 61.0,
+            },
+        ];
+        assert_eq!(
+            table(&rows),
+            "section  points  kinds  runs  coverage   violations  time\n\
+             model    3       2      1000  5/6 pairs  0           1 s\n\
+             QEMU     1       1      1     -          1           61 s\n\
+             \nQEMU: VIOLATION: the host is lost\n\
+             \nmodel:\n  depth 9\n"
+        );
+    }
+}
