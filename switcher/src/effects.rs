@@ -4,15 +4,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::disk::Disk;
-use crate::history;
 use crate::journal::Deployment;
 use crate::nixos::chain;
-use crate::phase::Phase;
-use crate::protocol::{Cause, Ending, FailedUnits, Outcome, SystemRef, Toplevel, VERSION};
+use crate::protocol::{Cause, FailedUnits, Toplevel};
 use crate::roots::{self, Root};
-use crate::run::{Switcher, back_seconds};
+use crate::run::Switcher;
 use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, TrialEnd};
-use crate::transaction::{Effect, Event, Restore};
+use crate::transaction::{Effect, Event};
+
+mod back;
+mod close;
 
 /// `switch-to-configuration` ends with EAGAIN when somebody else holds its lock.
 const BUSY: i32 = 11;
@@ -223,84 +224,6 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
         }
     }
 
-    fn restore(&mut self, part: Restore, open: &Deployment) -> Result<(), String> {
-        let policy = &open.request.policy;
-        let old = &open.old.toplevel;
-        match part {
-            Restore::System => {
-                let limit = Duration::from_secs(back_seconds(policy.activation_seconds));
-                let end = self.run(old, Action::Test, true, limit);
-                let current = self.system.current().map_err(|error| chain(&error))?;
-                if &current != old {
-                    return Err(format!("{current} still runs; {}", how(&end, limit)));
-                }
-                match end {
-                    // Whether a unit is failed that was not, is looked at once all is done.
-                    SwitchEnd::Exited(0 | UNITS_FAILED) => Ok(()),
-                    end => Err(format!("switch-to-configuration test {}", how(&end, limit))),
-                }
-            }
-            Restore::Profile => {
-                let profile = self.profile();
-                profile
-                    .restore(&open.persistent)
-                    .and_then(|()| match open.plan {
-                        Some(plan) => profile.forget(plan, &open.request.candidate),
-                        None => Ok(()),
-                    })
-                    .map_err(|error| chain(&error))
-            }
-            Restore::Boot => {
-                let limit = Duration::from_secs(back_seconds(policy.commit_seconds));
-                let default = &open.persistent.toplevel;
-                match self.run(default, Action::Boot, true, limit) {
-                    SwitchEnd::Exited(0) => {}
-                    end => {
-                        return Err(format!("switch-to-configuration boot {}", how(&end, limit)));
-                    }
-                }
-                self.system.sync().map_err(|error| chain(&error))?;
-                match self.system.boot_default() {
-                    BootDefault::System(other) if &other != default => {
-                        Err(format!("the boot loader starts {other}"))
-                    }
-                    BootDefault::Broken(reason) => Err(reason),
-                    _ => Ok(()),
-                }
-            }
-            Restore::Units => self.restore_units(open),
-        }
-    }
-
-    /// An activation that was undone leaves units stopped that it stopped
-    /// (<https://github.com/serokell/deploy-rs/issues/68>).
-    fn restore_units(&mut self, open: &Deployment) -> Result<(), String> {
-        let now = self.system.units().map_err(|error| chain(&error))?;
-        let missing: Vec<String> = open
-            .active_before
-            .iter()
-            .filter(|unit| !now.active.contains(unit))
-            .cloned()
-            .collect();
-        if !missing.is_empty() {
-            self.system
-                .say(&format!("starting again: {}", missing.join(", ")));
-            // A unit that does not start is seen below, as failed.
-            if let Err(error) = self.system.start(&missing) {
-                self.system.say(&chain(&error));
-            }
-        }
-        let failed = self.newly_failed(open)?;
-        if failed.is_empty() {
-            Ok(())
-        } else {
-            Err(format!(
-                "failed, and were not before: {}",
-                failed.join(", ")
-            ))
-        }
-    }
-
     fn newly_failed(&self, open: &Deployment) -> Result<Vec<String>, String> {
         let mut failed = self.system.units().map_err(|error| chain(&error))?.failed;
         failed.retain(|unit| !open.failed_before.contains(unit));
@@ -339,51 +262,6 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
                 end => return end,
             }
         }
-    }
-
-    fn close(&mut self, open: &Deployment) -> Event {
-        let (ending, cause) = match &self.record.phase {
-            Phase::Confirmed { .. } => (Ending::Confirmed, None),
-            Phase::Reverted { cause } => (Ending::Reverted, Some(cause.clone())),
-            Phase::Refused { cause } => (Ending::Refused, Some(cause.clone())),
-            Phase::Stuck { cause, .. } => (Ending::Stuck, Some(cause.clone())),
-            _ => return Event::StateNotWritten("the deployment has not ended".to_owned()),
-        };
-        let confirmed = ending == Ending::Confirmed;
-        let evidence = match &self.record.phase {
-            Phase::Confirmed { evidence } => Some(evidence.clone()),
-            _ => open.evidence.clone(),
-        };
-        let outcome = Outcome {
-            version: VERSION,
-            sequence: self.record.outcomes + 1,
-            deployment: open.request.deployment.clone(),
-            commit: open.request.commit.clone(),
-            old: open.old.clone(),
-            new: SystemRef {
-                toplevel: open.request.candidate.clone(),
-                generation: open.plan.filter(|_| confirmed).map(|plan| plan.number),
-            },
-            ending,
-            cause,
-            evidence,
-            started: open.started,
-            ended: self.system.wallclock(),
-        };
-        if let Err(error) = history::write(self.disk, self.layout, &outcome) {
-            let reason = chain(&error);
-            self.trouble = Some(reason.clone());
-            return Event::StateNotWritten(reason);
-        }
-        self.record.outcomes = outcome.sequence;
-        // A system that could not be brought to work is not to lose its files as well.
-        if ending != Ending::Stuck
-            && let Err(error) = roots::drop_open(self.disk, self.layout)
-        {
-            self.system.say(&chain(&error));
-        }
-        let _ = self.system.hold_switching(false);
-        Event::Closed
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::phase::PhaseName;
+use crate::phase::{PhaseName, Revert, Touched};
 use crate::protocol::{BootId, CheckOutcome};
 use crate::testing::evidence;
 

@@ -1,0 +1,91 @@
+//! Puts back, part by part, what was there before.
+
+use std::time::Duration;
+
+use super::{UNITS_FAILED, how};
+use crate::disk::Disk;
+use crate::journal::Deployment;
+use crate::nixos::chain;
+use crate::run::{Switcher, back_seconds};
+use crate::system::{Action, BootDefault, SwitchEnd, System};
+use crate::transaction::Restore;
+
+impl<D: Disk, S: System> Switcher<'_, D, S> {
+    pub(super) fn restore(&mut self, part: Restore, open: &Deployment) -> Result<(), String> {
+        let policy = &open.request.policy;
+        let old = &open.old.toplevel;
+        match part {
+            Restore::System => {
+                let limit = Duration::from_secs(back_seconds(policy.activation_seconds));
+                let end = self.run(old, Action::Test, true, limit);
+                let current = self.system.current().map_err(|error| chain(&error))?;
+                if &current != old {
+                    return Err(format!("{current} still runs; {}", how(&end, limit)));
+                }
+                match end {
+                    // Whether a unit is failed that was not, is looked at once all is done.
+                    SwitchEnd::Exited(0 | UNITS_FAILED) => Ok(()),
+                    end => Err(format!("switch-to-configuration test {}", how(&end, limit))),
+                }
+            }
+            Restore::Profile => {
+                let profile = self.profile();
+                profile
+                    .restore(&open.persistent)
+                    .and_then(|()| match open.plan {
+                        Some(plan) => profile.forget(plan, &open.request.candidate),
+                        None => Ok(()),
+                    })
+                    .map_err(|error| chain(&error))
+            }
+            Restore::Boot => {
+                let limit = Duration::from_secs(back_seconds(policy.commit_seconds));
+                let default = &open.persistent.toplevel;
+                match self.run(default, Action::Boot, true, limit) {
+                    SwitchEnd::Exited(0) => {}
+                    end => {
+                        return Err(format!("switch-to-configuration boot {}", how(&end, limit)));
+                    }
+                }
+                self.system.sync().map_err(|error| chain(&error))?;
+                match self.system.boot_default() {
+                    BootDefault::System(other) if &other != default => {
+                        Err(format!("the boot loader starts {other}"))
+                    }
+                    BootDefault::Broken(reason) => Err(reason),
+                    _ => Ok(()),
+                }
+            }
+            Restore::Units => self.restore_units(open),
+        }
+    }
+
+    /// An activation that was undone leaves units stopped that it stopped
+    /// (<https://github.com/serokell/deploy-rs/issues/68>).
+    fn restore_units(&mut self, open: &Deployment) -> Result<(), String> {
+        let now = self.system.units().map_err(|error| chain(&error))?;
+        let missing: Vec<String> = open
+            .active_before
+            .iter()
+            .filter(|unit| !now.active.contains(unit))
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            self.system
+                .say(&format!("starting again: {}", missing.join(", ")));
+            // A unit that does not start is seen below, as failed.
+            if let Err(error) = self.system.start(&missing) {
+                self.system.say(&chain(&error));
+            }
+        }
+        let failed = self.newly_failed(open)?;
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(format!(
+                "failed, and were not before: {}",
+                failed.join(", ")
+            ))
+        }
+    }
+}
