@@ -68,6 +68,11 @@ impl Layout {
         self.run().join("verify.sock")
     }
 
+    /// Says that the way back has begun where the journal could not be written.
+    pub fn going_back(&self, deployment: &DeploymentId) -> PathBuf {
+        self.run().join(format!("going-back-{deployment}"))
+    }
+
     /// Where the exit of one run of `switch-to-configuration` is written.
     pub fn exit_file(&self, unit: &str) -> PathBuf {
         self.run().join(format!("{unit}.exit"))

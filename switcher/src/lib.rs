@@ -15,6 +15,7 @@
 //! protocol      what reconciler and switcher say to each other
 //! state         what is going on, for those who only want to know
 //! waits         what time is spent on, likewise
+//! simulation    a machine in memory, and searches for ways to lose it (with that feature only)
 //! ```
 //!
 //! Invariants, each of which has a test:
@@ -46,6 +47,8 @@ pub mod profile;
 pub mod protocol;
 pub mod roots;
 pub mod run;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 pub mod state;
 pub mod system;
 pub mod systemd;

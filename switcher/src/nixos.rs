@@ -212,6 +212,16 @@ impl System for NixOs {
         self.systemd.is_armed(unit)
     }
 
+    fn mark_going_back(&mut self, deployment: &DeploymentId) {
+        if let Err(error) = fs::write(self.layout.going_back(deployment), "") {
+            self.say(&format!("cannot note that the way back has begun: {error}"));
+        }
+    }
+
+    fn is_going_back(&self, deployment: &DeploymentId) -> bool {
+        self.layout.going_back(deployment).exists()
+    }
+
     fn disarm(&mut self, unit: &str) {
         self.systemd.disarm(unit);
     }

@@ -180,6 +180,9 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             if !back {
                 return Err(self.not_entered(reason));
             }
+            if let Some(open) = &next.deployment {
+                self.system.mark_going_back(&open.request.deployment);
+            }
         }
         let old = self.record.phase.name();
         let closed = self.record.deployment.is_some();
@@ -187,11 +190,14 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
         if old != self.record.phase.name() {
             self.announce();
         }
-        if self.record.phase == Phase::Idle && closed {
+        // What could not be written down is tried again, under the watchdog that there is.
+        let settled = !self.journal.is_doubtful();
+        if self.record.phase == Phase::Idle && closed && settled {
             // Nothing is open: those of steps that could not be made durable are needed no more.
             self.system.disarm("nixus-expire-*");
         } else if let Some(watch) = before
-            && (armed.is_some() || matches!(self.record.phase, Phase::Idle | Phase::Stuck { .. }))
+            && (armed.is_some()
+                || matches!(self.record.phase, Phase::Idle | Phase::Stuck { .. }) && settled)
         {
             self.system.disarm(&watch.unit);
         }

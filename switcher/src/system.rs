@@ -130,6 +130,11 @@ pub trait System {
     fn arm(&mut self, deployment: &DeploymentId, watch: &Watch) -> Result<(), SystemError>;
     /// Whether a watchdog is armed.
     fn is_armed(&self, unit: &str) -> bool;
+    /// Notes until the next boot that the way back has begun; for a journal that cannot be written.
+    /// Where this cannot be noted either, it is said.
+    fn mark_going_back(&mut self, deployment: &DeploymentId);
+    /// Whether that was noted in this boot.
+    fn is_going_back(&self, deployment: &DeploymentId) -> bool;
     /// Drops a watchdog; one that is not there is dropped already. A name that ends in `*` stands for
     /// all that begin so.
     fn disarm(&mut self, unit: &str);

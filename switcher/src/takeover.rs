@@ -109,6 +109,31 @@ fn found_in(open: &Deployment, system: &impl System) -> Result<Boot, SystemError
     )
 }
 
+/// What somebody finds who takes over. The journal may not know of the last boot, nor of a way back
+/// that had begun: it cannot always be written, and then both happen without it.
+fn find(
+    phase: &Phase,
+    open: &Deployment,
+    system: &impl System,
+    event: Event,
+) -> Result<Event, TakeoverError> {
+    let reverts = event == Event::OperatorReverts;
+    let goes_on = matches!(
+        phase.name(),
+        PhaseName::Reverting | PhaseName::Reverted | PhaseName::Refused
+    );
+    let unwritten = !goes_on && system.is_going_back(&open.request.deployment);
+    Ok(
+        match found_in(open, system).map_err(TakeoverError::System)? {
+            boot if unwritten => Event::FoundGoingBack(boot),
+            Boot::Same => event,
+            Boot::New if reverts && phase.name() == PhaseName::Committing => event,
+            _ if reverts && phase.name() == PhaseName::Stuck => event,
+            boot => Event::Found(boot),
+        },
+    )
+}
+
 /// A watchdog fired: ends the phase that nobody else ended. A watchdog whose phase is over does
 /// nothing.
 pub fn expire(
@@ -187,15 +212,9 @@ pub fn take_over<D: Disk, S: System>(
     event: Event,
 ) -> Result<Taken, TakeoverError> {
     let record = journal::read(disk, layout).map_err(TakeoverError::Journal)?;
-    let event = match (event, record.deployment) {
-        // A watchdog of a recovery that crashed fires in a boot that the journal does not know yet.
-        (Event::Expired { alive, limit }, Some(open)) => {
-            match found_in(&open, system).map_err(TakeoverError::System)? {
-                Boot::Same => Event::Expired { alive, limit },
-                boot => Event::Found(boot),
-            }
-        }
-        (event, _) => event,
+    let event = match record.deployment {
+        Some(open) => find(&record.phase, &open, system, event)?,
+        None => event,
     };
     let boot = system.boot_id().map_err(TakeoverError::System)?;
     let mut switcher = Switcher::open(disk, layout, system).map_err(TakeoverError::Run)?;

@@ -123,6 +123,7 @@ pub struct Inner {
     pub timers: BTreeSet<String>,
     pub units: Units,
     pub proved: bool,
+    pub going_back: bool,
     pub reboots: u32,
     pub ends: u32,
     pub effects: Vec<String>,
@@ -152,6 +153,7 @@ impl Machine {
                 failed: vec!["weak.service".to_owned()],
             },
             proved: false,
+            going_back: false,
             reboots: 0,
             ends: 0,
             effects: Vec::new(),
@@ -199,6 +201,7 @@ impl Machine {
         inner.boots += 1;
         inner.now = 10;
         inner.timers.clear();
+        inner.going_back = false;
         inner.units.active = vec!["sshd.service".to_owned()];
         inner.units.failed = vec!["weak.service".to_owned()];
     }
@@ -393,6 +396,14 @@ impl System for Machine {
 
     fn is_armed(&self, unit: &str) -> bool {
         self.see().timers.contains(unit)
+    }
+
+    fn mark_going_back(&mut self, _: &DeploymentId) {
+        self.get().going_back = true;
+    }
+
+    fn is_going_back(&self, _: &DeploymentId) -> bool {
+        self.see().going_back
     }
 
     fn disarm(&mut self, unit: &str) {

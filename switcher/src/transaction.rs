@@ -70,12 +70,15 @@ pub enum Event {
     },
     /// The deployment was found open by somebody new.
     Found(Boot),
+    /// The deployment was found, and in this boot somebody had begun to go back. The journal does
+    /// not know of it: it could not be written then.
+    FoundGoingBack(Boot),
     /// An operator wants the old system back.
     OperatorReverts,
 }
 
 /// The boot in which an open deployment was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Boot {
     /// The boot it began in: the switcher died.
     Same,
@@ -88,7 +91,7 @@ pub enum Boot {
 }
 
 /// A part of the way back, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Restore {
     /// `switch-to-configuration test` of the old system.
     System,
@@ -101,7 +104,7 @@ pub enum Restore {
 }
 
 /// What to do next, once the phase that asks for it is durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Nothing: the switcher's run ends.
     Nothing,

@@ -1,6 +1,7 @@
 use super::*;
 use crate::phase::{PhaseName, Revert, Touched};
 use crate::protocol::{BootId, CheckOutcome};
+use crate::simulation::kinds::{KINDS, PHASES, kind};
 use crate::testing::evidence;
 
 fn phases() -> Vec<(String, Phase)> {
@@ -81,6 +82,10 @@ fn events() -> Vec<(&'static str, Event)> {
             Event::Restored(Restore::System, Some(why())),
         ),
         ("profile back", Event::Restored(Restore::Profile, None)),
+        (
+            "profile not back",
+            Event::Restored(Restore::Profile, Some(why())),
+        ),
         ("boot back", Event::Restored(Restore::Boot, None)),
         ("boot not back", Event::Restored(Restore::Boot, Some(why()))),
         ("units back", Event::Restored(Restore::Units, None)),
@@ -111,6 +116,13 @@ fn events() -> Vec<(&'static str, Event)> {
         ("found, booted old", Event::Found(Boot::Old)),
         ("found, booted new", Event::Found(Boot::New)),
         ("found, booted other", Event::Found(Boot::Other)),
+        ("going back", Event::FoundGoingBack(Boot::Same)),
+        ("going back, booted old", Event::FoundGoingBack(Boot::Old)),
+        ("going back, booted new", Event::FoundGoingBack(Boot::New)),
+        (
+            "going back, other boot",
+            Event::FoundGoingBack(Boot::Other),
+        ),
         ("operator reverts", Event::OperatorReverts),
     ]
 }
@@ -178,6 +190,20 @@ fn every_pair_of_phase_and_event_is_decided() {
         table += &format!("  ({nothing} others change nothing)\n");
     }
     insta::assert_snapshot!(table);
+}
+
+#[test]
+fn the_table_lacks_no_kind_of_event() {
+    let mut shown: Vec<_> = events().iter().map(|(_, event)| kind(event)).collect();
+    shown.dedup();
+    assert_eq!(shown, KINDS);
+}
+
+#[test]
+fn the_table_lacks_no_phase() {
+    let mut shown: Vec<_> = phases().iter().map(|(_, phase)| phase.name()).collect();
+    shown.dedup();
+    assert_eq!(shown, PHASES);
 }
 
 #[test]

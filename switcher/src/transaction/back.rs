@@ -64,7 +64,9 @@ pub(super) fn reverting(revert: &Revert, event: Event) -> Step {
                 None => finish(revert),
             }
         }
-        Event::BootDefault { old: true } if !revert.rebooted => to(
+        // Where the old system runs already, a reboot repairs nothing; and it would come again at
+        // each boot while the journal cannot be written.
+        Event::BootDefault { old: true } if !revert.rebooted && revert.touched.system => to(
             Phase::Reverting(Revert {
                 rebooted: true,
                 ..revert.clone()
@@ -74,7 +76,7 @@ pub(super) fn reverting(revert: &Revert, event: Event) -> Step {
         Event::BootDefault { .. } => give_up(revert, None),
         Event::RebootFailed(reason) => give_up(revert, Some(reason)),
         // The watchdog found an attempt that died or hung: one attempt less.
-        Event::Expired { .. } => finish(Revert {
+        Event::Expired { .. } | Event::FoundGoingBack(_) => finish(Revert {
             damage: Some("putting the old system back did not end in time".to_owned()),
             ..revert.clone()
         }),
@@ -153,9 +155,10 @@ fn give_up(revert: &Revert, reason: Option<String>) -> Step {
 pub(super) fn ended(phase: &Phase, event: Event) -> Step {
     match event {
         Event::Closed => to(Phase::Idle, Effect::Nothing),
-        Event::Found(_) | Event::Expired { .. } | Event::OperatorReverts => {
-            to(phase.clone(), Effect::Close)
-        }
+        Event::Found(_)
+        | Event::FoundGoingBack(_)
+        | Event::Expired { .. }
+        | Event::OperatorReverts => to(phase.clone(), Effect::Close),
         _ => to(phase.clone(), Effect::Nothing),
     }
 }
@@ -180,7 +183,10 @@ pub(super) fn stuck(phase: &Phase, event: Event) -> Step {
             },
             Effect::Nothing,
         ),
-        Event::OperatorReverts => revert_what(cause.clone(), *touched, true),
+        // The candidate may have been booted since.
+        Event::OperatorReverts | Event::FoundGoingBack(_) => {
+            revert_what(cause.clone(), Touched::ALL, true)
+        }
         // A boot into the old system repairs what runs; the rest is put right now.
         Event::Found(Boot::Old) => {
             let touched = Touched {

@@ -9,7 +9,9 @@ pub(super) fn staged(event: Event) -> Step {
     match event {
         Event::StageDone => to(Phase::Armed, Effect::SeeWatchdog),
         Event::StageFailed(cause) => refuse(cause),
-        Event::Expired { .. } | Event::Found(Boot::Same) => refuse(Cause::SwitcherDied),
+        Event::Expired { .. } | Event::Found(Boot::Same) | Event::FoundGoingBack(_) => {
+            refuse(Cause::SwitcherDied)
+        }
         Event::Found(_) => refuse(Cause::Crashed),
         Event::OperatorReverts => refuse(Cause::Operator),
         _ => to(Phase::Staged, Effect::Nothing),
@@ -24,6 +26,7 @@ pub(super) fn interrupted(phase: &Phase, event: Event) -> Step {
         Event::Expired { alive: false, .. } | Event::Found(Boot::Same) => {
             revert(phase, Cause::SwitcherDied)
         }
+        Event::FoundGoingBack(boot) => go_on_back(boot),
         Event::Expired { alive: true, limit } => revert(
             phase,
             match phase {
@@ -40,6 +43,16 @@ pub(super) fn interrupted(phase: &Phase, event: Event) -> Step {
         Event::OperatorReverts => revert(phase, Cause::Operator),
         _ => to(phase.clone(), Effect::Nothing),
     }
+}
+
+/// A way back that the journal does not know goes on. How far it had come is not known either, only
+/// that a boot into another system than the candidate has put right what runs.
+fn go_on_back(boot: Boot) -> Step {
+    let touched = match boot {
+        Boot::Same | Boot::New => Touched::ALL,
+        Boot::Old | Boot::Other => Touched::PERSISTENT,
+    };
+    revert_what(Cause::SwitcherDied, touched, false)
 }
 
 pub(super) fn committing(phase: &Phase, evidence: &Evidence, attempt: u8, event: Event) -> Step {
@@ -75,6 +88,7 @@ pub(super) fn committing(phase: &Phase, evidence: &Evidence, attempt: u8, event:
         Event::Found(Boot::Old | Boot::Other) => {
             revert_what(Cause::Crashed, Touched::PERSISTENT, false)
         }
+        Event::FoundGoingBack(boot) => go_on_back(boot),
         Event::OperatorReverts => revert(phase, Cause::Operator),
         _ => to(phase.clone(), Effect::Nothing),
     }
@@ -86,7 +100,9 @@ pub(super) fn confirmed(phase: &Phase, evidence: &Evidence, event: Event) -> Ste
         // A write that reported an error may have reached the disk all the same. Then the revert
         // that followed it is what happened.
         Event::Found(Boot::Old) => revert_what(Cause::Crashed, Touched::PERSISTENT, false),
-        Event::Found(_) | Event::Expired { .. } => to(
+        Event::FoundGoingBack(boot) => go_on_back(boot),
+        // An operator comes too late to revert it, and has ended whoever did the bookkeeping.
+        Event::Found(_) | Event::Expired { .. } | Event::OperatorReverts => to(
             Phase::Confirmed {
                 evidence: evidence.clone(),
             },

@@ -88,6 +88,9 @@ in
           before = [ "nixus-reconcile.timer" "nixus-reconcile.service" ];
           serviceConfig = oneshot "${cfg.package}/bin/nixus-switcher recover" // {
             RemainAfterExit = true;
+            # Until it has armed a watchdog of its own, nobody else settles what a crash left.
+            Restart = "on-failure";
+            RestartSec = "1s";
           };
         };
       };
