@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! kinds   the kinds of events, for tables and coverage
+//! model   every interleaving of an abstract machine, driven by the real decisions
 //! ```
 
 pub mod kinds;
+pub mod model;

@@ -1,0 +1,195 @@
+//! Everybody around the switcher: requests, watchdogs, the recovery at boot, operators, crashes.
+
+use super::book::{Book, Happening};
+use super::process::{self, Next};
+use super::world::{At, Kept, Sys, Unit, WATCHED, World};
+use crate::phase::PhaseName;
+use crate::transaction::{Boot, Effect};
+
+/// What can come next in the best case: nothing crashes, nothing fails, nobody steps in.
+pub(super) fn calm(book: &Book<'_>, world: World) -> Next {
+    successors(book, world.spent())
+}
+
+/// All that can come next.
+pub(super) fn successors(book: &Book<'_>, world: World) -> Next {
+    if world.going_down {
+        return vec![("it boots again", power_on(world.synced_all(), None))];
+    }
+    let mut next = process::successors(book, world);
+    request(book, world, &mut next);
+    watchdogs(book, world, &mut next);
+    recover(book, world, &mut next);
+    operator(book, world, &mut next);
+    crashes(world, &mut next);
+    next
+}
+
+fn request(book: &Book<'_>, world: World, next: &mut Next) {
+    if !world.asked && world.process.is_none() {
+        let mut after = world;
+        after.asked = true;
+        let after = process::start(book, after, Unit::Switch, Happening::Requested, 1);
+        next.push(("a deployment is requested", after));
+    }
+}
+
+/// What somebody finds who takes an open deployment over; mirrors `takeover::find`.
+fn find(book: &Book<'_>, world: &World, happening: Happening) -> Happening {
+    let name = book.name(world.journal.phase);
+    let goes_on = matches!(
+        name,
+        PhaseName::Reverting | PhaseName::Reverted | PhaseName::Refused
+    );
+    let revert = happening == Happening::OperatorReverts;
+    match found(world) {
+        boot if !goes_on && world.marked => Happening::FoundGoingBack(boot),
+        Boot::Same => happening,
+        Boot::New if revert && name == PhaseName::Committing => happening,
+        _ if revert && name == PhaseName::Stuck => happening,
+        boot => Happening::Found(boot),
+    }
+}
+
+/// In which boot an open deployment is found.
+fn found(world: &World) -> Boot {
+    if world.boot == world.journal.seen {
+        return Boot::Same;
+    }
+    match world.booted {
+        Sys::Old => Boot::Old,
+        Sys::New => Boot::New,
+        Sys::Mixed | Sys::Other => Boot::Other,
+    }
+}
+
+fn watchdogs(book: &Book<'_>, world: World, next: &mut Next) {
+    for timer in WATCHED {
+        if !world.timers.has(timer) || (world.process.is_some() && world.crashes == 0) {
+            continue;
+        }
+        let mut after = world;
+        if !book.name(world.journal.phase).is_watched_by(timer) {
+            if world.process.is_none() {
+                after.timers = after.timers.without(timer);
+                next.push(("a watchdog fires too late to matter", after));
+            }
+            continue;
+        }
+        let alive = after.process.take().is_some();
+        if alive {
+            after.crashes -= 1;
+        }
+        let happening = find(book, &after, Happening::Expired { alive });
+        after.timers = after.timers.without(timer);
+        let seen = after.boot;
+        let after = process::start(book, after, Unit::Watchdog(timer), happening, seen);
+        next.push((
+            if alive {
+                "a watchdog fires: the switcher hangs"
+            } else {
+                "a watchdog fires"
+            },
+            after,
+        ));
+    }
+}
+
+fn recover(book: &Book<'_>, world: World, next: &mut Next) {
+    let open = book.name(world.journal.phase) != PhaseName::Idle;
+    if world.process.is_some() {
+        return;
+    }
+    let mut after = world;
+    after.recover_due = false;
+    if world.recover_due && !open {
+        next.push(("the recovery finds nothing", after));
+    }
+    // A second request settles what it finds open before it asks for its own.
+    let again = world.operators > 0 && world.asked && !world.recover_due;
+    if open && (world.recover_due || again) {
+        let (label, unit) = if world.recover_due {
+            ("the recovery begins", Unit::Recover)
+        } else {
+            after.operators -= 1;
+            ("a second request finds it open", Unit::Operator)
+        };
+        let seen = after.boot;
+        let happening = find(book, &after, Happening::Found(Boot::Same));
+        let after = process::start(book, after, unit, happening, seen);
+        next.push((label, after));
+    }
+}
+
+fn operator(book: &Book<'_>, world: World, next: &mut Next) {
+    let open = book.name(world.journal.phase) != PhaseName::Idle;
+    // On trial the switcher is told; see `effects`.
+    let told = world
+        .process
+        .is_some_and(|process| process.effect == Effect::Verify && process.at == At::Effect);
+    if world.operators == 0 || !open || told {
+        return;
+    }
+    let mut after = world;
+    after.operators -= 1;
+    after.process = None;
+    let seen = after.boot;
+    let happening = find(book, &after, Happening::OperatorReverts);
+    let after = process::start(book, after, Unit::Operator, happening, seen);
+    next.push(("an operator ends it and reverts", after));
+}
+
+fn crashes(world: World, next: &mut Next) {
+    if world.crashes == 0 || !world.asked {
+        return;
+    }
+    let mut after = world;
+    after.crashes -= 1;
+    if let Some(process) = world.process {
+        let mut killed = after;
+        killed.process = None;
+        process::restart(&mut killed, process.unit);
+        // Whoever does it by hand does it again.
+        killed.unwatched |= process.unit == Unit::Operator;
+        next.push(("the switcher is killed", killed));
+    }
+    for profile in survivors(world.profile) {
+        for loader in survivors(world.loader) {
+            let mut cut = after;
+            cut.profile = Kept::at(profile);
+            cut.loader = Kept::at(loader);
+            cut.boots = 0;
+            next.push(("the power is cut", power_on(cut, None)));
+        }
+    }
+    let mut rescue = after;
+    rescue.boots = 0;
+    let rescue = power_on(rescue.synced_all(), Some(Sys::Other));
+    next.push((
+        "the power is cut, and somebody boots a third system",
+        rescue,
+    ));
+}
+
+fn survivors(kept: Kept) -> Vec<Sys> {
+    if kept.seen == kept.durable {
+        vec![kept.seen]
+    } else {
+        vec![kept.seen, kept.durable]
+    }
+}
+
+fn power_on(mut world: World, by_hand: Option<Sys>) -> World {
+    let booted = by_hand.unwrap_or(world.loader.seen);
+    world.booted = booted;
+    world.running = booted;
+    world.boot += 1;
+    world.boots += 1;
+    world.timers = super::world::Timers::default();
+    world.process = None;
+    world.recover_due = true;
+    world.going_down = false;
+    world.unwatched = false;
+    world.marked = false;
+    world
+}

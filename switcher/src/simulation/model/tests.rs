@@ -1,0 +1,193 @@
+use super::*;
+use crate::phase::{Phase, Revert};
+use crate::transaction::{Boot, Effect, Event, Restore, Step, step};
+
+/// Enough to see each wrong decision.
+const FEW: Bounds = Bounds {
+    crashes: 2,
+    faults: 1,
+    operators: 0,
+};
+
+fn told(explored: &Explored) -> String {
+    explored
+        .violations
+        .iter()
+        .map(|violation| {
+            format!(
+                "{}:\n  {}\n",
+                violation.promise,
+                violation.trace.join("\n  ")
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn no_interleaving_with_three_crashes_breaks_a_promise() {
+    let explored = explore(&step, Bounds::QUICK).unwrap();
+    println!(
+        "{} states, {} transitions, depth {}, {} pairs",
+        explored.states,
+        explored.transitions,
+        explored.depth,
+        explored.pairs.len()
+    );
+    assert!(explored.violations.is_empty(), "{}", told(&explored));
+}
+
+/// Each changes one decision, and the exploration sees it.
+#[test]
+fn a_wrong_decision_is_seen() {
+    type Mutant = fn(&Phase, &Event, Step) -> Step;
+    let mutants: [(&str, Mutant); 12] = [
+        (
+            "a crashed commit is finished under the old system",
+            |phase, event, right| match (phase, event) {
+                (Phase::Committing { evidence, .. }, Event::Found(Boot::Old)) => Step {
+                    phase: Phase::Confirmed {
+                        evidence: evidence.clone(),
+                    },
+                    effect: Effect::Close,
+                },
+                _ => right,
+            },
+        ),
+        (
+            "a failed commit is confirmed",
+            |phase, event, right| match (phase, event) {
+                (Phase::Committing { evidence, .. }, Event::CommitFailed(_)) => Step {
+                    phase: Phase::Confirmed {
+                        evidence: evidence.clone(),
+                    },
+                    effect: Effect::Close,
+                },
+                _ => right,
+            },
+        ),
+        (
+            "the profile is set before the trial",
+            |phase, event, right| match (phase, event) {
+                (Phase::Activating, Event::Activated) => Step {
+                    effect: Effect::SetProfile,
+                    ..right
+                },
+                _ => right,
+            },
+        ),
+        (
+            "nobody reads the commit back",
+            |phase, event, right| match (phase, event) {
+                (Phase::Committing { evidence, .. }, Event::BootInstalled) => Step {
+                    phase: Phase::Confirmed {
+                        evidence: evidence.clone(),
+                    },
+                    effect: Effect::Close,
+                },
+                _ => right,
+            },
+        ),
+        (
+            "the activation begins while the phase is armed",
+            |phase, event, right| match (phase, event) {
+                (Phase::Armed, Event::WatchdogSeen) => Step {
+                    phase: Phase::Armed,
+                    effect: Effect::Activate,
+                },
+                _ => right,
+            },
+        ),
+        (
+            "the way back leaves the boot loader",
+            |phase, event, right| match (phase, event) {
+                (Phase::Reverting(revert), Event::Restored(Restore::Profile, _)) => Step {
+                    phase: Phase::Reverted {
+                        cause: revert.cause.clone(),
+                    },
+                    effect: Effect::Close,
+                },
+                _ => right,
+            },
+        ),
+        (
+            "a switcher that died on trial is left alone",
+            |phase, event, right| match (phase, event) {
+                (Phase::OnTrial, Event::Expired { alive: false, .. }) => Step {
+                    phase: Phase::OnTrial,
+                    effect: Effect::Nothing,
+                },
+                _ => right,
+            },
+        ),
+        (
+            "a watchdog leaves alone what is staged",
+            |phase, event, right| match (phase, event) {
+                (Phase::Staged, Event::Expired { .. }) => Step {
+                    phase: Phase::Staged,
+                    effect: Effect::Nothing,
+                },
+                _ => right,
+            },
+        ),
+        (
+            "the way back begins again for ever",
+            |phase, event, right| match (phase, event) {
+                (Phase::Reverting(revert), Event::Restored(..)) if revert.attempt > 1 => Step {
+                    phase: Phase::Reverting(Revert {
+                        attempt: 1,
+                        damage: None,
+                        ..revert.clone()
+                    }),
+                    effect: Effect::Restore(Restore::System),
+                },
+                _ => right,
+            },
+        ),
+        (
+            "the machine reboots again and again",
+            |phase, event, right| match (phase, event) {
+                (Phase::Reverting(revert), Event::BootDefault { old: true }) => Step {
+                    phase: Phase::Reverting(Revert {
+                        rebooted: true,
+                        ..revert.clone()
+                    }),
+                    effect: Effect::Reboot,
+                },
+                _ => right,
+            },
+        ),
+        (
+            "it reboots into whatever is the default",
+            |phase, event, right| match (phase, event) {
+                (Phase::Reverting(revert), Event::BootDefault { old: false })
+                    if !revert.rebooted =>
+                {
+                    Step {
+                        phase: Phase::Reverting(Revert {
+                            rebooted: true,
+                            ..revert.clone()
+                        }),
+                        effect: Effect::Reboot,
+                    }
+                }
+                _ => right,
+            },
+        ),
+        (
+            "an unwritten way back is forgotten",
+            |phase, event, right| match (phase, event) {
+                (Phase::Committing { .. }, Event::FoundGoingBack(boot)) => {
+                    step(phase, Event::Found(*boot))
+                }
+                _ => right,
+            },
+        ),
+    ];
+    for (name, mutant) in mutants {
+        let decide =
+            |phase: &Phase, event: Event| mutant(phase, &event, step(phase, event.clone()));
+        let explored = explore(&decide, FEW).unwrap();
+        assert!(!explored.violations.is_empty(), "not seen: {name}");
+        println!("{name}: {}", explored.violations[0].promise);
+    }
+}

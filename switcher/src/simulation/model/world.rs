@@ -1,0 +1,245 @@
+//! The abstract machine, small enough to be the key of a table.
+
+use super::book::PhaseId;
+use crate::phase::PhaseName;
+use crate::transaction::Effect;
+
+/// How much may go wrong in one deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Power cuts, switchers that are killed, switchers that hang until their watchdog fires.
+    pub crashes: u8,
+    /// Writes, watchdogs and parts of the way back that fail.
+    pub faults: u8,
+    /// Times that an operator steps in.
+    pub operators: u8,
+}
+
+impl Bounds {
+    /// What every test run explores, in seconds.
+    pub const QUICK: Self = Self {
+        crashes: 3,
+        faults: 1,
+        operators: 1,
+    };
+    /// The same with two faults, in a minute.
+    pub const FULL: Self = Self {
+        faults: 2,
+        ..Self::QUICK
+    };
+}
+
+/// A system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Sys {
+    Old,
+    New,
+    /// An activation was cut off.
+    Mixed,
+    /// Somebody's rescue.
+    Other,
+}
+
+/// Something on a disk: what is seen, and what a power cut may leave instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Kept {
+    pub seen: Sys,
+    pub durable: Sys,
+}
+
+impl Kept {
+    pub(super) fn at(sys: Sys) -> Self {
+        Self {
+            seen: sys,
+            durable: sys,
+        }
+    }
+
+    pub(super) fn set(self, sys: Sys) -> Self {
+        Self { seen: sys, ..self }
+    }
+
+    pub(super) fn synced(self) -> Self {
+        Self::at(self.seen)
+    }
+}
+
+/// A set of watchdogs, by the phase that each was armed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Timers(u16);
+
+impl Timers {
+    pub(super) fn with(self, phase: PhaseName) -> Self {
+        Self(self.0 | (1 << phase as u16))
+    }
+
+    pub(super) fn without(self, phase: PhaseName) -> Self {
+        Self(self.0 & !(1 << phase as u16))
+    }
+
+    pub(super) fn has(self, phase: PhaseName) -> bool {
+        self.0 & (1 << phase as u16) != 0
+    }
+
+    /// Whether one of them still has a say in this phase.
+    pub(super) fn watch(self, phase: PhaseName) -> bool {
+        WATCHED
+            .into_iter()
+            .any(|timer| self.has(timer) && phase.is_watched_by(timer))
+    }
+}
+
+/// The phases that have a watchdog of their own.
+pub(super) const WATCHED: [PhaseName; 5] = [
+    PhaseName::Staged,
+    PhaseName::Activating,
+    PhaseName::OnTrial,
+    PhaseName::Committing,
+    PhaseName::Reverting,
+];
+
+/// What a record of the journal says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Record {
+    pub phase: PhaseId,
+    pub watch: Option<PhaseName>,
+    /// The last boot in which somebody worked on it.
+    pub seen: u8,
+}
+
+/// Where a switcher is in carrying out a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum At {
+    Arm,
+    Write,
+    Disarm,
+    Effect,
+    /// An effect that takes its time has begun.
+    Half,
+}
+
+/// A process that holds the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Process {
+    /// What is so for it, durable or not.
+    pub record: Record,
+    /// What it knows to be durable.
+    pub written: Record,
+    pub doubtful: bool,
+    pub trouble: bool,
+    pub next: Record,
+    pub effect: Effect,
+    pub armed: bool,
+    pub at: At,
+    /// The unit that it runs in, which starts it again when it is killed.
+    pub unit: Unit,
+}
+
+/// Whose process it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Unit {
+    /// The deployment's own; it is not started again.
+    Switch,
+    /// A watchdog's.
+    Watchdog(PhaseName),
+    /// The recovery's at boot.
+    Recover,
+    /// An operator's.
+    Operator,
+}
+
+/// How the deployment ended, by its history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Ended {
+    Not,
+    Confirmed,
+    Reverted,
+    Refused,
+    Stuck,
+}
+
+/// Everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    /// The newest record that a power cut leaves.
+    pub journal: Record,
+    pub profile: Kept,
+    pub loader: Kept,
+    pub running: Sys,
+    pub booted: Sys,
+    pub boot: u8,
+    pub timers: Timers,
+    pub process: Option<Process>,
+    /// The recovery's unit is still to run, or to run again.
+    pub recover_due: bool,
+    /// The machine is about to reboot because the switcher wants it.
+    pub going_down: bool,
+    pub asked: bool,
+    pub crashes: u8,
+    pub faults: u8,
+    pub operators: u8,
+    /// Boots since the last power cut, and before it was all settled.
+    pub boots: u8,
+    pub reboots: u8,
+    /// Evidence of this deployment came in.
+    pub proved: bool,
+    /// A step back was durable, or was begun.
+    pub went_back: bool,
+    /// It is noted in this boot that the way back has begun.
+    pub marked: bool,
+    /// A watchdog for the way back could not be armed: nobody but the next boot is left.
+    pub unwatched: bool,
+    pub ended: Ended,
+}
+
+impl World {
+    /// A machine that runs the old system, and is idle.
+    pub(super) fn new(idle: PhaseId, bounds: Bounds) -> Self {
+        Self {
+            journal: Record {
+                phase: idle,
+                watch: None,
+                seen: 1,
+            },
+            profile: Kept::at(Sys::Old),
+            loader: Kept::at(Sys::Old),
+            running: Sys::Old,
+            booted: Sys::Old,
+            boot: 1,
+            timers: Timers::default(),
+            process: None,
+            recover_due: false,
+            going_down: false,
+            asked: false,
+            crashes: bounds.crashes,
+            faults: bounds.faults,
+            operators: bounds.operators,
+            boots: 0,
+            reboots: 0,
+            proved: false,
+            went_back: false,
+            marked: false,
+            unwatched: false,
+            ended: Ended::Not,
+        }
+    }
+
+    /// After a clean shutdown all that was written is on the disk.
+    pub(super) fn synced_all(self) -> Self {
+        Self {
+            profile: self.profile.synced(),
+            loader: self.loader.synced(),
+            ..self
+        }
+    }
+
+    /// The same with nothing left that may go wrong.
+    pub(super) fn spent(self) -> Self {
+        Self {
+            crashes: 0,
+            faults: 0,
+            operators: 0,
+            ..self
+        }
+    }
+}
