@@ -43,6 +43,16 @@ pub struct Held(
     #[expect(dead_code, reason = "closing the file drops the lock")] pub(crate) Option<File>,
 );
 
+/// Creates a directory and makes its name and that of the directory above it durable, whoever made
+/// them and when: a file in a directory that is lost is lost as well.
+pub fn keep_dir(disk: &impl Disk, dir: &Path) -> io::Result<()> {
+    disk.create_dir_all(dir)?;
+    dir.ancestors()
+        .skip(1)
+        .take(2)
+        .try_for_each(|above| disk.sync_dir(above))
+}
+
 /// Replaces a file so that after a crash either the old or the new content is there in full.
 pub fn write_atomic(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path
@@ -54,19 +64,24 @@ pub fn write_atomic(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<(
     disk.sync_dir(dir)
 }
 
-/// Points a link elsewhere so that after a crash it points to the old or the new target.
+/// Points a link elsewhere, durably: after a crash it points to the old or the new target.
 pub fn link_atomic(disk: &impl Disk, target: &Path, path: &Path) -> io::Result<()> {
     let dir = path
         .parent()
         .ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
+    link_over(disk, target, path)?;
+    disk.sync_dir(dir)
+}
+
+/// Points a link elsewhere. Which target it has after a crash is open until its directory is synced.
+pub fn link_over(disk: &impl Disk, target: &Path, path: &Path) -> io::Result<()> {
     let new = beside(path);
     match disk.remove(&new) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     disk.symlink(target, &new)?;
-    disk.rename(&new, path)?;
-    disk.sync_dir(dir)
+    disk.rename(&new, path)
 }
 
 fn beside(path: &Path) -> PathBuf {

@@ -96,13 +96,13 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             return Err(Cause::Busy);
         }
         let keep = |root, path: &Path| roots::keep(self.disk, self.layout, root, path);
-        keep(Root::Candidate, candidate.path())
+        // The watchdog is armed already, and runs this program.
+        self.system
+            .own_path()
+            .map_or(Ok(()), |path| keep(Root::Switcher, &path))
+            .and_then(|()| keep(Root::Candidate, candidate.path()))
             .and_then(|()| keep(Root::Old, open.old.toplevel.path()))
             .and_then(|()| keep(Root::Persistent, open.persistent.toplevel.path()))
-            .and_then(|()| match self.system.own_path() {
-                Some(path) => keep(Root::Switcher, &path),
-                None => Ok(()),
-            })
             // A system that was booted and that a deployment starts from has proved that it boots.
             .and_then(|()| match self.system.booted() {
                 Ok(booted) if booted == open.old.toplevel => keep(Root::BootProven, booted.path()),

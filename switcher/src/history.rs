@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::disk::{Disk, HostDisk, write_atomic};
+use crate::disk::{Disk, HostDisk, keep_dir, write_atomic};
 use crate::layout::Layout;
 use crate::protocol::{Outcome, VERSION};
 
@@ -51,7 +51,7 @@ pub fn write(disk: &impl Disk, layout: &Layout, outcome: &Outcome) -> Result<(),
         path: path.clone(),
         source,
     })?;
-    disk.create_dir_all(&dir)
+    keep_dir(disk, &dir)
         .and_then(|()| write_atomic(disk, &path, &bytes))
         .map_err(|source| HistoryError::Write { path, source })?;
     let names = names(disk, layout)?;
@@ -104,6 +104,11 @@ pub fn read_after_on(
         );
     }
     Ok(outcomes)
+}
+
+/// The highest number that an outcome has; 0 where there is none.
+pub fn newest(disk: &impl Disk, layout: &Layout) -> Result<u64, HistoryError> {
+    Ok(names(disk, layout)?.last().map_or(0, |(number, _)| *number))
 }
 
 /// The files of the history with their numbers, oldest first.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::disk::{Disk, write_atomic};
+use crate::disk::{Disk, keep_dir, write_atomic};
 use crate::layout::Layout;
 use crate::phase::{Phase, PhaseName};
 use crate::profile::Plan;
@@ -134,6 +134,7 @@ pub struct Journal {
     sequence: u64,
     durable: Record,
     doubtful: bool,
+    dir_kept: bool,
 }
 
 impl Journal {
@@ -146,6 +147,7 @@ impl Journal {
             sequence,
             durable,
             doubtful: false,
+            dir_kept: false,
         })
     }
 
@@ -171,9 +173,14 @@ impl Journal {
             source,
         })?;
         self.doubtful = true;
-        disk.create_dir_all(&self.dir)
-            .and_then(|()| write_atomic(disk, &path, &bytes))
+        let kept = if self.dir_kept {
+            Ok(())
+        } else {
+            keep_dir(disk, &self.dir)
+        };
+        kept.and_then(|()| write_atomic(disk, &path, &bytes))
             .map_err(|source| JournalError::Write { path, source })?;
+        self.dir_kept = true;
         self.doubtful = false;
         self.sequence = sequence;
         self.durable = record.clone();

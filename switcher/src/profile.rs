@@ -187,6 +187,7 @@ impl<'a, D: Disk> Profile<'a, D> {
     }
 
     /// Removes the generation that a commit created, if it is still that system and not in use.
+    /// This is durable after the next `System::sync`; until then it may come back.
     pub fn forget(&self, plan: Plan, toplevel: &Toplevel) -> Result<(), ProfileError> {
         let _held = self.lock()?;
         let link = self.link(plan.number);
@@ -204,7 +205,6 @@ impl<'a, D: Disk> Profile<'a, D> {
         }
         self.disk
             .remove(&link)
-            .and_then(|()| self.disk.sync_dir(&self.dir))
             .map_err(|source| ProfileError::Write { path: link, source })
     }
 

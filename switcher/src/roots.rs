@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::disk::{Disk, link_atomic};
+use crate::disk::{Disk, link_atomic, link_over};
 use crate::layout::Layout;
 
 /// A GC root could not be made or dropped.
@@ -44,11 +44,15 @@ impl Root {
     }
 }
 
-/// Roots one path of the store, durably.
+/// Roots one path of the store. The roots of an open deployment are durable after the next
+/// `System::sync`, which the staging does before anything relies on them; the other is at once.
 pub fn keep(disk: &impl Disk, layout: &Layout, root: Root, path: &Path) -> Result<(), RootError> {
     let link = layout.roots().join(root.name());
     disk.create_dir_all(&layout.roots())
-        .and_then(|()| link_atomic(disk, path, &link))
+        .and_then(|()| match root {
+            Root::BootProven => link_atomic(disk, path, &link),
+            _ => link_over(disk, path, &link),
+        })
         .map_err(|source| RootError { path: link, source })
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::disk::Disk;
+use crate::history;
 use crate::journal::{Deployment, Journal, JournalError, Record, Watch};
 use crate::layout::Layout;
 use crate::nixos::chain;
@@ -91,6 +92,10 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             .map_err(RunError::Profile)?
             .unwrap_or_else(|| old.clone());
         let boot = self.system.boot_id().map_err(RunError::System)?;
+        // An outcome may be there that the journal could not count.
+        if let Ok(newest) = history::newest(self.disk, self.layout) {
+            self.record.outcomes = self.record.outcomes.max(newest);
+        }
         self.record.deployment = Some(Deployment {
             request,
             old,
@@ -114,6 +119,7 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
         let outcomes = self.record.outcomes;
         let mut event = event;
         loop {
+            self.system.decided(&self.record.phase, &event);
             let Step { phase, effect } = step(&self.record.phase, event);
             event = match self.enter(phase) {
                 Ok(()) if effect == Effect::Nothing => break,
@@ -187,6 +193,7 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
         let old = self.record.phase.name();
         let closed = self.record.deployment.is_some();
         self.record = next;
+        self.system.entered(self.record.phase.name());
         if old != self.record.phase.name() {
             self.announce();
         }

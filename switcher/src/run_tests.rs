@@ -168,6 +168,34 @@ fn each_deployment_ends_as_its_story_says() {
     insta::assert_snapshot!(table);
 }
 
+#[test]
+fn an_outcome_that_the_journal_could_not_count_keeps_its_number() {
+    let mut machine = Machine::new(Script {
+        refusal: Some(Cause::NoVerification),
+        ..Script::default()
+    });
+    deploy(&mut machine).unwrap();
+    let counted = machine.journal().outcomes;
+    let uncounted = Outcome {
+        sequence: counted + 1,
+        deployment: "d-0".parse().unwrap(),
+        ..history(&machine).remove(0)
+    };
+    history::write(&machine, &layout(), &uncounted).unwrap();
+    let mut again = request();
+    again.deployment = "d-2".parse().unwrap();
+    let disk = machine.clone();
+    Switcher::open(&disk, &layout(), &mut machine)
+        .unwrap()
+        .request(again)
+        .unwrap();
+    let numbers: Vec<_> = history(&machine)
+        .iter()
+        .map(|outcome| outcome.sequence)
+        .collect();
+    assert_eq!(numbers, [counted, counted + 1, counted + 2]);
+}
+
 /// What must be so whenever a deployment is settled.
 fn assert_settled(machine: &Machine, told: &str) {
     let phase = machine.journal().phase.name();

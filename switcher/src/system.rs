@@ -6,7 +6,9 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::journal::{Deployment, Watch};
+use crate::phase::{Phase, PhaseName};
 use crate::protocol::{BootId, Cause, DeploymentId, Evidence, Toplevel};
+use crate::transaction::Event;
 
 /// Something on the machine did not work.
 #[derive(Debug, Error)]
@@ -154,6 +156,10 @@ pub trait System {
     fn pause(&mut self, time: Duration);
     /// A deployment has ended: asks the reconciler to report, and prunes logs.
     fn ended(&mut self);
+    /// A decision is about to be taken: for those who watch.
+    fn decided(&mut self, _phase: &Phase, _event: &Event) {}
+    /// A phase is entered: for those who watch.
+    fn entered(&mut self, _phase: PhaseName) {}
     /// One line for people.
     fn say(&self, line: &str);
 }

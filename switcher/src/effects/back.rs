@@ -73,9 +73,17 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
         if !missing.is_empty() {
             self.system
                 .say(&format!("starting again: {}", missing.join(", ")));
-            // A unit that does not start is seen below, as failed.
+            // A unit that does not start is seen below, as failed. One that could not even be asked
+            // for is not.
             if let Err(error) = self.system.start(&missing) {
                 self.system.say(&chain(&error));
+                let now = self.system.units().map_err(|error| chain(&error))?;
+                if !missing
+                    .iter()
+                    .all(|unit| now.active.contains(unit) || now.failed.contains(unit))
+                {
+                    return Err(format!("not started again: {}", chain(&error)));
+                }
             }
         }
         let failed = self.newly_failed(open)?;
