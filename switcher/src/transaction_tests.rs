@@ -119,10 +119,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("going back", Event::FoundGoingBack(Boot::Same)),
         ("going back, booted old", Event::FoundGoingBack(Boot::Old)),
         ("going back, booted new", Event::FoundGoingBack(Boot::New)),
-        (
-            "going back, other boot",
-            Event::FoundGoingBack(Boot::Other),
-        ),
+        ("going back, other boot", Event::FoundGoingBack(Boot::Other)),
         ("operator reverts", Event::OperatorReverts),
     ]
 }

@@ -1,0 +1,129 @@
+//! What goes wrong, and where.
+
+/// What goes wrong at one point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The power is cut before it.
+    PowerBefore,
+    /// The power is cut after it, or half-way.
+    PowerAfter,
+    /// The switcher is killed before it.
+    KillBefore,
+    /// The switcher is killed after it, or half-way.
+    KillAfter,
+    /// It fails (EIO; a program ends with an error). It may have been done all the same.
+    Fails,
+    /// There is no space.
+    Full,
+    /// It never ends.
+    Hangs,
+}
+
+/// In a burst the next fault comes within this many steps.
+pub(super) const FAULTS_AT_ONCE: u64 = 8;
+
+/// All kinds.
+pub const KINDS: [Kind; 7] = [
+    Kind::PowerBefore,
+    Kind::PowerAfter,
+    Kind::KillBefore,
+    Kind::KillAfter,
+    Kind::Fails,
+    Kind::Full,
+    Kind::Hangs,
+];
+
+/// How a switcher came to its end in the middle of its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Death {
+    Power,
+    Killed,
+    Hangs,
+}
+
+impl Kind {
+    /// The end that this is, where it is one.
+    pub(super) fn death(self) -> Option<Death> {
+        match self {
+            Self::PowerBefore | Self::PowerAfter => Some(Death::Power),
+            Self::KillBefore | Self::KillAfter => Some(Death::Killed),
+            Self::Hangs => Some(Death::Hangs),
+            Self::Fails | Self::Full => None,
+        }
+    }
+}
+
+/// How the candidate and what is around it behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Story {
+    /// All is well.
+    Good,
+    /// It is no toplevel.
+    Refused,
+    /// Somebody else is switching.
+    Busy,
+    /// Its activation fails when it has stopped units.
+    FailsHalfWay,
+    /// Its activation fails before it has begun.
+    FailsAtOnce,
+    /// Its activation hangs.
+    ActivationHangs,
+    /// It needs a reboot.
+    NeedsReboot,
+    /// A unit fails.
+    BreaksUnit,
+    /// Its activation ends well, and the old system runs.
+    DoesNotRun,
+    /// Its checks fail.
+    ChecksFail,
+    /// Nobody confirms it.
+    NobodyConfirms,
+    /// Its boot loader cannot be installed.
+    BootFails,
+    /// Its boot loader cannot be installed the first time.
+    BootFailsOnce,
+    /// Its boot loader says that it is installed, and is not.
+    BootLies,
+    /// Its boot loader is installed, and said not to be.
+    BootFailsLate,
+    /// Somebody sets another generation while it is committed.
+    ProfileTaken,
+    /// Its checks fail, and then the old system does not come up, once.
+    BackFailsOnce,
+    /// Its checks fail, and then the old system does not come up.
+    BackFails,
+    /// Its boot loader cannot be installed, nor can the old one, once.
+    BootBackFailsOnce,
+}
+
+/// All stories; those that go furthest more often.
+pub(super) const STORIES: [Story; 28] = [
+    Story::Good,
+    Story::Good,
+    Story::Good,
+    Story::Good,
+    Story::Good,
+    Story::Good,
+    Story::Refused,
+    Story::Busy,
+    Story::FailsHalfWay,
+    Story::FailsAtOnce,
+    Story::ActivationHangs,
+    Story::NeedsReboot,
+    Story::BreaksUnit,
+    Story::DoesNotRun,
+    Story::ChecksFail,
+    Story::ChecksFail,
+    Story::NobodyConfirms,
+    Story::BootFails,
+    Story::BootFails,
+    Story::BootFailsOnce,
+    Story::BootFailsOnce,
+    Story::BootFailsOnce,
+    Story::BootLies,
+    Story::BootFailsLate,
+    Story::ProfileTaken,
+    Story::BackFailsOnce,
+    Story::BackFails,
+    Story::BootBackFailsOnce,
+];

@@ -1,0 +1,217 @@
+//! How the machine behaves: its activations, its boot loader, its checks, its garbage collector.
+
+use std::path::Path;
+
+use super::fault::Story;
+use super::machine::{Inner, NEW, NEXT, OLD, RESCUE, name_of, store_path};
+use super::teeth::Tooth;
+use crate::journal::Deployment;
+use crate::layout::Layout;
+use crate::phase::PhaseName;
+use crate::protocol::{Cause, CheckOutcome, CheckResult, Evidence, Toplevel, VERSION};
+use crate::system::{Action, Switch, SwitchEnd, TrialEnd};
+
+impl Inner {
+    /// The system profile has a generation of this system.
+    fn has_generation(&self, toplevel: &Toplevel) -> bool {
+        let dir = Layout::host().profiles();
+        self.files.list(&dir).is_ok_and(|names| {
+            names.iter().any(|name| {
+                self.files
+                    .read_link(&dir.join(name))
+                    .is_ok_and(|target| target == toplevel.path())
+            })
+        })
+    }
+
+    /// `switch-to-configuration test`, or the first half of it.
+    fn test(&mut self, toplevel: &Toplevel, half: bool) -> SwitchEnd {
+        if name_of(toplevel) == NEW {
+            return self.test_new(toplevel, half);
+        }
+        if self.back_failures > 0 && name_of(toplevel) == OLD {
+            self.back_failures = self.back_failures.saturating_sub(1);
+            return SwitchEnd::Exited(2);
+        }
+        if !half {
+            self.current = toplevel.clone();
+            self.units.failed.retain(|unit| unit != "nginx.service");
+        }
+        SwitchEnd::Exited(0)
+    }
+
+    fn test_new(&mut self, toplevel: &Toplevel, half: bool) -> SwitchEnd {
+        if self.timers.is_empty() {
+            self.breaks("a watchdog is armed before the activation");
+        }
+        self.activated = true;
+        let end = match self.story {
+            Story::Busy => return SwitchEnd::Exited(11),
+            Story::NeedsReboot => return SwitchEnd::Exited(100),
+            Story::FailsAtOnce => return SwitchEnd::Exited(1),
+            Story::DoesNotRun => return SwitchEnd::Exited(0),
+            Story::FailsHalfWay => SwitchEnd::Exited(2),
+            Story::ActivationHangs => SwitchEnd::TimedOut,
+            Story::BreaksUnit => SwitchEnd::Exited(4),
+            _ => SwitchEnd::Exited(0),
+        };
+        self.units.active.clear();
+        if self.story == Story::BreaksUnit {
+            self.units.failed.push("nginx.service".to_owned());
+        }
+        if !half {
+            self.current = toplevel.clone();
+        }
+        end
+    }
+
+    /// `switch-to-configuration boot`. Like systemd-boot's builder it knows only the systems that the
+    /// profile has, and says nothing of another.
+    fn install(&mut self, toplevel: &Toplevel, half: bool) -> SwitchEnd {
+        let new = name_of(toplevel) == NEW;
+        if new && self.story == Story::ProfileTaken {
+            let dir = Layout::host().profiles();
+            let (link, new) = (dir.join("system"), dir.join("system.other"));
+            if self.files.exists(&dir.join("system-3-link"))
+                && self.files.symlink(Path::new("system-3-link"), &new).is_ok()
+            {
+                let _ = self.files.rename(&new, &link);
+                self.files.sync_dir(&dir);
+            }
+        }
+        if new && self.boot_failures > 0 {
+            self.boot_failures = self.boot_failures.saturating_sub(1);
+            return SwitchEnd::Exited(1);
+        }
+        if !new && self.boot_back_failures > 0 {
+            self.boot_back_failures -= 1;
+            return SwitchEnd::Exited(1);
+        }
+        if half || (new && self.story == Story::BootLies) || !self.has_generation(toplevel) {
+            return SwitchEnd::Exited(0);
+        }
+        self.loader.seen = toplevel.clone();
+        if self.builder_syncs {
+            self.loader.durable = toplevel.clone();
+        }
+        if new && self.story == Story::BootFailsLate {
+            SwitchEnd::Exited(1)
+        } else {
+            SwitchEnd::Exited(0)
+        }
+    }
+
+    /// Runs `switch-to-configuration`, or the first half of it.
+    pub(super) fn run(&mut self, switch: &Switch, half: bool) -> SwitchEnd {
+        self.now += 3;
+        if !self.is_whole(&switch.toplevel) {
+            self.breaks("what is activated is whole");
+        }
+        match switch.action {
+            Action::Test => self.test(&switch.toplevel, half),
+            Action::Boot => self.install(&switch.toplevel, half),
+        }
+    }
+
+    /// What `sync` promises.
+    pub(super) fn sync_all_of_it(&mut self) {
+        self.files.sync_below(Path::new("/nix"));
+        self.loader.durable = self.loader.seen.clone();
+        for stored in self.store.values_mut() {
+            stored.synced = true;
+        }
+    }
+
+    /// What the checks say.
+    pub(super) fn judge(&mut self, deployment: &Deployment, limit: u64) -> TrialEnd {
+        self.now += 5;
+        // `nixus verify` reads in the journal what is on trial.
+        if self.recorded != Some(PhaseName::OnTrial) {
+            return inconclusive();
+        }
+        let new = name_of(&deployment.request.candidate) == NEW;
+        let verdict = match self.story {
+            Story::ChecksFail | Story::BackFailsOnce | Story::BackFails if new => {
+                CheckOutcome::Fail
+            }
+            Story::NobodyConfirms if new => {
+                self.now += limit;
+                return TrialEnd::NotVerified(Cause::NotConfirmed { seconds: limit }, None);
+            }
+            _ => CheckOutcome::Pass,
+        };
+        let checks = vec![CheckResult {
+            check: "repository".to_owned(),
+            outcome: verdict,
+            reason: "as the story says".to_owned(),
+        }];
+        let evidence = Evidence {
+            version: VERSION,
+            deployment: deployment.request.deployment.clone(),
+            boot: self.boot_id(),
+            toplevel: deployment.request.candidate.clone(),
+            verdict,
+            checks: checks.clone(),
+        };
+        if verdict == CheckOutcome::Pass {
+            self.proved |= new;
+            TrialEnd::Verified(evidence)
+        } else {
+            TrialEnd::NotVerified(Cause::VerificationFailed { checks }, Some(evidence))
+        }
+    }
+
+    /// Somebody collects garbage, sometimes: of what no root keeps nothing is left.
+    pub(super) fn collect_garbage_by_chance(&mut self) {
+        if !self.rng.chance(1, 6) {
+            return;
+        }
+        let old_generations = self.rng.chance(1, 2);
+        self.scar(&("garbage", old_generations));
+        self.tell(|| format!("garbage is collected, old generations too: {old_generations}"));
+        let layout = Layout::host();
+        let profiles = layout.profiles();
+        // What others change comes after what they saw, on every file system with a journal.
+        self.files.sync_dir(&profiles);
+        let current = self.files.read_link(&profiles.join("system"));
+        let mut kept = vec![
+            self.current.path().to_owned(),
+            self.booted.path().to_owned(),
+        ];
+        for name in self.files.list(&profiles).unwrap_or_default() {
+            let link = profiles.join(&name);
+            let is_current = current
+                .as_ref()
+                .is_ok_and(|current| current == Path::new(&name));
+            if old_generations && !is_current && name != "system" && name.ends_with("-link") {
+                let _ = self.files.remove(&link);
+            } else {
+                kept.extend(self.files.read_link(&link));
+            }
+        }
+        for name in self.files.list(&layout.roots()).unwrap_or_default() {
+            let taken_out = match self.tooth {
+                Some(Tooth::RootCandidate) => name == "candidate",
+                Some(Tooth::RootOld) => name == "old" || name == "persistent",
+                Some(Tooth::RootSwitcher) => name == "switcher",
+                Some(Tooth::RootBootProven) => name == "boot-proven",
+                _ => false,
+            };
+            if !taken_out {
+                kept.extend(self.files.read_link(&layout.roots().join(name)));
+            }
+        }
+        // What is to be deployed next is built after this; the older one is nobody's concern.
+        for (name, stored) in &mut self.store {
+            let path = store_path(name);
+            if name != NEXT && name != RESCUE && !kept.contains(&path) {
+                stored.whole = false;
+            }
+        }
+    }
+}
+
+/// The end of a trial that could not tell.
+pub(super) fn inconclusive() -> TrialEnd {
+    TrialEnd::NotVerified(Cause::VerificationInconclusive { checks: Vec::new() }, None)
+}
