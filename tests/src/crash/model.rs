@@ -1,0 +1,55 @@
+//! Every interleaving of an abstract machine, driven by the switcher's own decisions.
+
+use anyhow::{Context as _, Result};
+use nixus_switcher::simulation::kinds::{KINDS, PHASES};
+use nixus_switcher::simulation::model::{Bounds, explore};
+use nixus_switcher::transaction::step;
+
+use super::{Coverage, Options, Section};
+
+/// What may happen to it: a power cut, a switcher that is killed or hangs, a third system that is
+/// booted by hand; a watchdog, a write, a part of the way back that fails; an operator.
+const KINDS_OF_TROUBLE: u64 = 8;
+
+/// Explores all of it within the bounds.
+///
+/// # Errors
+/// When the model cannot be built.
+pub fn section(options: &Options) -> Result<Section> {
+    let bounds = if options.quick {
+        Bounds::QUICK
+    } else {
+        Bounds::FULL
+    };
+    let explored = explore(&step, bounds).context("cannot build the model")?;
+    let violations = explored
+        .violations
+        .iter()
+        .map(|violation| format!("{}\n  {}", violation.promise, violation.trace.join("\n  ")))
+        .collect();
+    Ok(Section {
+        name: "model",
+        points: explored.states as u64,
+        kinds: KINDS_OF_TROUBLE,
+        runs: explored.transitions as u64,
+        coverage: Some(Coverage {
+            what: "pairs",
+            seen: explored.pairs.len() as u64,
+            all: (PHASES.len() * KINDS.len()) as u64,
+        }),
+        violations,
+        notes: vec![
+            format!(
+                "{} states, {} transitions, at most {} steps from the start",
+                explored.states, explored.transitions, explored.depth
+            ),
+            format!(
+                "with up to {} crashes, {} faults, {} step of an operator",
+                bounds.crashes, bounds.faults, bounds.operators
+            ),
+            "pairs of phase and event: the others do not come up, and are decided all the same"
+                .to_owned(),
+        ],
+        seconds: 0.0,
+    })
+}

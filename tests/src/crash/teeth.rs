@@ -1,0 +1,54 @@
+//! Takes out each step that makes something durable or comes before another, and sees that the
+//! simulation notices.
+
+use anyhow::Result;
+use nixus_switcher::simulation::{TEETH, catch};
+
+use super::{Coverage, Options, Section};
+
+/// So many seeds have a chance to notice.
+const SEEDS: u64 = 200_000;
+const SEEDS_QUICK: u64 = 30_000;
+
+/// Takes out one after the other.
+///
+/// # Errors
+/// Never; the signature is that of all sections.
+pub fn section(options: &Options) -> Result<Section> {
+    let seeds = if options.quick { SEEDS_QUICK } else { SEEDS };
+    let mut section = Section {
+        name: "taken out",
+        points: TEETH.len() as u64,
+        kinds: 1,
+        runs: 0,
+        coverage: None,
+        violations: Vec::new(),
+        notes: Vec::new(),
+        seconds: 0.0,
+    };
+    let mut caught = 0;
+    for tooth in TEETH {
+        match catch(*tooth, 0..seeds) {
+            Some(by) => {
+                caught += 1;
+                section.runs += by.seed + 1;
+                section.notes.push(format!(
+                    "{tooth}: caught by seed {}: {}",
+                    by.seed, by.promise
+                ));
+            }
+            None => {
+                section.runs += seeds;
+                section
+                    .violations
+                    .push(format!("{tooth}: {seeds} seeds did not miss it"));
+            }
+        }
+    }
+    section.coverage = Some(Coverage {
+        what: "caught",
+        seen: caught,
+        all: TEETH.len() as u64,
+    });
+    Ok(section)
+}
