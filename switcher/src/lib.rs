@@ -8,6 +8,7 @@
 //! phase         the phases of a deployment, as the journal keeps them
 //! run, effects  carry decisions out: watchdog, journal, effect, next event
 //! takeover      crash, watchdog, operator: somebody else goes on
+//! fault         places at which tests stop all this; nothing in a shipped program
 //! journal       what was being done, durable before it is done       disk    what is durable
 //! profile       the system profile      roots    GC roots            history what became of it
 //! system        the seam to the machine
@@ -36,6 +37,7 @@ mod cause;
 pub mod disk;
 mod effects;
 pub mod exit_file;
+pub mod fault;
 pub mod history;
 pub mod holder;
 pub mod journal;

@@ -205,7 +205,9 @@ impl System for NixOs {
     }
 
     fn arm(&mut self, deployment: &DeploymentId, watch: &Watch) -> Result<(), SystemError> {
-        self.systemd.arm(deployment, watch)
+        crate::fault::around(format_args!("arm-{}", watch.phase), || {
+            self.systemd.arm(deployment, watch)
+        })
     }
 
     fn is_armed(&self, unit: &str) -> bool {

@@ -123,7 +123,7 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             let Step { phase, effect } = step(&self.record.phase, event);
             event = match self.enter(phase) {
                 Ok(()) if effect == Effect::Nothing => break,
-                Ok(()) => self.effect(effect),
+                Ok(()) => crate::fault::around(format_args!("{effect:?}"), || self.effect(effect)),
                 // Bookkeeping that cannot be written is left to the watchdog.
                 Err(_) if effect == Effect::Nothing && self.trouble.is_some() => break,
                 Err(event) => event,
@@ -179,7 +179,10 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             next.deployment = None;
         }
         if (&next != self.journal.record() || self.journal.is_doubtful())
-            && let Err(error) = self.journal.write(self.disk, &next)
+            && let Err(error) =
+                crate::fault::around(format_args!("journal-{}", next.phase.name()), || {
+                    self.journal.write(self.disk, &next)
+                })
         {
             let reason = chain(&error);
             self.system.say(&reason);
