@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -17,8 +17,7 @@ use crate::namespace::Namespace;
 use crate::network;
 use crate::operator::{self, Operator};
 use crate::seed::{self, Seed};
-use crate::setup::{self, Machine};
-use crate::stc::bootloader::{self, Generation};
+use crate::setup;
 
 /// What another process needs to reach into a running lab.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,6 +45,8 @@ pub struct Builder {
     names: Vec<String>,
     common: String,
     off: bool,
+    fault_points: bool,
+    layers: Vec<PathBuf>,
 }
 
 impl Builder {
@@ -66,6 +67,20 @@ impl Builder {
     #[must_use]
     pub fn off(mut self) -> Self {
         self.off = true;
+        self
+    }
+
+    /// The hosts' switcher can be stopped at its fault points.
+    #[must_use]
+    pub fn fault_points(mut self) -> Self {
+        self.fault_points = true;
+        self
+    }
+
+    /// Puts one more folder below the disk of every host.
+    #[must_use]
+    pub fn layer(mut self, layer: &Path) -> Self {
+        self.layers.push(layer.to_owned());
         self
     }
 
@@ -104,12 +119,18 @@ impl Lab {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             common: String::new(),
             off: false,
+            fault_points: false,
+            layers: Vec::new(),
         }
     }
 
     fn prepare(plan: &Builder) -> Result<Self> {
         let machine = setup::prepare()?;
-        let binaries = binaries::build(&machine)?;
+        let binaries = if plan.fault_points {
+            binaries::build_with_fault_points(&machine)?
+        } else {
+            binaries::build(&machine)?
+        };
         let mut members = Vec::new();
         for (number, name) in (11..).zip(&plan.names) {
             if name == "git" || members.iter().any(|m: &Member| m.name == *name) {
@@ -134,7 +155,11 @@ impl Lab {
                 address: member.address(),
                 access: access.clone(),
             };
-            furnish(&machine, &seed, member, &host)?;
+            let mut layers = vec![seed.layer.as_path()];
+            layers.extend(plan.layers.iter().map(PathBuf::as_path));
+            layers.push(&machine.root);
+            host.make_disk(&layers)?;
+            furnish(&seed, member, &host)?;
             known.push_str(&operator::known_host(&host.address, &member.host_key));
             hosts.insert(member.name.clone(), host);
         }
@@ -257,8 +282,7 @@ impl Doors {
 
 /// Puts on a new host's disk what an installation leaves there: the first generation as profile and
 /// boot default, and the host's own keys, which are no part of a generation.
-fn furnish(machine: &Machine, seed: &Seed, member: &Member, host: &Host) -> Result<()> {
-    host.make_disk(&[&seed.layer, &machine.root])?;
+fn furnish(seed: &Seed, member: &Member, host: &Host) -> Result<()> {
     let disk = host.disk();
     let toplevel = seed
         .content
@@ -283,21 +307,10 @@ fn furnish(machine: &Machine, seed: &Seed, member: &Member, host: &Host) -> Resu
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
             .with_context(|| format!("cannot write {}", path.display()))
     };
-    let first = Generation {
-        number: 1,
-        toplevel: toplevel.into(),
-    };
-    let entry = bootloader::entry_name(1);
-    write(
-        &format!("boot/loader/entries/{entry}"),
-        &bootloader::entry(&first, ""),
-        0o644,
-    )?;
-    write(
-        "boot/loader/loader.conf",
-        &format!("timeout 5\ndefault {entry}\n"),
-        0o644,
-    )?;
+    let install = format!("{toplevel}/bin/install-bootloader");
+    let root = format!("{}/root", host.folder());
+    host.access
+        .must(&["chroot", &root, &install, toplevel], None)?;
     write("etc/NIXOS", "", 0o644)?;
     // Any 32 digits; the address makes it the host's own.
     write(

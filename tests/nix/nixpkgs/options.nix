@@ -65,6 +65,8 @@ in
       # The text of the "kernel" and "initrd": another text is another kernel.
       kernel = option "6.12.0";
       initrd = option "6.12.0";
+      # A folder of the host with a kernel and an initrd that really boot.
+      bootFiles = option null;
       initInterfaceVersion = option "systemd 2";
       # How a piece of the system fails: null, or as named in toplevel.nix.
       break = {

@@ -131,6 +131,12 @@ let
     export OUT=@out@ TOPLEVEL=@out@ DISTRO_ID=debian INSTALL_BOOTLOADER=@out@/bin/install-bootloader
     exec ${stc}/bin/switch-to-configuration "$@"
   '';
+  bootFile =
+    name:
+    if config.lab.bootFiles != null then
+      "${config.lab.bootFiles}/${name}"
+    else
+      builtins.toFile "${name}-${config.lab.${name}}" config.lab.${name};
   # A generation's own files name it, which only the builder can do.
   program = path: text: ''
     printf %s ${quote text} | sed "s,@out@,$out,g" > "$out"/${path}
@@ -153,8 +159,8 @@ let
     ${lib.optionalString config.system.switch.enable (
       program "bin/switch-to-configuration" switch + program "bin/install-bootloader" installBootloader
     )}
-    ln -s ${builtins.toFile "kernel-${config.lab.kernel}" config.lab.kernel} "$out"/kernel
-    ln -s ${builtins.toFile "initrd-${config.lab.initrd}" config.lab.initrd} "$out"/initrd
+    ln -s ${bootFile "kernel"} "$out"/kernel
+    ln -s ${bootFile "initrd"} "$out"/initrd
     ln -s ${builtins.toFile "kernel-modules-${config.lab.kernel}" config.lab.kernel} "$out"/kernel-modules
     ln -s /usr/lib/systemd "$out"/systemd
     ${write "kernel-params" (lib.concatStringsSep " " config.boot.kernelParams)}

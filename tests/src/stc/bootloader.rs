@@ -24,12 +24,33 @@ pub fn entry_name(number: u64) -> String {
 }
 
 /// The text of a generation's entry.
-pub fn entry(generation: &Generation, parameters: &str) -> String {
+fn entry(generation: &Generation, kernel: &str, initrd: &str, parameters: &str) -> String {
     let toplevel = generation.toplevel.display();
     format!(
-        "title NixOS\nversion Generation {}\nlinux {toplevel}/kernel\ninitrd {toplevel}/initrd\noptions init={toplevel}/init {parameters}\n",
+        "title NixOS\nversion Generation {}\nlinux {kernel}\ninitrd {initrd}\noptions init={toplevel}/init {parameters}\n",
         generation.number
     )
+}
+
+/// Copies a file of a generation to where the firmware can read it, unless it is there; gives its
+/// path on that file system.
+fn provide(boot: &Path, file: &Path) -> Result<String> {
+    let from =
+        fs::canonicalize(file).with_context(|| format!("cannot follow {}", file.display()))?;
+    let name: Vec<_> = from
+        .strip_prefix("/nix/store")
+        .unwrap_or(&from)
+        .components()
+        .filter_map(|part| part.as_os_str().to_str())
+        .filter(|part| *part != "/")
+        .collect();
+    let path = format!("/EFI/nixos/{}.efi", name.join("-"));
+    let to = boot.join(path.trim_start_matches('/'));
+    if !to.exists() {
+        let bytes = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+        replace(&to, &bytes)?;
+    }
+    Ok(path)
 }
 
 /// Writes an entry for each of the newest generations and makes `default` the one to boot. As in
@@ -39,11 +60,17 @@ pub fn entry(generation: &Generation, parameters: &str) -> String {
 /// When something cannot be read or written; the boot loader then starts what it started before.
 pub fn install(boot: &Path, profiles: &Path, default: &Path) -> Result<()> {
     let entries = boot.join("loader/entries");
-    fs::create_dir_all(&entries).with_context(|| format!("cannot make {}", entries.display()))?;
+    let files = boot.join("EFI/nixos");
+    for folder in [&entries, &files] {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
     let mut generations = generations(profiles)?;
     generations.sort_by_key(|generation| std::cmp::Reverse(generation.number));
     generations.truncate(LIMIT);
+    let mut known = Vec::new();
     for generation in &generations {
+        let kernel = provide(boot, &generation.toplevel.join("kernel"))?;
+        let initrd = provide(boot, &generation.toplevel.join("initrd"))?;
         let parameters = fs::read_to_string(generation.toplevel.join("kernel-params"))
             .with_context(|| {
                 format!(
@@ -53,26 +80,31 @@ pub fn install(boot: &Path, profiles: &Path, default: &Path) -> Result<()> {
             })?;
         write(
             &entries.join(entry_name(generation.number)),
-            &entry(generation, parameters.trim()),
+            &entry(generation, &kernel, &initrd, parameters.trim()),
         )?;
+        known.extend([entry_name(generation.number), kernel, initrd]);
     }
     // The newest of equal ones, as the builder does.
     if let Some(chosen) = generations.iter().find(|g| g.toplevel == default) {
-        let text = format!("timeout 5\ndefault {}\n", entry_name(chosen.number));
+        let text = format!("timeout 0\ndefault {}\n", entry_name(chosen.number));
         write(&boot.join("loader/loader.conf"), &text)?;
     }
-    remove_stale(&entries, &generations)
+    remove_stale(&entries, &known)?;
+    remove_stale(&files, &known)
 }
 
-fn remove_stale(entries: &Path, generations: &[Generation]) -> Result<()> {
+/// Removes the files of a folder that no generation needs; `known` are names, or paths that end
+/// with them.
+fn remove_stale(folder: &Path, known: &[String]) -> Result<()> {
     let listed =
-        fs::read_dir(entries).with_context(|| format!("cannot list {}", entries.display()))?;
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
     for found in listed {
-        let found = found.with_context(|| format!("cannot list {}", entries.display()))?;
-        let known = generations
+        let found = found.with_context(|| format!("cannot list {}", folder.display()))?;
+        let name = found.file_name();
+        let is_known = known
             .iter()
-            .any(|generation| *found.file_name() == *entry_name(generation.number));
-        if !known {
+            .any(|path| Path::new(path).file_name() == Some(&name));
+        if !is_known {
             fs::remove_file(found.path())
                 .with_context(|| format!("cannot remove {}", found.path().display()))?;
         }
@@ -100,15 +132,21 @@ fn generations(profiles: &Path) -> Result<Vec<Generation>> {
     Ok(found)
 }
 
-/// Replaces a file so that a crash leaves the old one or the new one.
 fn write(path: &Path, text: &str) -> Result<()> {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
     }
-    let new = path.with_extension("conf.new");
+    replace(path, text.as_bytes())
+}
+
+/// Replaces a file so that a crash leaves the old one or the new one.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
     let result = || -> io::Result<()> {
         let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&new, path)?;
         match path.parent() {
@@ -116,5 +154,8 @@ fn write(path: &Path, text: &str) -> Result<()> {
             None => Ok(()),
         }
     };
-    result().with_context(|| format!("cannot write {}", path.display()))
+    // What a full disk left of it would take the room of the next try.
+    result()
+        .inspect_err(|_| drop(fs::remove_file(&new)))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
