@@ -31,6 +31,7 @@ pub mod namespace;
 pub mod network;
 pub mod operator;
 pub mod power;
+pub mod qemu;
 pub mod seed;
 pub mod setup;
 pub mod stc;

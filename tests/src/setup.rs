@@ -66,7 +66,7 @@ pub fn prepare() -> Result<Machine> {
     }
     fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
     let _lock = lock(&cache.join("setup.lock"))?;
-    install_packages()?;
+    install(&PROGRAMS)?;
     raise_limits();
     let root = cache.join(format!("root-{:016x}", recipe()));
     if !root.exists() {
@@ -122,8 +122,13 @@ fn find(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn install_packages() -> Result<()> {
-    let missing: Vec<&str> = PROGRAMS
+/// Installs the Debian package of each program that is not there. A program with a slash in its name
+/// is any file.
+///
+/// # Errors
+/// When a package cannot be had.
+pub fn install(programs: &[(&str, &'static str)]) -> Result<()> {
+    let missing: Vec<&str> = programs
         .iter()
         .filter(|(program, _)| find(program).is_none())
         .map(|(_, package)| *package)

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Stage 1 of a machine of the lab: finds the disk and starts stage 2, as the boot entry says.
+/bin/busybox --install -s /bin
+mount -t devtmpfs devtmpfs /dev
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+ln -s /proc/self/fd /dev/fd
+# Stage 2 writes to /run before there is a systemd.
+mount -t tmpfs -o mode=755,nosuid,nodev tmpfs /run
+while read -r module; do
+  insmod "/modules/$module.ko"
+done < /modules/order
+
+# The lab may ask for a fault point of this boot, by the machine's serial number.
+read -r fault < /sys/class/dmi/id/product_serial
+case $fault in
+  before-* | after-*)
+    mkdir -p /run/nixus
+    echo "$fault" > /run/nixus/fault
+    ;;
+esac
+
+tries=0
+until mount -t ext4 /dev/vda2 /root; do
+  tries=$((tries + 1))
+  [ "$tries" -lt 50 ] || exec poweroff -f
+  sleep 0.1
+done
+mount -t vfat -o umask=0077 /dev/vda1 /root/boot
+for option in $(cat /proc/cmdline); do
+  case $option in
+    init=/nix/store/*/init) init=${option#init=} ;;
+  esac
+done
+for folder in dev proc sys run; do
+  mount --move "/$folder" "/root/$folder"
+done
+exec switch_root /root "$init"
