@@ -1,14 +1,18 @@
 //! `lab crash`: shows that no crash loses a host, as figures that anybody can print again.
 
+mod containers;
 mod model;
 mod simulation;
 mod teeth;
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use nixus_switcher::protocol::{Ending, Outcome};
 use serde::Serialize;
 
 /// What was asked for on the command line.
@@ -17,12 +21,58 @@ pub struct Options {
     /// Try less of everything, in five minutes
     #[arg(long)]
     quick: bool,
+    /// Only this section
+    #[arg(long, value_name = "SECTION")]
+    only: Option<String>,
+    /// Only cases of real hosts with this text in their name
+    #[arg(long, value_name = "TEXT")]
+    case: Option<String>,
     /// Print the table as JSON
     #[arg(long)]
     json: bool,
     /// Tell what happens with one seed of the simulation, and nothing else
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["quick", "json"])]
     seed: Option<u64>,
+}
+
+impl Options {
+    /// Whether a case of this name was asked for.
+    fn wants(&self, name: &str) -> bool {
+        self.case.as_ref().is_none_or(|text| name.contains(text))
+    }
+}
+
+/// Keeps what is known of a case that broke a promise; gives the file.
+///
+/// # Errors
+/// When it cannot be written.
+fn evidence(case: &str, text: &str) -> Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/crash");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let path = folder.join(format!("{}.log", case.replace(' ', "-")));
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// Whether what runs is what the history says; without a word there, nothing can have changed.
+fn agrees(outcome: Option<&Outcome>, before: &str, now: &str) -> Result<()> {
+    match outcome {
+        Some(outcome) if outcome.ending == Ending::Confirmed => ensure!(
+            now == outcome.new.toplevel.to_string(),
+            "it confirmed {} and runs {now}",
+            outcome.new.toplevel
+        ),
+        Some(outcome) => ensure!(
+            now == before && outcome.ending != Ending::Stuck,
+            "it ended with {:?} and runs {now} instead of {before}",
+            outcome.ending
+        ),
+        None => ensure!(
+            now == before,
+            "it runs {now}, and its history knows nothing of it"
+        ),
+    }
+    Ok(())
 }
 
 /// One row of the table: one way of looking for a crash that loses a host.
@@ -66,13 +116,15 @@ pub fn crash(options: &Options) -> Result<ExitCode> {
         return simulation::tell(seed).map(verdict);
     }
     type Run = fn(&Options) -> Result<Section>;
-    let sections: [(&str, Run); 3] = [
+    let sections: [(&str, Run); 4] = [
         ("model", model::section),
         ("simulation", simulation::section),
         ("taken out", teeth::section),
+        ("containers", containers::section),
     ];
     let mut rows = Vec::new();
-    for (name, run) in sections {
+    let wanted = |name: &str| options.only.as_ref().is_none_or(|only| only == name);
+    for (name, run) in sections.into_iter().filter(|(name, _)| wanted(name)) {
         eprintln!("{name} ...");
         let begun = Instant::now();
         let mut row = run(options).with_context(|| format!("section {name}"))?;

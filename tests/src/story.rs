@@ -15,6 +15,7 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub struct Story {
     lab: Lab,
+    patience: Duration,
 }
 
 impl Story {
@@ -24,20 +25,31 @@ impl Story {
     /// # Errors
     /// When a host does not boot or does not come to follow the repository.
     pub fn begin(hosts: &[&str]) -> Result<Self> {
-        let story = Self::over(Lab::start(hosts)?);
-        for host in hosts {
+        Self::adopt(Lab::start(hosts)?, PATIENCE)
+    }
+
+    /// The same over a lab that has begun, with another time that each wait may take.
+    ///
+    /// # Errors
+    /// Those of [`Story::begin`].
+    pub fn adopt(lab: Lab, patience: Duration) -> Result<Self> {
+        let story = Self { lab, patience };
+        let hosts: Vec<&String> = story.lab.members().keys().collect();
+        for host in &hosts {
             story.lab.host(host)?.must(["nixus", "adopt"])?;
         }
-        let first = story.lab.first_commit().to_owned();
-        for host in hosts {
-            story.kept(host, &first)?;
+        for host in &hosts {
+            story.kept(host, story.lab.first_commit())?;
         }
         Ok(story)
     }
 
     /// A story over a lab as it is, whose hosts nobody has adopted.
     pub fn over(lab: Lab) -> Self {
-        Self { lab }
+        Self {
+            lab,
+            patience: PATIENCE,
+        }
     }
 
     /// The lab.
@@ -61,7 +73,7 @@ impl Story {
         let mut found = None;
         let words: Vec<_> = states.iter().map(|state| state.word()).collect();
         let wanted = format!("reports {} on {commit}", words.join(" or "));
-        self.host(host)?.wait_until(&wanted, PATIENCE, |_| {
+        self.host(host)?.wait_until(&wanted, self.patience, |_| {
             found = self
                 .lab
                 .operator()
@@ -154,7 +166,7 @@ impl Story {
     /// With the first of these that is not so.
     pub fn at_rest(&self, host: &str, toplevel: &str) -> Result<()> {
         let host = self.host(host)?;
-        host.wait_until("has no open deployment", PATIENCE, |host| {
+        host.wait_until("has no open deployment", self.patience, |host| {
             Ok(switcher_status(host)?.pointer("/open") == Some(&Value::Null))
         })?;
         let profile = host.must(["readlink", "-f", "/nix/var/nix/profiles/system"])?;
@@ -188,7 +200,7 @@ impl Story {
     /// When they do not in time.
     pub fn waits_for(&self, host: &str, reason: &str) -> Result<()> {
         let wanted = format!("waits: {reason}");
-        self.host(host)?.wait_until(&wanted, PATIENCE, |host| {
+        self.host(host)?.wait_until(&wanted, self.patience, |host| {
             Ok(status(host)?.pointer("/last_pass/waits_for/reason")
                 == Some(&Value::String(reason.to_owned())))
         })
