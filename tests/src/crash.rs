@@ -1,6 +1,7 @@
 //! `lab crash`: shows that no crash loses a host, as figures that anybody can print again.
 
 mod containers;
+mod machine;
 mod model;
 mod simulation;
 mod teeth;
@@ -116,11 +117,12 @@ pub fn crash(options: &Options) -> Result<ExitCode> {
         return simulation::tell(seed).map(verdict);
     }
     type Run = fn(&Options) -> Result<Section>;
-    let sections: [(&str, Run); 4] = [
+    let sections: [(&str, Run); 5] = [
         ("model", model::section),
         ("simulation", simulation::section),
         ("taken out", teeth::section),
         ("containers", containers::section),
+        ("machine", machine::section),
     ];
     let mut rows = Vec::new();
     let wanted = |name: &str| options.only.as_ref().is_none_or(|only| only == name);

@@ -127,7 +127,10 @@ impl System for Machine {
 
     fn disarm(&mut self, unit: &str) {
         let _ = self.at("drop a watchdog", |inner| {
-            inner.timers.remove(unit);
+            match unit.strip_suffix('*') {
+                Some(start) => inner.timers.retain(|timer, _| !timer.starts_with(start)),
+                None => drop(inner.timers.remove(unit)),
+            }
             Ok(())
         });
     }
