@@ -50,7 +50,11 @@ impl Options {
 fn evidence(case: &str, text: &str) -> Result<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/crash");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let path = folder.join(format!("{}.log", case.replace(' ', "-")));
+    let name: Vec<&str> = case
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|part| !part.is_empty())
+        .collect();
+    let path = folder.join(format!("{}.log", name.join("-")));
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
@@ -133,6 +137,7 @@ pub fn crash(options: &Options) -> Result<ExitCode> {
         row.seconds = begun.elapsed().as_secs_f64();
         rows.push(row);
     }
+    ensure!(!rows.is_empty(), "there is no such section");
     if options.json {
         println!("{}", serde_json::to_string_pretty(&rows)?);
     } else {

@@ -66,6 +66,11 @@ impl Disk {
         self.size
     }
 
+    /// How many blocks a power cut would lose now.
+    pub fn unflushed(&self) -> usize {
+        self.cache.len()
+    }
+
     /// What was done so far.
     pub fn counts(&self) -> Counts {
         self.counts

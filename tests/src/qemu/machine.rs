@@ -218,6 +218,36 @@ impl Machine {
             .is_some_and(|power| matches!(power.qemu.try_wait(), Ok(None)))
     }
 
+    /// Cuts the power while the machine writes to its disk; what was not flushed is lost, as
+    /// `survival` says.
+    ///
+    /// # Errors
+    /// When it is off already, or QEMU does not end.
+    pub fn power_cut_in_writes(&mut self, survival: Survival) -> Result<Counts> {
+        // Past the page cache, so that the disk has it, and never flushed.
+        self.must(&[
+            "systemd-run",
+            "--quiet",
+            "--no-block",
+            "dd",
+            "if=/dev/zero",
+            "of=/var/unflushed",
+            "bs=4k",
+            "count=20000",
+            "oflag=direct",
+        ])?;
+        let begun = Instant::now();
+        while let Some(power) = &self.power
+            && power.disk.unflushed() == 0
+        {
+            if begun.elapsed() > LIMIT {
+                bail!("{} writes nothing", self.host.name);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.power_cut(survival)
+    }
+
     /// Cuts the power at once; what was not flushed is lost, as `survival` says.
     ///
     /// # Errors

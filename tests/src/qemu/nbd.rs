@@ -67,6 +67,11 @@ impl Served {
         })
     }
 
+    /// How many blocks a power cut would lose now.
+    pub fn unflushed(&self) -> usize {
+        lock(&self.disk).unflushed()
+    }
+
     /// Cuts the disk's power, once QEMU is gone.
     ///
     /// # Errors

@@ -273,15 +273,15 @@ impl Play {
         match case.fault {
             Fault::None => {}
             Fault::PowerCut(survival) => {
-                self.machine.power_cut(survival)?;
+                self.cut(survival)?;
             }
             Fault::PowerCutTwice(point) => {
                 start.fault = Some(point.to_owned());
-                self.machine.power_cut(Survival::None)?;
+                self.cut(Survival::None)?;
             }
             Fault::ClockLost(clock) => {
                 start.clock = Some(clock.to_owned());
-                self.machine.power_cut(Survival::None)?;
+                self.cut(Survival::None)?;
             }
             Fault::Panic => {
                 // By a unit: nobody could wait for a command that never answers.
@@ -332,6 +332,15 @@ impl Play {
             before: self.before.clone(),
             start,
         });
+        Ok(())
+    }
+
+    fn cut(&mut self, survival: Survival) -> Result<()> {
+        let counts = self.machine.power_cut_in_writes(survival)?;
+        ensure!(
+            counts.lost + counts.survived > 0,
+            "the disk had nothing to lose: this power cut shows nothing"
+        );
         Ok(())
     }
 
