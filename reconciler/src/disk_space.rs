@@ -36,7 +36,7 @@ fn with<'a, I: Iterator<Item = &'a str>>(text: String, full: impl FnOnce() -> I)
 
 fn is_full(path: &str) -> bool {
     statvfs(Path::new(path)).is_ok_and(|disk| {
-        let free = disk.blocks_available() as u64 * disk.fragment_size() as u64;
+        let free = disk.blocks_available() * disk.fragment_size();
         // Some file systems do not count files.
         free < FULL || (disk.files() > 0 && disk.files_available() == 0)
     })

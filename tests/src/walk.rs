@@ -106,9 +106,8 @@ impl Walk {
         self.host()?.wait_until(&wanted, PATIENCE, |host| {
             let last = status(host)?;
             let last = last.pointer("/last_pass/waits_for");
-            let is = |key: &str, value: &str| {
-                last.and_then(|last| last.get(key)) == Some(&value.into())
-            };
+            let is =
+                |key: &str, value: &str| last.and_then(|last| last.get(key)) == Some(&value.into());
             Ok(is("reason", reason) && is("commit", commit))
         })?;
         self.status(&["open", "waiting", "next"])
