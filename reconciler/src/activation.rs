@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nixus_switcher::format;
 use nixus_switcher::history::{self, HistoryError};
 use nixus_switcher::journal::JournalError;
 use nixus_switcher::layout::Layout;
@@ -101,6 +102,17 @@ impl Switcher {
         systemd::start_transient(&unit, &self.program()?, &["recover"])
             .await
             .map_err(ActivationError::Start)
+    }
+
+    /// The version in which state is to be written now, so that no system that may run next finds
+    /// what it cannot read: the one that was built last, and those of an open deployment, included.
+    pub fn format(&self) -> u32 {
+        // A journal that cannot be read stops activations; it decides nothing here.
+        let open = self.open().ok().flatten();
+        let open = open.map(|open| [open.candidate, open.old.toplevel]);
+        let built = resolve(&self.layout.roots().join("built")).ok();
+        let also: Vec<Toplevel> = open.into_iter().flatten().chain(built).collect();
+        format::to_write(&self.layout, &also)
     }
 
     /// The deployments that ended after the one with this sequence number, oldest first.

@@ -138,7 +138,7 @@ pub async fn adopt(
     ledger_file::set_aside_damaged(&paths.ledger(), &mut ledger, true)
         .map_err(AdoptError::Ledger)?;
     ledger.adopt(anchor);
-    ledger_file::save(&paths.ledger(), &ledger).map_err(AdoptError::Ledger)?;
+    ledger_file::save(&paths.ledger(), &ledger, switcher.format()).map_err(AdoptError::Ledger)?;
     Ok(Adopted {
         anchor: name,
         running,

@@ -100,7 +100,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         }
         Command::Retry { what } => {
             let what = what.clone().unwrap_or(Retry::Head);
-            say_released(&retry::retry(&paths, &what)?);
+            say_released(&retry::retry(&paths, &switcher, &what)?);
             start_pass().await;
         }
         Command::Suspend {

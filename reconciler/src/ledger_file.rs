@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nixus_switcher::format;
 use nixus_switcher::protocol::VERSION;
 use serde::Deserialize;
 use thiserror::Error;
@@ -97,7 +98,12 @@ fn understand(bytes: &[u8]) -> Result<Ledger, (String, bool)> {
         let problem = format!("has version {version}, and this Nixus reads up to {VERSION}");
         return Err((problem, true));
     }
-    serde_json::from_slice(bytes).map_err(damaged)
+    if !format::is_readable(version) {
+        let oldest = format::OLDEST;
+        let problem = format!("has version {version}, and this Nixus reads from {oldest} on");
+        return Err((problem, false));
+    }
+    format::decode(version, bytes).map_err(damaged)
 }
 
 /// Sets aside a ledger that could not be understood, where it is not yet. One of a newer release
@@ -124,13 +130,18 @@ pub fn set_aside_damaged(
     Ok(())
 }
 
-/// Writes the ledger durably.
-pub fn save(path: &Path, ledger: &Ledger) -> Result<(), LedgerFileError> {
+/// Writes the ledger durably, in a version that all can read who may have to
+/// ([`crate::activation::Switcher::format`]).
+pub fn save(path: &Path, ledger: &Ledger, format: u32) -> Result<(), LedgerFileError> {
     let write = |source| LedgerFileError::Write {
         path: path.to_owned(),
         source,
     };
-    let mut text = serde_json::to_vec_pretty(ledger).map_err(|error| write(error.into()))?;
+    let ledger = Ledger {
+        version: format,
+        ..ledger.clone()
+    };
+    let mut text = format::encode(format, &ledger).map_err(|error| write(error.into()))?;
     text.push(b'\n');
     write_durably(path, &text).map_err(write)
 }
@@ -151,7 +162,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state/ledger.json");
         assert_eq!(load(&path).unwrap(), Ledger::default());
-        save(&path, &adopted()).unwrap();
+        save(&path, &adopted(), VERSION).unwrap();
         assert_eq!(load(&path).unwrap(), adopted());
     }
 
@@ -171,7 +182,7 @@ mod tests {
                 let damage = ledger.damage.unwrap();
                 assert_eq!(damage.file, aside.display().to_string());
             }
-            save(&path, &adopted()).unwrap();
+            save(&path, &adopted(), VERSION).unwrap();
             assert_eq!(load(&path).unwrap(), adopted());
             std::fs::remove_file(&aside).unwrap();
         }
@@ -195,17 +206,17 @@ mod tests {
     fn a_write_that_fails_leaves_the_last_ledger_and_nothing_half_written() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ledger.json");
-        save(&path, &adopted()).unwrap();
+        save(&path, &adopted(), VERSION).unwrap();
         // A directory in the way fails the write as a full disk does: before the rename.
         std::fs::create_dir(directory.path().join(".ledger.json.new")).unwrap();
-        let error = save(&path, &Ledger::default()).unwrap_err();
+        let error = save(&path, &Ledger::default(), VERSION).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("cannot write {}", path.display())
         );
         assert_eq!(load(&path).unwrap(), adopted());
         std::fs::remove_dir(directory.path().join(".ledger.json.new")).unwrap();
-        save(&path, &Ledger::default()).unwrap();
+        save(&path, &Ledger::default(), VERSION).unwrap();
         assert_eq!(load(&path).unwrap(), Ledger::default());
     }
 }

@@ -323,7 +323,8 @@ impl Pass<'_> {
     }
 
     fn save(&self) -> Result<(), PassError> {
-        ledger_file::save(&self.paths.ledger(), &self.ledger).map_err(PassError::Ledger)
+        ledger_file::save(&self.paths.ledger(), &self.ledger, self.switcher.format())
+            .map_err(PassError::Ledger)
     }
 
     fn note(&self, reason: &Reason) {

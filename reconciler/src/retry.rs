@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::activation::Switcher;
 use crate::ledger::release::{Released, Retry};
 use crate::ledger_file::{self, LedgerFileError};
 use crate::pass_lock::{PassLock, PassLockError};
@@ -40,7 +41,7 @@ impl RetryError {
 }
 
 /// Releases what is named; the next pass tries it.
-pub fn retry(paths: &Paths, what: &Retry) -> Result<Released, RetryError> {
+pub fn retry(paths: &Paths, switcher: &Switcher, what: &Retry) -> Result<Released, RetryError> {
     let _lock = PassLock::take(paths).map_err(RetryError::Lock)?;
     let mut ledger = ledger_file::load(&paths.ledger()).map_err(RetryError::Ledger)?;
     if let Some(damage) = ledger.damage {
@@ -60,6 +61,6 @@ pub fn retry(paths: &Paths, what: &Retry) -> Result<Released, RetryError> {
     {
         return Err(RetryError::NotQuarantined { what });
     }
-    ledger_file::save(&paths.ledger(), &ledger).map_err(RetryError::Ledger)?;
+    ledger_file::save(&paths.ledger(), &ledger, switcher.format()).map_err(RetryError::Ledger)?;
     Ok(released)
 }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nixus_switcher::protocol::{CheckOutcome, CheckResult, Evidence, Toplevel, VERSION};
+use nixus_switcher::protocol::{CheckOutcome, CheckResult, Evidence, Toplevel};
 use nixus_switcher::trial::{self, Message};
 use nixus_switcher::waits::{self, Kind};
 use nixus_switcher::{Open, PhaseName};
@@ -90,7 +90,7 @@ pub async fn verify(
         tracing::info!("{}: {:?}: {}", check.check, check.outcome, check.reason);
     }
     let evidence = Evidence {
-        version: VERSION,
+        version: open.format,
         deployment: open.deployment.clone(),
         boot: open.boot.clone(),
         toplevel: open.candidate.clone(),

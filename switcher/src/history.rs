@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::disk::{Disk, HostDisk, keep_dir, write_atomic};
+use crate::format;
 use crate::layout::Layout;
-use crate::protocol::{Outcome, VERSION};
+use crate::protocol::Outcome;
 
 /// How many outcomes are kept.
 pub const KEPT: usize = 200;
@@ -95,7 +96,9 @@ pub fn read_after_on(
                 path: path.clone(),
                 source,
             })?;
-        if value.get("version").and_then(serde_json::Value::as_u64) != Some(u64::from(VERSION)) {
+        let version = value.get("version").and_then(serde_json::Value::as_u64);
+        let version = version.and_then(|version| u32::try_from(version).ok());
+        if !version.is_some_and(format::is_readable) {
             continue;
         }
         outcomes.push(

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::disk::{Disk, keep_dir, write_atomic};
+use crate::format;
 use crate::layout::Layout;
 use crate::phase::{Phase, PhaseName};
 use crate::profile::Plan;
@@ -131,6 +132,7 @@ struct Header {
 #[derive(Debug)]
 pub struct Journal {
     dir: PathBuf,
+    format: u32,
     sequence: u64,
     durable: Record,
     doubtful: bool,
@@ -141,11 +143,12 @@ impl Journal {
     /// Reads what is there; a host without a journal is idle.
     pub fn open(disk: &impl Disk, layout: &Layout) -> Result<Self, JournalError> {
         let dir = layout.state();
-        let (sequence, durable) = newest(disk, &dir)?;
+        let found = newest(disk, &dir)?;
         Ok(Self {
             dir,
-            sequence,
-            durable,
+            format: found.format,
+            sequence: found.sequence,
+            durable: found.record,
             doubtful: false,
             dir_kept: false,
         })
@@ -154,6 +157,16 @@ impl Journal {
     /// What is durable.
     pub fn record(&self) -> &Record {
         &self.durable
+    }
+
+    /// The version that is written: the one that was found, unless another was chosen.
+    pub fn format(&self) -> u32 {
+        self.format
+    }
+
+    /// Chooses the version that is written from now on.
+    pub fn write_as(&mut self, format: u32) {
+        self.format = format;
     }
 
     /// Whether a write failed, so that a record which was never acted on may be on the disk.
@@ -168,10 +181,11 @@ impl Journal {
         let path = self
             .dir
             .join(SLOTS[usize::from(sequence.is_multiple_of(2))]);
-        let bytes = encode(sequence, record).map_err(|source| JournalError::Encode {
-            path: path.clone(),
-            source,
-        })?;
+        let bytes =
+            encode(self.format, sequence, record).map_err(|source| JournalError::Encode {
+                path: path.clone(),
+                source,
+            })?;
         self.doubtful = true;
         let kept = if self.dir_kept {
             Ok(())
@@ -191,36 +205,55 @@ impl Journal {
 /// Reads the journal without the lock, for those who only want to know. Each file is replaced as a
 /// whole, so what is read is a record that was durable a moment ago.
 pub fn read(disk: &impl Disk, layout: &Layout) -> Result<Record, JournalError> {
-    newest(disk, &layout.state()).map(|(_, record)| record)
+    read_with_format(disk, layout).map(|(_, record)| record)
 }
 
-fn newest(disk: &impl Disk, dir: &Path) -> Result<(u64, Record), JournalError> {
-    let mut found: Option<(u64, Record)> = None;
+/// The same, with the version that it is written in.
+pub fn read_with_format(disk: &impl Disk, layout: &Layout) -> Result<(u32, Record), JournalError> {
+    newest(disk, &layout.state()).map(|found| (found.format, found.record))
+}
+
+/// What is in a file of the journal.
+struct Found {
+    format: u32,
+    sequence: u64,
+    record: Record,
+}
+
+fn newest(disk: &impl Disk, dir: &Path) -> Result<Found, JournalError> {
+    let mut newest: Option<Found> = None;
     let mut damaged = None;
     for slot in SLOTS {
         match read_slot(disk, &dir.join(slot)) {
             Ok(None) => {}
-            Ok(Some((sequence, record))) => {
-                if found.as_ref().is_none_or(|(other, _)| *other < sequence) {
-                    found = Some((sequence, record));
+            Ok(Some(found)) => {
+                if newest
+                    .as_ref()
+                    .is_none_or(|other| other.sequence < found.sequence)
+                {
+                    newest = Some(found);
                 }
             }
             Err(error @ JournalError::Damaged { .. }) => damaged = Some(error),
             Err(error) => return Err(error),
         }
     }
-    match (found, damaged) {
+    match (newest, damaged) {
         (Some(found), _) => Ok(found),
         (None, Some(error)) => Err(error),
-        (None, None) => Ok((0, Record::default())),
+        (None, None) => Ok(Found {
+            format: VERSION,
+            sequence: 0,
+            record: Record::default(),
+        }),
     }
 }
 
-fn encode(sequence: u64, record: &Record) -> Result<Vec<u8>, serde_json::Error> {
-    let mut body = serde_json::to_vec_pretty(record)?;
+fn encode(format: u32, sequence: u64, record: &Record) -> Result<Vec<u8>, serde_json::Error> {
+    let mut body = format::encode(format, record)?;
     body.push(b'\n');
     let mut bytes = serde_json::to_vec(&Header {
-        version: VERSION,
+        version: format,
         sequence,
         length: body.len(),
         checksum: checksum(&body),
@@ -230,7 +263,7 @@ fn encode(sequence: u64, record: &Record) -> Result<Vec<u8>, serde_json::Error> 
     Ok(bytes)
 }
 
-fn read_slot(disk: &impl Disk, path: &Path) -> Result<Option<(u64, Record)>, JournalError> {
+fn read_slot(disk: &impl Disk, path: &Path) -> Result<Option<Found>, JournalError> {
     let bytes = match disk.read(path, LIMIT) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -252,7 +285,7 @@ fn read_slot(disk: &impl Disk, path: &Path) -> Result<Option<(u64, Record)>, Jou
     let (first, body) = (&bytes[..split], &bytes[split + 1..]);
     let header: Header =
         serde_json::from_slice(first).map_err(|error| damaged(error.to_string()))?;
-    if header.version != VERSION {
+    if !format::is_readable(header.version) {
         return Err(JournalError::Version {
             path: path.to_owned(),
             version: header.version,
@@ -261,8 +294,13 @@ fn read_slot(disk: &impl Disk, path: &Path) -> Result<Option<(u64, Record)>, Jou
     if header.length != body.len() || header.checksum != checksum(body) {
         return Err(damaged("its checksum is wrong".to_owned()));
     }
-    let record = serde_json::from_slice(body).map_err(|error| damaged(error.to_string()))?;
-    Ok(Some((header.sequence, record)))
+    let record =
+        format::decode(header.version, body).map_err(|error| damaged(error.to_string()))?;
+    Ok(Some(Found {
+        format: header.version,
+        sequence: header.sequence,
+        record,
+    }))
 }
 
 /// FNV-1a, 64 bits: enough to tell a torn or rotten file; nobody but root can write it.

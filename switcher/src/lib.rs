@@ -38,6 +38,7 @@ pub mod disk;
 mod effects;
 pub mod exit_file;
 pub mod fault;
+pub mod format;
 pub mod history;
 pub mod holder;
 pub mod journal;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The version of every message and state file that this release writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = if cfg!(feature = "next-format") { 2 } else { 1 };
 
 /// Why a string is not one of the names that the protocol uses.
 #[derive(Debug, Error, PartialEq, Eq)]

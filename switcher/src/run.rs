@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::disk::Disk;
+use crate::format;
 use crate::history;
 use crate::journal::{Deployment, Journal, JournalError, Record, Watch};
 use crate::layout::Layout;
@@ -70,6 +71,11 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
         })
     }
 
+    /// The version of what is written.
+    pub(crate) fn format(&self) -> u32 {
+        self.journal.format()
+    }
+
     /// What the journal says.
     pub fn record(&self) -> &Record {
         &self.record
@@ -96,6 +102,9 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
         if let Ok(newest) = history::newest(self.disk, self.layout) {
             self.record.outcomes = self.record.outcomes.max(newest);
         }
+        let involved = [&request.candidate, &old.toplevel, &persistent.toplevel];
+        self.journal
+            .write_as(format::to_write(self.layout, involved));
         self.record.deployment = Some(Deployment {
             request,
             old,

@@ -14,6 +14,8 @@ use crate::protocol::{BootId, Commit, DeploymentId, Outcome, SystemRef, Toplevel
 pub struct Open {
     /// Its id.
     pub deployment: DeploymentId,
+    /// The version of the journal, which whoever speaks to the switcher uses as well.
+    pub format: u32,
     /// Where it is; `stuck` included.
     pub phase: PhaseName,
     /// What it activates.
@@ -61,10 +63,11 @@ pub enum StateError {
 
 /// The open deployment, if there is one. Needs no lock.
 pub fn open(layout: &Layout) -> Result<Option<Open>, JournalError> {
-    let record = journal::read(&HostDisk, layout)?;
+    let (format, record) = journal::read_with_format(&HostDisk, layout)?;
     let phase = record.phase.name();
     Ok(record.deployment.map(|open| Open {
         deployment: open.request.deployment,
+        format,
         phase,
         candidate: open.request.candidate,
         old: open.old,

@@ -11,6 +11,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 
 use crate::arrival;
+use crate::format;
 use crate::journal::Deployment;
 use crate::protocol::{
     BootId, Cause, CheckOutcome, CheckResult, Evidence, EvidenceReply, Toplevel, VERSION,
@@ -78,7 +79,7 @@ pub fn judge(deployment: &Deployment, message: Message) -> Judged {
         }
         Message::Evidence(evidence) => evidence,
     };
-    let reason = if evidence.version != VERSION {
+    let reason = if !format::is_readable(evidence.version) {
         Some(format!("version {} is not known", evidence.version))
     } else if evidence.deployment != deployment.request.deployment {
         Some(format!(

@@ -47,6 +47,7 @@ pub struct Builder {
     off: bool,
     fault_points: bool,
     layers: Vec<PathBuf>,
+    next_release: bool,
 }
 
 impl Builder {
@@ -61,6 +62,14 @@ impl Builder {
     #[must_use]
     pub fn without_passes(self) -> Self {
         self.common("  systemd.timers.nixus-reconcile.enable = false;\n")
+    }
+
+    /// Makes `lab.nixusPackage = "nixus-next"` a release with another format of its state files, and
+    /// not only this release at another path. Takes a compilation.
+    #[must_use]
+    pub fn with_next_release(mut self) -> Self {
+        self.next_release = true;
+        self
     }
 
     /// Leaves the hosts off; only the git server runs.
@@ -121,6 +130,7 @@ impl Lab {
             off: false,
             fault_points: false,
             layers: Vec::new(),
+            next_release: false,
         }
     }
 
@@ -130,6 +140,10 @@ impl Lab {
             binaries::build_with_fault_points(&machine)?
         } else {
             binaries::build(&machine)?
+        };
+        let next = match plan.next_release {
+            true => binaries::build_next(&machine)?,
+            false => binaries.clone(),
         };
         let mut members = Vec::new();
         for (number, name) in (11..).zip(&plan.names) {
@@ -142,7 +156,7 @@ impl Lab {
         let server = Member::new(&machine, "git", 2)?;
         let deploy = fleet::deploy_files(&members, &plan.common, &operator_key, &server.host_key)?;
         let git = fleet::git_server_files(&operator_key);
-        let seed = seed::seed(&machine, &binaries, &deploy, &git)?;
+        let seed = seed::seed(&machine, [&binaries, &next], &deploy, &git)?;
 
         let namespace = Namespace::create()?;
         let access = namespace.access().clone();

@@ -41,11 +41,17 @@ pub struct Content {
     pub lock: String,
 }
 
-/// The layer for these programs and these descriptions; made if it is not cached.
+/// The layer for these programs, of this release and of the next, and these descriptions; made if it
+/// is not cached.
 ///
 /// # Errors
 /// When a system does not build, with what Nix said.
-pub fn seed(machine: &Machine, binaries: &Binaries, deploy: &Files, git: &Files) -> Result<Seed> {
+pub fn seed(
+    machine: &Machine,
+    releases: [&Binaries; 2],
+    deploy: &Files,
+    git: &Files,
+) -> Result<Seed> {
     let stand_ins = ["nixpkgs", "nixus"].map(|name| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("nix").join(name);
         read_folder(&folder).map(|files| (name, files))
@@ -54,14 +60,16 @@ pub fn seed(machine: &Machine, binaries: &Binaries, deploy: &Files, git: &Files)
     let stand_ins = [nixpkgs?, nixus?];
     let mut hasher = DefaultHasher::new();
     (3, &machine.root, deploy, git, &stand_ins).hash(&mut hasher);
-    for program in [
-        &binaries.nixus,
-        &binaries.switcher,
-        &binaries.switch_to_configuration,
-    ] {
-        fs::read(program)
-            .with_context(|| format!("cannot read {}", program.display()))?
-            .hash(&mut hasher);
+    for binaries in releases {
+        for program in [
+            &binaries.nixus,
+            &binaries.switcher,
+            &binaries.switch_to_configuration,
+        ] {
+            fs::read(program)
+                .with_context(|| format!("cannot read {}", program.display()))?
+                .hash(&mut hasher);
+        }
     }
     let name = format!("seed-{:016x}", hasher.finish());
     let folder = machine.cache.join(&name);
@@ -69,7 +77,7 @@ pub fn seed(machine: &Machine, binaries: &Binaries, deploy: &Files, git: &Files)
     let description = folder.join("content.json");
     if !description.exists() {
         let work = Work::new(machine)?;
-        let content = work.fill(binaries, deploy, git, &stand_ins)?;
+        let content = work.fill(releases, deploy, git, &stand_ins)?;
         work.keep(&folder, &content)?;
         forget_old(machine, &name)?;
     }
@@ -176,26 +184,30 @@ impl Work {
 
     fn fill(
         &self,
-        binaries: &Binaries,
+        [binaries, next]: [&Binaries; 2],
         deploy: &Files,
         git: &Files,
         stand_ins: &[(&str, Files); 2],
     ) -> Result<Content> {
-        let nixus: [(&str, &Path); 2] = [
-            ("nixus", &binaries.nixus),
-            ("nixus-switcher", &binaries.switcher),
-        ];
+        let [nixus, nixus_next] = [binaries, next].map(|release| {
+            [
+                ("nixus", release.nixus.as_path()),
+                ("nixus-switcher", release.switcher.as_path()),
+            ]
+        });
         let stc: [(&str, &Path); 1] =
             [("switch-to-configuration", &binaries.switch_to_configuration)];
         let packages = json!({
             "nixus": {
                 "name": "nixus-0.1.0",
+                "format": binaries.format,
                 "hash": self.package("nixus-0.1.0", &nixus, "")?,
             },
-            // The same programs at another path: an upgrade of Nixus.
+            // At another path in any case: an upgrade of Nixus.
             "nixus-next": {
                 "name": "nixus-0.1.1",
-                "hash": self.package("nixus-0.1.1", &nixus, "next\n")?,
+                "format": next.format,
+                "hash": self.package("nixus-0.1.1", &nixus_next, "next\n")?,
             },
             "switch-to-configuration": {
                 "name": "switch-to-configuration-1",

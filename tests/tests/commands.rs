@@ -208,20 +208,3 @@ pub fn noise(length: usize) -> String {
         })
         .collect()
 }
-
-#[test]
-fn nixus_is_upgraded_and_downgraded_by_deployments() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
-    let web1 = story.host("web1")?;
-    let own = || web1.must(["readlink", "-f", "/run/current-system/sw/bin/nixus"]);
-    let before = own()?;
-    let commit = story
-        .lab()
-        .deploy("web1", r#"lab.nixusPackage = "nixus-next";"#, "upgrade")?;
-    story.kept("web1", &commit)?;
-    ensure!(own()? != before, "it is the same Nixus");
-    let commit = story.lab().deploy("web1", GREETING, "downgrade")?;
-    story.kept("web1", &commit)?;
-    ensure!(own()? == before, "it is not the old Nixus");
-    Ok(())
-}

@@ -16,4 +16,5 @@ mod https;
 mod memory;
 mod outages;
 mod passes;
+mod releases;
 mod switching;

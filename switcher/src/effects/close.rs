@@ -5,7 +5,7 @@ use crate::history;
 use crate::journal::Deployment;
 use crate::nixos::chain;
 use crate::phase::Phase;
-use crate::protocol::{Ending, Outcome, SystemRef, VERSION};
+use crate::protocol::{Ending, Outcome, SystemRef};
 use crate::roots;
 use crate::run::Switcher;
 use crate::system::System;
@@ -26,7 +26,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             _ => open.evidence.clone(),
         };
         let outcome = Outcome {
-            version: VERSION,
+            version: self.format(),
             sequence: self.record.outcomes + 1,
             deployment: open.request.deployment.clone(),
             commit: open.request.commit.clone(),

@@ -80,6 +80,10 @@ in
         };
         nixus-verify = kept // {
           description = "Prove that this generation can take the next commit";
+          # Read by the switcher of another release before it writes state.
+          unitConfig = kept.unitConfig // {
+            X-Nixus-Format = cfg.package.format or 1;
+          };
           serviceConfig = oneshot "${cfg.package}/bin/nixus verify";
         };
         nixus-recover = kept // {

@@ -17,4 +17,6 @@ builtins.mapAttrs (
     outputHashAlgo = "sha256";
     outputHash = package.hash;
   }
+  # How far this release reads versions of its state files.
+  // (if package ? format then { inherit (package) format; } else { })
 ) hashes
