@@ -181,10 +181,11 @@ impl Walk {
             self.host()?.must(["nixus", "retry"]).ok();
             self.on_trial()?;
             server.power_cut()?;
-            self.host()?.wait_until("goes back", PATIENCE, |host| {
-                Ok(status(host)?.pointer("/open") == Some(&serde_json::Value::Null))
+            // The system before has tried it too by then, and has not got through either.
+            let host = self.host()?;
+            host.wait_until("goes back and waits", PATIENCE, |host| {
+                Ok(waits(host, "backing-off"))
             })?;
-            std::thread::sleep(Duration::from_secs(5));
             server.start()?;
         }
         self.waits_for("inconclusive")?;
