@@ -27,7 +27,10 @@ enum What {
     /// Tell the story of a fleet: a good commit, a cut network, a failed build, a fix
     Demo,
     /// Take a host through its states, with what its commands print in each
-    Walk,
+    Walk {
+        /// Only these states: good, bad, held, outage, repository, rescue or damage
+        part: Option<String>,
+    },
     /// Show that no crash loses a host: a table of what was tried, and what broke
     Crash(crash::Options),
     /// Boot a git server and some hosts, and give a prompt; the fleet ends with it
@@ -93,7 +96,7 @@ enum What {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         What::Demo => demo::demo(),
-        What::Walk => walk::walk(),
+        What::Walk { part } => walk::walk(part.as_deref()),
         What::Crash(options) => crash::crash(&options),
         What::Up { hosts } => up::up(hosts),
         What::Exec { host, command } => up::exec(&host, &command),

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::{Host, Lab};
 
-/// How long a deployment may take here, all time-outs of a failing one included.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a deployment may take here, all time-outs of a failing one included, and two waits after
+/// failures with their chance (22 s and 45 s at most).
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A lab whose hosts were adopted.
 #[derive(Debug)]

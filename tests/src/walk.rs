@@ -22,8 +22,8 @@ struct Walk {
     story: Story,
 }
 
-/// Takes a host through its states.
-pub fn walk() -> Result<ExitCode> {
+/// Takes a host through its states, or only through those of one part.
+pub fn walk(only: Option<&str>) -> Result<ExitCode> {
     let walk = Walk {
         story: Story::over(Lab::start(&["web1"])?),
     };
@@ -35,12 +35,21 @@ pub fn walk() -> Result<ExitCode> {
     let first = walk.lab().first_commit().to_owned();
     walk.story.kept("web1", &first)?;
     walk.status(&[])?;
-    walk.good()?;
-    walk.bad()?;
-    walk.held()?;
-    walk.outage()?;
-    walk.repository()?;
-    walk.damage()?;
+    type Part = fn(&Walk) -> Result<()>;
+    let parts: [(&str, Part); 7] = [
+        ("good", Walk::good),
+        ("bad", Walk::bad),
+        ("held", Walk::held),
+        ("outage", Walk::outage),
+        ("repository", Walk::repository),
+        ("rescue", Walk::rescue),
+        ("damage", Walk::damage),
+    ];
+    for (name, part) in parts {
+        if only.is_none_or(|only| only == name) {
+            part(&walk)?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -216,6 +225,21 @@ impl Walk {
         operator.git(&["reset", "--quiet", "--hard", &head])?;
         operator.force_push()?;
         Ok(())
+    }
+
+    fn rescue(&self) -> Result<()> {
+        self.say("Somebody picks an older generation in the boot menu.");
+        let host = self.host()?;
+        let commit = self.push(SLOW_TRIAL, "print a menu once more")?;
+        self.story.kept("web1", &commit)?;
+        let menu = "/boot/loader/loader.conf";
+        let default = host.read(menu)?;
+        host.write(menu, "default nixos-generation-1.conf\n")?;
+        host.reboot()?;
+        host.write(menu, &default)?;
+        self.waits_for("booted-other")?;
+        self.status(&["running", "boot"])?;
+        host.reboot()
     }
 
     fn damage(&self) -> Result<()> {
