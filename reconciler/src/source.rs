@@ -24,10 +24,9 @@ use crate::ssh;
 mod list;
 mod mirrors;
 mod one_ref;
-mod reach;
+pub mod reach;
 
 use list::list_one;
-pub use reach::{Reach, reach};
 
 /// How long git may look for damage in the local copy.
 const LOOK: Duration = Duration::from_secs(120);

@@ -4,11 +4,10 @@
 //! passes will run, and hands what it found to the switcher, which alone decides.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nixus_switcher::protocol::{CheckOutcome, CheckResult, Evidence, Toplevel};
 use nixus_switcher::trial::{self, Message};
-use nixus_switcher::waits::{self, Kind};
 use nixus_switcher::{Open, PhaseName};
 use thiserror::Error;
 
@@ -20,15 +19,16 @@ use crate::health::{result, verdict};
 use crate::local_checks;
 use crate::plan::Head;
 use crate::process::in_words;
-use crate::source::{Reach, Source, SourceError, reach};
+use crate::source::reach::{self, Reach, reach};
+use crate::source::{Source, SourceError};
 use crate::state::Paths;
 use crate::systemd::{self, SystemdError};
 use crate::trust;
 
-/// The pause between two rounds of checks.
-const PAUSE: Duration = Duration::from_millis(500);
+mod rounds;
+
 /// What is left of the trial when the last findings are handed over.
-const MARGIN_SECONDS: u64 = 2;
+const MARGIN: Duration = Duration::from_secs(2);
 /// The check that a pass of the new generation can do its work.
 pub const REPOSITORY: &str = "repository";
 /// The check that the repository's host accepts connections, made where a pass could not.
@@ -138,45 +138,32 @@ async fn see_own_generation(open: &Open, switcher: &Switcher) -> Result<(), Veri
 }
 
 async fn until_settled(config: &Config, open: &Open, paths: &Paths) -> Vec<CheckResult> {
-    let mut passing_since: Option<Instant> = None;
-    loop {
-        let begun = Instant::now();
-        let mut checks = local(open).await;
-        checks.extend(repository(config, open, paths).await);
-        if verdict(&checks) == CheckOutcome::Pass {
-            let since = *passing_since.get_or_insert(begun);
-            if since.elapsed() >= config.soak {
-                return checks;
-            }
-        } else {
-            passing_since = None;
-        }
-        if seconds_left(open) <= MARGIN_SECONDS + begun.elapsed().as_secs() {
-            return unsettled(checks);
-        }
-        let _wait = waits::begin(Kind::Soak, || "the next round of checks".to_owned());
-        let left = passing_since.map(|since| config.soak.saturating_sub(since.elapsed()));
-        tokio::time::sleep(left.map_or(PAUSE, |left| left.min(PAUSE))).await;
+    let left = || time_left(open);
+    // After a first round that is cut off, there must be time to look for the server.
+    let found = rounds::until_settled(config.soak, left, reach::LIMIT, async || {
+        round(config, open, paths).await
+    });
+    match found.await {
+        Some(checks) => checks,
+        None => not_reached(config, "it did not answer during the trial".to_owned()).await,
     }
 }
 
-/// What passed at last, but not for long enough, is not known to work.
-fn unsettled(mut checks: Vec<CheckResult>) -> Vec<CheckResult> {
-    if verdict(&checks) == CheckOutcome::Pass {
-        checks.push(result(
-            "soak",
-            CheckOutcome::Unknown,
-            "the checks had not passed for long enough when the trial ended",
-        ));
-    }
+async fn round(config: &Config, open: &Open, paths: &Paths) -> Vec<CheckResult> {
+    let mut checks = local(open).await;
+    checks.extend(repository(config, open, paths).await);
     checks
 }
 
-fn seconds_left(open: &Open) -> u64 {
+/// The time in which findings can still be gathered.
+fn time_left(open: &Open) -> Duration {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
-        .map_or(u64::MAX, |time| u64::try_from(time.tv_sec()).unwrap_or(0));
-    open.phase_deadline
-        .map_or(u64::MAX, |deadline| deadline.saturating_sub(now))
+        .map_or(Duration::MAX, Duration::from);
+    open.phase_deadline.map_or(Duration::MAX, |deadline| {
+        Duration::from_secs(deadline)
+            .saturating_sub(now)
+            .saturating_sub(MARGIN)
+    })
 }
 
 async fn local(open: &Open) -> Vec<CheckResult> {
@@ -209,12 +196,16 @@ impl From<SourceError> for Problem {
 
 /// The dry pass: list, fetch, find this commit, and come to the same toplevel again.
 async fn repository(config: &Config, open: &Open, paths: &Paths) -> Vec<CheckResult> {
+    match dry_pass(config, open, paths).await {
+        Ok(reason) => vec![result(REPOSITORY, CheckOutcome::Pass, reason)],
+        Err(Problem::Own(problem)) => vec![result(REPOSITORY, CheckOutcome::Fail, problem)],
+        Err(Problem::Repository(error)) => not_reached(config, in_words(&error)).await,
+    }
+}
+
+/// The repository did not answer: whose fault that may be.
+async fn not_reached(config: &Config, error: String) -> Vec<CheckResult> {
     let repository = |outcome, reason: String| result(REPOSITORY, outcome, reason);
-    let error = match dry_pass(config, open, paths).await {
-        Ok(reason) => return vec![repository(CheckOutcome::Pass, reason)],
-        Err(Problem::Own(problem)) => return vec![repository(CheckOutcome::Fail, problem)],
-        Err(Problem::Repository(error)) => in_words(&error),
-    };
     match reach(&config.remotes()).await {
         // The kernel knows of no way there: no outage elsewhere does that.
         Reach::NoRoute => vec![repository(

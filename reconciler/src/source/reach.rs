@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::config::Remote;
 
 /// How long one host may take to be found and to accept a connection.
-const LIMIT: Duration = Duration::from_secs(5);
+pub const LIMIT: Duration = Duration::from_secs(5);
 
 /// What came of connecting.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,127 @@
+//! Rounds of checks, again and again, until they settle or their time is over.
+
+use std::time::Duration;
+
+use nixus_switcher::protocol::{CheckOutcome, CheckResult};
+use nixus_switcher::waits::{self, Kind};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::health::{result, verdict};
+
+/// The pause between two rounds.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Repeats `round` until all has passed for `soak`, or until nothing is `left` of the time. A round
+/// that is cut off by the end tells nothing: the findings of the one before count. Where not even
+/// the first one ended, `reserved` before the end of the time, there are none.
+pub async fn until_settled(
+    soak: Duration,
+    left: impl Fn() -> Duration,
+    reserved: Duration,
+    round: impl AsyncFn() -> Vec<CheckResult>,
+) -> Option<Vec<CheckResult>> {
+    let mut passing_since: Option<Instant> = None;
+    let mut found: Option<Vec<CheckResult>> = None;
+    loop {
+        let begun = Instant::now();
+        let limit = match found {
+            Some(_) => left(),
+            None => left().saturating_sub(reserved),
+        };
+        let Ok(checks) = timeout(limit, round()).await else {
+            return found.map(unsettled);
+        };
+        if verdict(&checks) == CheckOutcome::Pass {
+            let since = *passing_since.get_or_insert(begun);
+            if since.elapsed() >= soak {
+                return Some(checks);
+            }
+        } else {
+            passing_since = None;
+        }
+        // The next round would not come to its end.
+        if left() <= begun.elapsed() {
+            return Some(unsettled(checks));
+        }
+        found = Some(checks);
+        let _wait = waits::begin(Kind::Soak, || "the next round of checks".to_owned());
+        let soaking = passing_since.map(|since| soak.saturating_sub(since.elapsed()));
+        sleep(soaking.map_or(PAUSE, |left| left.min(PAUSE))).await;
+    }
+}
+
+/// What passed at last, but not for long enough, is not known to work.
+fn unsettled(mut checks: Vec<CheckResult>) -> Vec<CheckResult> {
+    if verdict(&checks) == CheckOutcome::Pass {
+        checks.push(result(
+            "soak",
+            CheckOutcome::Unknown,
+            "the checks had not passed for long enough when the trial ended",
+        ));
+    }
+    checks
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use CheckOutcome::{Fail, Pass, Unknown};
+
+    /// Rounds of these lengths in seconds and these outcomes, the last one for ever; 30 seconds are
+    /// left, of which a first round may not use the last 5. Soak is 10 s. Gives the verdict and the
+    /// seconds until it.
+    fn check(rounds: &[(u64, CheckOutcome)], expected: Option<CheckOutcome>, seconds: u64) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let begun = Instant::now();
+            let number = Cell::new(0);
+            let found = until_settled(
+                Duration::from_secs(10),
+                || Duration::from_secs(30).saturating_sub(begun.elapsed()),
+                Duration::from_secs(5),
+                async || {
+                    let (length, outcome) = rounds[number.get().min(rounds.len() - 1)];
+                    number.set(number.get() + 1);
+                    sleep(Duration::from_secs(length)).await;
+                    vec![result("check", outcome, "")]
+                },
+            )
+            .await;
+            assert_eq!(
+                (
+                    found.map(|checks| verdict(&checks)),
+                    begun.elapsed().as_secs()
+                ),
+                (expected, seconds),
+                "{rounds:?}"
+            );
+        });
+    }
+
+    #[test]
+    fn findings_are_handed_over_before_the_trial_ends() {
+        // All is well at once, or later.
+        check(&[(1, Pass)], Some(Pass), 10);
+        check(&[(1, Fail), (1, Fail), (1, Pass)], Some(Pass), 13);
+        check(&[(12, Pass)], Some(Pass), 12);
+        // It stays as it is; a last round is not begun that would not end.
+        check(&[(1, Fail)], Some(Fail), 29);
+        check(&[(10, Unknown)], Some(Unknown), 20);
+        // A round is longer than the one before: that one counts.
+        check(&[(5, Fail), (60, Fail)], Some(Fail), 30);
+        check(&[(9, Pass), (60, Pass)], Some(Unknown), 30);
+        check(&[(1, Fail), (60, Pass)], Some(Fail), 30);
+        // The first one does not end.
+        check(&[(60, Fail)], None, 25);
+        check(&[(26, Fail)], None, 25);
+        // Too late to soak.
+        check(&[(20, Fail), (1, Pass)], Some(Fail), 20);
+        check(&[(14, Fail), (8, Pass)], Some(Unknown), 22);
+    }
+}
