@@ -14,6 +14,7 @@ use crate::disk_space;
 use crate::nix_failure::{self, Class, explain};
 use crate::nix_log::{NixLog, Progress};
 use crate::process::{Invocation, ProcessError};
+use crate::source::{Source, SourceError};
 use crate::state::replace_link;
 use crate::trust::VerifiedCommit;
 
@@ -36,6 +37,15 @@ pub enum ClosureError {
         /// Why.
         #[source]
         source: ProcessError,
+    },
+    /// The commit's submodules are not to be had.
+    #[error("cannot put the submodules into commit {}", commit.short())]
+    Submodules {
+        /// The commit.
+        commit: CommitId,
+        /// Why.
+        #[source]
+        source: SourceError,
     },
     /// Nix printed something that is no store path.
     #[error("nix built {attribute} but printed no store path")]
@@ -69,6 +79,7 @@ impl ClosureError {
         match self {
             Self::Build { class, .. } => *class == Class::Commit,
             Self::Answer { .. } => true,
+            Self::Submodules { source, .. } => matches!(source, SourceError::Submodule { .. }),
             Self::Overtaken { .. } | Self::Root { .. } => false,
         }
     }
@@ -99,7 +110,7 @@ impl BuiltClosure {
 /// commit. Only for the holder of the pass's lock.
 pub async fn build(
     closure: &Closure,
-    repository: &Path,
+    source: &Source,
     commit: &VerifiedCommit,
     show: &mut (dyn FnMut(Progress) + Send),
     overtaken: impl Future<Output = CommitId>,
@@ -107,7 +118,7 @@ pub async fn build(
     build_scope::end_left_over().await;
     let scope = BuildScope::build();
     let toplevel = tokio::select! {
-        toplevel = realise(closure, repository, commit, &scope, show) => toplevel?,
+        toplevel = realise(closure, source, commit, &scope, show) => toplevel?,
         by = overtaken => {
             scope.end().await;
             return Err(ClosureError::Overtaken { by });
@@ -123,28 +134,39 @@ pub async fn build(
 /// The same without a root: what that commit's toplevel is, evaluated and built anew where needed.
 pub async fn resolve(
     closure: &Closure,
-    repository: &Path,
+    source: &Source,
     commit: &VerifiedCommit,
 ) -> Result<Toplevel, ClosureError> {
     let scope = BuildScope::resolve();
-    realise(closure, repository, commit, &scope, &mut |_| {}).await
+    realise(closure, source, commit, &scope, &mut |_| {}).await
 }
 
 async fn realise(
     closure: &Closure,
-    repository: &Path,
+    source: &Source,
     commit: &VerifiedCommit,
     scope: &BuildScope,
     show: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Toplevel, ClosureError> {
+    let revision = match closure.submodules {
+        false => commit.id().clone(),
+        true => source
+            .with_submodules(commit.id())
+            .await
+            .map_err(|source| ClosureError::Submodules {
+                commit: commit.id().clone(),
+                source,
+            })?,
+    };
+    let repository = source.local();
     let (attribute, invocation) = match &closure.source {
         ClosureSource::Flake { attribute } => (
             attribute,
-            build_flake(closure, repository, commit, attribute),
+            build_flake(closure, repository, &revision, attribute),
         ),
         ClosureSource::File { file, attribute } => (
             attribute,
-            build_file(closure, repository, commit, file, attribute),
+            build_file(closure, repository, &revision, file, attribute),
         ),
     };
     let invocation = scope.around(invocation, &closure.limits, closure.build_timeout);
@@ -173,14 +195,13 @@ async fn realise(
 fn build_flake(
     closure: &Closure,
     repository: &Path,
-    commit: &VerifiedCommit,
+    revision: &CommitId,
     attribute: &str,
 ) -> Invocation {
     // A verified commit need not be in the history of HEAD: the branch may have been rewritten since.
     let flake = format!(
-        "git+file://{}?rev={}&allRefs=1#{attribute}",
+        "git+file://{}?rev={revision}&allRefs=1#{attribute}",
         repository.display(),
-        commit.id()
     );
     Invocation::new("nix", closure.build_timeout)
         .args(["--extra-experimental-features", "nix-command flakes"])
@@ -195,7 +216,7 @@ fn build_flake(
 fn build_file(
     closure: &Closure,
     repository: &Path,
-    commit: &VerifiedCommit,
+    revision: &CommitId,
     file: &str,
     attribute: &str,
 ) -> Invocation {
@@ -209,7 +230,7 @@ fn build_file(
         .args(["--no-out-link", "--attr", attribute])
         .args(["--log-format", "internal-json"])
         .args(["--argstr", "nixusUrl", &url])
-        .args(["--argstr", "nixusRev", commit.id().as_str()])
+        .args(["--argstr", "nixusRev", revision.as_str()])
         .args(["--argstr", "nixusFile", file])
         .args(["--expr", expression])
 }

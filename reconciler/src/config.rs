@@ -94,11 +94,34 @@ pub struct Remote {
     pub timeout: Duration,
 }
 
+impl Remote {
+    /// Another repository, reached as this one is. A token is for one server; only that one is shown
+    /// it.
+    pub fn at(&self, url: &str) -> Self {
+        let same_server = server(&self.url) == server(url);
+        Self {
+            url: url.to_owned(),
+            token_file: self.token_file.clone().filter(|_| same_server),
+            ..self.clone()
+        }
+    }
+}
+
+/// Scheme, name and port of a URL's server.
+fn server(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let name = authority.rsplit('@').next()?;
+    Some(format!("{scheme}://{name}"))
+}
+
 /// How the toplevel is made from a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closure {
     /// What is evaluated.
     pub source: ClosureSource,
+    /// Whether the repository's submodules are a part of it.
+    pub submodules: bool,
     /// The longest that evaluation and build together may take.
     pub build_timeout: Duration,
     /// What evaluation and build may take of the host.

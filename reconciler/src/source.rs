@@ -25,6 +25,7 @@ mod list;
 mod mirrors;
 mod one_ref;
 pub mod reach;
+mod submodules;
 
 use list::list_one;
 
@@ -65,6 +66,25 @@ pub enum SourceError {
         url: String,
         /// The branch.
         branch: String,
+        /// Why.
+        #[source]
+        source: ProcessError,
+    },
+    /// A submodule is not to be had, and the commit is to blame.
+    #[error("the submodule {path} {problem}")]
+    Submodule {
+        /// Where it is in the repository.
+        path: String,
+        /// What is wrong: a half sentence after the path.
+        problem: String,
+    },
+    /// A submodule could not be fetched.
+    #[error("cannot fetch the submodule {path} from {url}")]
+    FetchSubmodule {
+        /// Where it is in the repository.
+        path: String,
+        /// Where it comes from.
+        url: String,
         /// Why.
         #[source]
         source: ProcessError,
@@ -177,20 +197,8 @@ impl Source {
         self.open_or_make()?;
         let fetched = format!("refs/heads/{FETCHED_BRANCH}");
         let refspec = format!("+refs/heads/{}:{fetched}", self.branch);
-        // The local copy is ours alone: no tags, no hooks of the user, no background work after.
-        git_for(remote)
-            .map_err(SourceError::Executable)?
-            .arg("--git-dir")
-            .arg(&self.local)
-            .args(["-c", "fetch.fsckObjects=true", "-c", "gc.auto=0"])
-            .args([
-                "-c",
-                "core.fsync=committed",
-                "-c",
-                "core.hooksPath=/dev/null",
-            ])
-            .args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"])
-            .args(["--no-recurse-submodules", "--", &remote.url, &refspec])
+        self.fetching(remote)?
+            .args(["--", &remote.url, &refspec])
             .output()
             .await
             .map_err(|source| SourceError::Fetch {
@@ -206,6 +214,24 @@ impl Source {
             url: https::without_passwords(&remote.url),
             problem,
         })
+    }
+
+    /// `git fetch` into the local copy, but for what to fetch. The local copy is ours alone: no tags,
+    /// no hooks of the user, no background work after.
+    fn fetching(&self, remote: &Remote) -> Result<Invocation, SourceError> {
+        Ok(git_for(remote)
+            .map_err(SourceError::Executable)?
+            .arg("--git-dir")
+            .arg(&self.local)
+            .args(["-c", "fetch.fsckObjects=true", "-c", "gc.auto=0"])
+            .args([
+                "-c",
+                "core.fsync=committed",
+                "-c",
+                "core.hooksPath=/dev/null",
+            ])
+            .args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"])
+            .arg("--no-recurse-submodules"))
     }
 
     /// Sets the local copy aside where git finds it damaged: it holds nothing that could not be

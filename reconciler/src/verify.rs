@@ -243,7 +243,7 @@ async fn dry_pass(config: &Config, open: &Open, paths: &Paths) -> Result<String,
     }
     let commit = trust::verify(&source, &accepted, &accepted)?
         .ok_or_else(|| "the commit does not descend from itself".to_owned())?;
-    let again = closure::resolve(&config.closure, source.local(), &commit)
+    let again = closure::resolve(&config.closure, &source, &commit)
         .await
         .map_err(|error| in_words(&error))?;
     same_system(&again, &open.candidate)?;

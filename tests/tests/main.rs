@@ -17,4 +17,5 @@ mod memory;
 mod outages;
 mod passes;
 mod releases;
+mod submodules;
 mod switching;

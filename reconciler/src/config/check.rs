@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::{Closure, ClosureSource, Config, ConfigError, Limits, Remote, Switch, written};
+use super::{Closure, ClosureSource, Config, ConfigError, Limits, Remote, Switch, server, written};
 use crate::https::has_password;
 
 /// Reads the text and checks every value.
@@ -34,6 +34,7 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
     Ok(Config {
         closure: Closure {
             source: place.closure(&host, &raw.closure)?,
+            submodules: raw.closure.submodules.unwrap_or(false),
             build_timeout: seconds(&raw.closure.build_timeout, 2 * 60 * 60)?,
             limits: place.limits(&raw.closure)?,
             recheck: seconds(&raw.closure.recheck, 30)?,
@@ -51,14 +52,6 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
         branch,
         reports,
     })
-}
-
-/// Scheme, name and port of a URL's server.
-fn server(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split('/').next()?;
-    let name = authority.rsplit('@').next()?;
-    Some(format!("{scheme}://{name}"))
 }
 
 /// The file that values come from, to say where a wrong one stands.

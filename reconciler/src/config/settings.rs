@@ -49,6 +49,7 @@ impl Config {
         };
         add("closure.from", from.to_owned());
         add("closure.attribute", attribute.clone());
+        add("closure.submodules", self.closure.submodules.to_string());
         add("closure.build_timeout", time(self.closure.build_timeout));
         let limits = &self.closure.limits;
         add("closure.memory_limit", limits.memory.to_string());

@@ -65,6 +65,7 @@ pub struct Closure {
     pub from: Option<Spanned<ClosureSource>>,
     pub attribute: Option<Spanned<String>>,
     pub file: Option<Spanned<String>>,
+    pub submodules: Option<bool>,
     pub build_timeout: Option<Spanned<String>>,
     pub memory_limit: Option<Spanned<String>>,
     pub cpu_weight: Option<Spanned<i64>>,

@@ -33,7 +33,7 @@ impl Pass<'_> {
         let mut display = Display::new();
         let built = closure::build(
             &self.config.closure,
-            self.source.local(),
+            &self.source,
             &verified,
             &mut |progress| display.show(progress),
             newer,

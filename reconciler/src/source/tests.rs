@@ -259,3 +259,145 @@ fn no_error_tells_a_password_that_a_url_carries() {
         assert!(words.contains("127.0.0.1"), "{words}");
     }
 }
+
+/// git itself, in a folder.
+fn git_in(folder: &std::path::Path, arguments: &[&str]) -> String {
+    let output = std::process::Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(["-c", "user.name=operator", "-c", "user.email=o@example"])
+        .args(["-c", "protocol.file.allow=always"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Makes a repository `name.git` beside the others whose only commit has this file and these
+/// submodules: path and URL.
+fn make(place: &Place, name: &str, file: &str, submodules: &[(&str, &str)]) -> CommitId {
+    let beside = place.directory.path();
+    let work = beside.join(format!("{name}-work"));
+    std::fs::create_dir(&work).unwrap();
+    git_in(&work, &["init", "--quiet", "--initial-branch=main"]);
+    let origin = beside.join(format!("{name}.git"));
+    git_in(
+        &work,
+        &["remote", "add", "origin", origin.to_str().unwrap()],
+    );
+    std::fs::write(work.join(file), name).unwrap();
+    for (path, url) in submodules {
+        git_in(&work, &["submodule", "--quiet", "add", url, path]);
+    }
+    git_in(&work, &["add", "--all"]);
+    git_in(&work, &["commit", "--quiet", "--message", name]);
+    git_in(
+        &work,
+        &[
+            "init",
+            "--quiet",
+            "--bare",
+            "--initial-branch=main",
+            origin.to_str().unwrap(),
+        ],
+    );
+    git_in(&work, &["push", "--quiet", "origin", "main"]);
+    git_in(&work, &["rev-parse", "HEAD"]).try_into().unwrap()
+}
+
+#[test]
+fn submodules_and_theirs_become_plain_folders_of_the_same_commit() {
+    let place = Place::new();
+    make(&place, "inner", "c.nix", &[]);
+    make(&place, "lib", "b.nix", &[("deep/inner", "../inner.git")]);
+    let head = make(
+        &place,
+        "deploy",
+        "a.nix",
+        &[("libs/one", "../lib.git"), ("inner", "../inner.git")],
+    );
+    let url = format!("file://{}/deploy.git", place.directory.path().display());
+    let source = Source::new(
+        vec![place.source("main").remotes[0].at(&url)],
+        "main".into(),
+        place.directory.path().join("local.git"),
+    );
+    let filled = run(async {
+        assert_eq!(source.fetch().await.unwrap(), head);
+        source.with_submodules(&head).await.unwrap()
+    });
+    let files = git_in(
+        source.local(),
+        &["ls-tree", "-r", "--name-only", filled.as_str()],
+    );
+    assert_eq!(
+        files.lines().collect::<Vec<_>>(),
+        [
+            ".gitmodules",
+            "a.nix",
+            "inner/c.nix",
+            "libs/one/.gitmodules",
+            "libs/one/b.nix",
+            "libs/one/deep/inner/c.nix"
+        ]
+    );
+    // It is made again without the servers of the submodules, and is the same.
+    std::fs::remove_dir_all(place.directory.path().join("inner.git")).unwrap();
+    let again = run(source.with_submodules(&head)).unwrap();
+    assert_eq!(again, filled);
+    assert!(source.descends(&filled, &head).unwrap());
+}
+
+#[test]
+fn a_submodule_that_is_nowhere_is_told_from_one_that_is_not_reached() {
+    let check = |modules: Option<&str>, expected: &str, of_the_commit: bool| {
+        let place = Place::new();
+        make(&place, "lib", "b.nix", &[]);
+        make(&place, "deploy", "a.nix", &[("lib", "../lib.git")]);
+        let work = place.directory.path().join("deploy-work");
+        match modules {
+            Some(text) => std::fs::write(work.join(".gitmodules"), text).unwrap(),
+            None => std::fs::remove_file(work.join(".gitmodules")).unwrap(),
+        }
+        git_in(&work, &["commit", "--quiet", "--all", "--message", "wrong"]);
+        git_in(&work, &["push", "--quiet", "origin", "main"]);
+        let url = format!("file://{}/deploy.git", place.directory.path().display());
+        let source = Source::new(
+            vec![place.source("main").remotes[0].at(&url)],
+            "main".into(),
+            place.directory.path().join("local.git"),
+        );
+        let error = run(async {
+            let head = source.fetch().await.unwrap();
+            source.with_submodules(&head).await
+        })
+        .unwrap_err();
+        let told = crate::process::in_words(&error);
+        assert!(told.contains(expected), "{told}");
+        assert_eq!(
+            matches!(error, SourceError::Submodule { .. }),
+            of_the_commit,
+            "{told}"
+        );
+    };
+    let module = |url: &str| format!("[submodule \"x\"]\n\tpath = lib\n\turl = {url}\n");
+    check(None, ".gitmodules cannot be read", true);
+    check(Some(""), "the submodule lib has no URL", true);
+    check(Some("[[["), ".gitmodules cannot be read", true);
+    check(
+        Some(&module(&format!("{}x", "../".repeat(20)))),
+        "leads nowhere",
+        true,
+    );
+    check(
+        Some(&module("../gone.git")),
+        "cannot fetch the submodule lib from file://",
+        false,
+    );
+    check(
+        Some(&module("ext::sh")),
+        "transport 'ext' not allowed",
+        false,
+    );
+}

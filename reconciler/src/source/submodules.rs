@@ -1,0 +1,306 @@
+//! Submodules of the deploy repository: fetched here, since Nix resolves their relative URLs against
+//! the local copy, where they lead nowhere, and has no key for their server.
+//!
+//! Nix is given a commit beside the original, in whose tree the submodules are plain folders. It
+//! depends on nothing but the original, so making it again gives the same commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use git2::build::TreeUpdateBuilder;
+use git2::{FileMode, ObjectType, Oid, Repository, TreeWalkMode, TreeWalkResult};
+
+use super::{Source, SourceError, commit_id, git, without_advice};
+use crate::commit_id::CommitId;
+use crate::config::Remote;
+use crate::disk_space;
+use crate::https;
+
+/// Keep what was fetched; each is named after its commit.
+const REFS: &str = "refs/nixus/submodules/";
+/// Keeps the commit that Nix is given.
+const FILLED: &str = "refs/nixus/with-submodules";
+/// How many submodules a commit may have in all, those of submodules included.
+const MOST: usize = 100;
+/// How deep submodules of submodules may go.
+const DEEPEST: usize = 5;
+
+/// A commit, and where its submodules' relative URLs begin.
+struct Place {
+    commit: Oid,
+    url: String,
+    depth: usize,
+}
+
+impl Source {
+    /// The same commit with its submodules as plain folders; the commit itself where it has none.
+    pub async fn with_submodules(&self, commit: &CommitId) -> Result<CommitId, SourceError> {
+        let Some(remote) = self.remotes.first() else {
+            return Ok(commit.clone());
+        };
+        let oid = Oid::from_str(commit.as_str())
+            .map_err(|source| self.object(commit.as_str(), source))?;
+        let mut left = vec![Place {
+            commit: oid,
+            url: remote.url.clone(),
+            depth: 0,
+        }];
+        let mut seen = BTreeSet::new();
+        while let Some(place) = left.pop() {
+            let links = self.links(place.commit)?;
+            if links.is_empty() {
+                continue;
+            }
+            let urls = self.urls(place.commit, remote).await?;
+            for (path, submodule) in links {
+                let wrong = |problem: String| SourceError::Submodule {
+                    path: path.clone(),
+                    problem,
+                };
+                let given = urls
+                    .get(&path)
+                    .ok_or_else(|| wrong("has no URL in .gitmodules".to_owned()))?;
+                let url = resolve(&place.url, given)
+                    .ok_or_else(|| wrong(format!("has the URL {given:?}, which leads nowhere")))?;
+                if seen.len() >= MOST || place.depth >= DEEPEST {
+                    let problem = format!("is one too many: {MOST} are allowed, {DEEPEST} deep");
+                    return Err(wrong(problem));
+                }
+                if seen.insert(submodule) {
+                    self.fetch_submodule(&path, submodule, &remote.at(&url))
+                        .await?;
+                    left.push(Place {
+                        commit: submodule,
+                        url,
+                        depth: place.depth + 1,
+                    });
+                }
+            }
+        }
+        let filled = self
+            .fill(oid, &seen)
+            .map_err(|source| self.object(commit.as_str(), source))?;
+        commit_id(filled).map_err(|problem| SourceError::Answer {
+            url: https::without_passwords(&remote.url),
+            problem,
+        })
+    }
+
+    fn links(&self, commit: Oid) -> Result<Vec<(String, Oid)>, SourceError> {
+        let repository = self.open_or_make()?;
+        links_in(&repository, commit).map_err(|source| self.object(&commit.to_string(), source))
+    }
+
+    /// The URL of each submodule by its path, as the commit's `.gitmodules` has them.
+    async fn urls(
+        &self,
+        commit: Oid,
+        remote: &Remote,
+    ) -> Result<BTreeMap<String, String>, SourceError> {
+        let blob = format!("{commit}:.gitmodules");
+        let output = git(remote.timeout)
+            .arg("--git-dir")
+            .arg(&self.local)
+            .args(["config", "--blob", &blob, "--null", "--list"])
+            .output()
+            .await;
+        output
+            .map(|output| urls_in(&String::from_utf8_lossy(&output)))
+            .map_err(|source| SourceError::Submodule {
+                path: ".gitmodules".to_owned(),
+                problem: format!("cannot be read: {source}"),
+            })
+    }
+
+    async fn fetch_submodule(
+        &self,
+        path: &str,
+        commit: Oid,
+        remote: &Remote,
+    ) -> Result<(), SourceError> {
+        let name = format!("{REFS}{commit}");
+        // What a reference names was fetched with all that belongs to it.
+        if self.open_or_make()?.refname_to_id(&name).is_ok() {
+            return Ok(());
+        }
+        let refspec = format!("{commit}:{name}");
+        // Servers that speak version 2 of git's protocol give any commit by its id.
+        self.fetching(remote)?
+            .args(["--", &remote.url, &refspec])
+            .output()
+            .await
+            .map(drop)
+            .map_err(|source| SourceError::FetchSubmodule {
+                path: path.to_owned(),
+                url: https::without_passwords(&remote.url),
+                source: source.told_by(|said| disk_space::named(without_advice(said))),
+            })
+    }
+
+    /// Makes the commit that holds its submodules, and drops those that it does not have any more.
+    fn fill(&self, commit: Oid, submodules: &BTreeSet<Oid>) -> Result<Oid, git2::Error> {
+        let repository = Repository::open_bare(&self.local)?;
+        for reference in repository.references_glob(&format!("{REFS}*"))? {
+            let mut reference = reference?;
+            if !reference
+                .target()
+                .is_some_and(|oid| submodules.contains(&oid))
+            {
+                reference.delete()?;
+            }
+        }
+        let original = repository.find_commit(commit)?;
+        let tree = filled_tree(&repository, commit)?;
+        if tree == original.tree_id() {
+            return Ok(commit);
+        }
+        let filled = repository.commit(
+            None,
+            &original.author(),
+            &original.committer(),
+            &format!("{commit} with its submodules\n"),
+            &repository.find_tree(tree)?,
+            &[&original],
+        )?;
+        repository.reference(FILLED, filled, true, "filled")?;
+        Ok(filled)
+    }
+}
+
+/// The submodules of a commit: path and commit.
+fn links_in(repository: &Repository, commit: Oid) -> Result<Vec<(String, Oid)>, git2::Error> {
+    let tree = repository.find_commit(commit)?.tree()?;
+    let mut links = Vec::new();
+    tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
+        if entry.kind() == Some(ObjectType::Commit) {
+            let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
+            links.push((format!("{folder}{name}"), entry.id()));
+        }
+        TreeWalkResult::Ok
+    })?;
+    Ok(links)
+}
+
+/// The tree of a commit whose submodules were all fetched, with theirs in it.
+fn filled_tree(repository: &Repository, commit: Oid) -> Result<Oid, git2::Error> {
+    let tree = repository.find_commit(commit)?.tree()?;
+    let links = links_in(repository, commit)?;
+    if links.is_empty() {
+        return Ok(tree.id());
+    }
+    // A folder cannot take the place of a submodule in one step.
+    let mut without = TreeUpdateBuilder::new();
+    let mut with = TreeUpdateBuilder::new();
+    for (path, submodule) in &links {
+        without.remove(path.as_str());
+        with.upsert(
+            path.as_str(),
+            filled_tree(repository, *submodule)?,
+            FileMode::Tree,
+        );
+    }
+    let bare = repository.find_tree(without.create_updated(repository, &tree)?)?;
+    with.create_updated(repository, &bare)
+}
+
+/// `git config --null --list` of a `.gitmodules`, as URLs by path (gitmodules(5)).
+fn urls_in(listed: &str) -> BTreeMap<String, String> {
+    let mut paths = BTreeMap::new();
+    let mut urls = BTreeMap::new();
+    for (key, value) in listed
+        .split('\0')
+        .filter_map(|entry| entry.split_once('\n'))
+    {
+        let Some((name, what)) = key
+            .strip_prefix("submodule.")
+            .and_then(|rest| rest.rsplit_once('.'))
+        else {
+            continue;
+        };
+        match what {
+            "path" => paths.insert(name.to_owned(), value.trim_end_matches('/').to_owned()),
+            "url" => urls.insert(name.to_owned(), value.to_owned()),
+            _ => None,
+        };
+    }
+    paths
+        .into_iter()
+        .filter_map(|(name, path)| Some((path, urls.remove(&name)?)))
+        .collect()
+}
+
+/// The URL of a submodule: one that begins with `./` or `../` is relative to the URL of the
+/// repository that it is in (gitmodules(5)). Nothing where it leaves the server, or is an option.
+fn resolve(base: &str, url: &str) -> Option<String> {
+    if url.is_empty() || url.starts_with('-') {
+        return None;
+    }
+    if !url.starts_with("./") && !url.starts_with("../") {
+        return Some(url.to_owned());
+    }
+    let mut base = base.trim_end_matches('/');
+    let mut rest = url;
+    loop {
+        if let Some(inside) = rest.strip_prefix("./") {
+            rest = inside;
+        } else if let Some(above) = rest.strip_prefix("../") {
+            rest = above;
+            // The root of the server has no parent.
+            let root = base.find("://").map_or(0, |scheme| scheme + 3);
+            let path = base[root..].find(['/', ':']).map(|path| root + path)?;
+            let cut = base.rfind(['/', ':']).filter(|cut| *cut >= path)?;
+            base = &base[..cut];
+        } else {
+            return Some(format!("{base}/{rest}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_url_begins_at_the_repository_that_it_is_in() {
+        let check = |base: &str, url: &str, expected: Option<&str>| {
+            assert_eq!(resolve(base, url).as_deref(), expected, "{base} {url}");
+        };
+        let deploy = "ssh://git@git.example/srv/git/deploy.git";
+        check(
+            deploy,
+            "../lib.git",
+            Some("ssh://git@git.example/srv/git/lib.git"),
+        );
+        check(
+            deploy,
+            "../../other/lib",
+            Some("ssh://git@git.example/srv/other/lib"),
+        );
+        check(
+            "https://forge.example/org/deploy/",
+            "../../lib",
+            Some("https://forge.example/lib"),
+        );
+        check(
+            deploy,
+            "./lib",
+            Some("ssh://git@git.example/srv/git/deploy.git/lib"),
+        );
+        check(
+            deploy,
+            "https://other.example/lib",
+            Some("https://other.example/lib"),
+        );
+        check(deploy, "../../../../lib", None);
+        check("https://forge.example/deploy", "../../lib", None);
+        check(deploy, "--upload-pack=touch", None);
+        check(deploy, "", None);
+    }
+
+    #[test]
+    fn urls_are_found_by_path_whatever_a_submodule_is_called() {
+        let listed = "submodule.a.b.path\nlibs/one/\0submodule.a.b.url\n../one\0\
+                      submodule.two.url\n../two\0submodule.three.path\nthree\0other.key\n1\0";
+        let expected = BTreeMap::from([("libs/one".to_owned(), "../one".to_owned())]);
+        assert_eq!(urls_in(listed), expected);
+    }
+}
