@@ -111,7 +111,7 @@ pub async fn adopt(
     commit: Option<CommitId>,
     again: bool,
 ) -> Result<Adopted, AdoptError> {
-    let _lock = PassLock::take(paths).map_err(AdoptError::Lock)?;
+    let _lock = PassLock::wait(paths).map_err(AdoptError::Lock)?;
     let mut ledger = ledger_file::load(&paths.ledger()).map_err(AdoptError::Ledger)?;
     if let (Some(damage), false) = (&ledger.damage, again) {
         return Err(AdoptError::Damaged {

@@ -2,10 +2,16 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
 use crate::state::Paths;
+
+/// A pass that does not build or wait for the network is over by then.
+const PATIENCE: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(50);
 
 /// Why the lock is not held.
 #[derive(Debug, Error)]
@@ -29,6 +35,17 @@ pub enum PassLockError {
 pub struct PassLock(#[expect(dead_code, reason = "held for its lock")] File);
 
 impl PassLock {
+    /// The same for an operator, who had rather wait for the end of a short pass.
+    pub fn wait(paths: &Paths) -> Result<Self, PassLockError> {
+        let begun = Instant::now();
+        loop {
+            match Self::take(paths) {
+                Err(PassLockError::Busy) if begun.elapsed() < PATIENCE => sleep(POLL),
+                taken => return taken,
+            }
+        }
+    }
+
     /// Takes the lock, or tells that somebody has it.
     pub fn take(paths: &Paths) -> Result<Self, PassLockError> {
         let path = paths.pass_lock();

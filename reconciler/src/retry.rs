@@ -42,7 +42,7 @@ impl RetryError {
 
 /// Releases what is named; the next pass tries it.
 pub fn retry(paths: &Paths, switcher: &Switcher, what: &Retry) -> Result<Released, RetryError> {
-    let _lock = PassLock::take(paths).map_err(RetryError::Lock)?;
+    let _lock = PassLock::wait(paths).map_err(RetryError::Lock)?;
     let mut ledger = ledger_file::load(&paths.ledger()).map_err(RetryError::Ledger)?;
     if let Some(damage) = ledger.damage {
         return Err(RetryError::Damaged {
