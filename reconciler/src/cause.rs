@@ -20,9 +20,12 @@ pub enum Judgement {
 pub fn judge(cause: Option<&Cause>) -> Judgement {
     match cause {
         Some(Cause::Crashed | Cause::SwitcherDied) => Judgement::Interrupted,
-        Some(Cause::Busy | Cause::NotReady { .. } | Cause::StateNotWritten { .. }) => {
-            Judgement::NotReady
-        }
+        Some(
+            Cause::Busy
+            | Cause::NotReady { .. }
+            | Cause::StoreDamaged { .. }
+            | Cause::StateNotWritten { .. },
+        ) => Judgement::NotReady,
         Some(Cause::VerificationInconclusive { .. }) => Judgement::Inconclusive,
         Some(Cause::RebootNeeded) => Judgement::RebootNeeded,
         None

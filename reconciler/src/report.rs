@@ -1,7 +1,9 @@
 //! What a host says about a commit: pure data and its sentences.
 
 use jiff::Timestamp;
-use nixus_switcher::protocol::{Commit, DeploymentId, Ending, Outcome, Toplevel, VERSION};
+use nixus_switcher::protocol::{
+    Commit, DeploymentId, Ending, Evidence, Outcome, Toplevel, VERSION,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::commit_id::CommitId;
@@ -207,19 +209,33 @@ impl Reporter<'_> {
             |number| format!("generation {number}"),
         );
         let seconds = outcome.ended.saturating_sub(outcome.started);
-        let (state, text, generation) = match outcome.ending {
-            Ending::Confirmed => (
+        let (state, text, generation) = match (outcome.ending, &outcome.left_alone) {
+            (Ending::Confirmed, _) => (
                 State::Success,
                 format!(
-                    "Successfully activated new system! ({}{seconds} s)",
+                    "Successfully activated new system! ({}{seconds} s{})",
                     outcome
                         .new
                         .generation
-                        .map_or(String::new(), |number| format!("generation {number}, "))
+                        .map_or(String::new(), |number| format!("generation {number}, ")),
+                    outcome
+                        .evidence
+                        .as_ref()
+                        .and_then(Evidence::confirmed_by)
+                        .map_or(String::new(), |who| format!(", {who}"))
                 ),
                 outcome.new.generation,
             ),
-            Ending::Reverted => (
+            (Ending::Reverted, Some(other)) => (
+                State::Failure,
+                format!(
+                    "Failed to activate new system! {other} runs, to which somebody else \
+                     switched meanwhile: {}",
+                    why()
+                ),
+                None,
+            ),
+            (Ending::Reverted, None) => (
                 State::Failure,
                 format!(
                     "Failed to activate new system! Rolled back to {old}: {}",
@@ -227,12 +243,12 @@ impl Reporter<'_> {
                 ),
                 outcome.old.generation,
             ),
-            Ending::Refused => (
+            (Ending::Refused, _) => (
                 State::Failure,
                 format!("refused before anything was changed: {}", why()),
                 outcome.old.generation,
             ),
-            Ending::Stuck => (
+            (Ending::Stuck, _) => (
                 State::Failure,
                 format!(
                     "stuck, an operator is needed: could not go back to {old} after: {}",
@@ -284,6 +300,7 @@ mod tests {
             evidence: None,
             started: 100,
             ended: 114,
+            left_alone: None,
         }
     }
 
@@ -314,6 +331,42 @@ mod tests {
             ),
             "[web1] Failed to activate new system! Rolled back to generation 17: repository: unreachable after activation",
         );
+    }
+
+    #[test]
+    fn who_confirmed_and_what_was_left_alone_is_said() {
+        let reporter = Reporter {
+            host: "web1",
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let ended = outcome(Ending::Confirmed, None);
+        let by_hand = Outcome {
+            evidence: Some(Evidence {
+                version: VERSION,
+                deployment: ended.deployment.clone(),
+                boot: nixus_switcher::protocol::BootId("b".into()),
+                toplevel: ended.new.toplevel.clone(),
+                verdict: CheckOutcome::Pass,
+                checks: vec![CheckResult {
+                    check: nixus_switcher::protocol::OPERATOR.into(),
+                    outcome: CheckOutcome::Pass,
+                    reason: "confirmed by alice".into(),
+                }],
+            }),
+            ..ended
+        };
+        assert_eq!(
+            reporter.ended(&by_hand).text,
+            "Successfully activated new system! (generation 43, 14 s, confirmed by alice)"
+        );
+        let other = Outcome {
+            left_alone: Some(by_hand.old.toplevel),
+            ..outcome(Ending::Reverted, Some(Cause::Busy))
+        };
+        let said = reporter.ended(&other);
+        assert!(said.text.contains("aaa-nixos-system runs"), "{}", said.text);
+        assert!(!said.text.contains("Rolled back"), "{}", said.text);
+        assert_eq!(said.generation, None);
     }
 
     #[test]

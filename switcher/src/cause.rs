@@ -16,6 +16,7 @@ impl fmt::Display for Cause {
             ),
             Self::Busy => f.write_str("somebody else is switching this host"),
             Self::NotReady { reason } => write!(f, "not ready: {reason}"),
+            Self::StoreDamaged { what } => write!(f, "damaged in the store: {what}"),
             Self::ActivationFailed { exit_code, units } => {
                 write!(f, "activation failed with exit code {exit_code}")?;
                 if !units.is_empty() {

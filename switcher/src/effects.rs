@@ -14,6 +14,7 @@ use crate::transaction::{Effect, Event};
 
 mod back;
 mod close;
+mod others;
 
 /// `switch-to-configuration` ends with EAGAIN when somebody else holds its lock.
 const BUSY: i32 = 11;
@@ -92,7 +93,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
         if let Some(cause) = self.system.refusal(candidate, &open.old.toplevel) {
             return Err(cause);
         }
-        if self.system.hold_switching(true).is_err() {
+        if !self.waits_out_others() || self.is_changed(open) {
             return Err(Cause::Busy);
         }
         let keep = |root, path: &Path| roots::keep(self.disk, self.layout, root, path);
@@ -131,9 +132,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             Event::ActivationFailed(Cause::ActivationFailed { exit_code, units })
         };
         let code = match end {
-            SwitchEnd::Exited(BUSY)
-                if self.system.current().ok().as_ref() == Some(&open.old.toplevel) =>
-            {
+            SwitchEnd::Exited(BUSY) if self.system.current().ok().as_ref() != Some(candidate) => {
                 return Event::ActivationBusy;
             }
             SwitchEnd::Exited(REBOOT_NEEDED) => {
@@ -160,6 +159,11 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
                 return failed(code, Vec::new());
             }
         };
+        if let Some(other) = self.others(open) {
+            self.system
+                .say(&format!("somebody else switched to {other}"));
+            return Event::ActivationFailed(Cause::Busy);
+        }
         if code != 0 && code != UNITS_FAILED {
             return failed(code, units);
         }
@@ -179,9 +183,12 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
     }
 
     fn verify(&mut self, open: &Deployment) -> Event {
-        // Nobody else is to switch meanwhile; who already does will be seen by the checks.
-        let _ = self.system.hold_switching(true);
-        let end = self.system.trial(open);
+        // Nobody else is to switch meanwhile. Who already does is waited for, and has the last word.
+        let end = if self.waits_out_others() && self.others(open).is_none() {
+            self.system.trial(open)
+        } else {
+            TrialEnd::NotVerified(Cause::Busy, None)
+        };
         let _ = self.system.hold_switching(false);
         let (event, evidence) = match end {
             TrialEnd::Verified(evidence) => {
@@ -258,6 +265,12 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             match self.system.switch(&switch) {
                 SwitchEnd::Exited(BUSY) if patient && self.system.boottime() + 1 < end => {
                     self.system.pause(BUSY_PAUSE);
+                    if let Some(open) = &self.record.deployment
+                        && let Some(other) = self.others(open)
+                        && action == Action::Test
+                    {
+                        return SwitchEnd::NotRun(format!("somebody else switched to {other}"));
+                    }
                 }
                 end => return end,
             }

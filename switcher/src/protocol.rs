@@ -34,6 +34,11 @@ impl DeploymentId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id of a deployment whose own is lost, by the time at which that was found.
+    pub fn of_lost(seconds: u64) -> Self {
+        Self(format!("lost-{seconds}"))
+    }
 }
 
 impl TryFrom<String> for DeploymentId {
@@ -221,6 +226,17 @@ pub struct Evidence {
     pub checks: Vec<CheckResult>,
 }
 
+/// The check that stands for an operator's own word, in [`Evidence::checks`].
+pub const OPERATOR: &str = "operator";
+
+impl Evidence {
+    /// Who confirmed it, where that was an operator and not the generation's own verification.
+    pub fn confirmed_by(&self) -> Option<&str> {
+        let check = self.checks.iter().find(|check| check.check == OPERATOR)?;
+        Some(&check.reason)
+    }
+}
+
 /// The switcher's answer to evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvidenceReply {
@@ -243,12 +259,17 @@ pub enum Cause {
     },
     /// The candidate has no `nixus-verify.service`: it could never take the next commit.
     NoVerification,
-    /// Somebody else is switching this host; nothing was changed.
+    /// Somebody else is switching this host, or has just done so; what runs was left to them.
     Busy,
     /// The host was not ready for an activation (disk full, no watchdog); nothing was changed.
     NotReady {
         /// What was missing.
         reason: String,
+    },
+    /// Files of the candidate are not what Nix put into the store; nothing was changed.
+    StoreDamaged {
+        /// Which, and how.
+        what: String,
     },
     /// `switch-to-configuration test` failed.
     ActivationFailed {
@@ -345,4 +366,8 @@ pub struct Outcome {
     pub started: u64,
     /// When it ended, in seconds since 1970.
     pub ended: u64,
+    /// The system that runs instead of the old one after a way back: somebody else switched to it
+    /// meanwhile, and it is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_alone: Option<Toplevel>,
 }

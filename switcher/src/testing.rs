@@ -109,6 +109,17 @@ impl Default for Script {
     }
 }
 
+/// Somebody else who switches the machine.
+#[derive(Debug, Clone)]
+pub struct Somebody {
+    /// At which time that the switcher wants to do so, counted from 1.
+    pub at: u32,
+    /// For how long.
+    pub seconds: u64,
+    /// To what, if to anything else.
+    pub to: Option<Toplevel>,
+}
+
 #[derive(Debug)]
 pub struct Inner {
     files: BTreeMap<PathBuf, Node>,
@@ -124,6 +135,9 @@ pub struct Inner {
     pub units: Units,
     pub proved: bool,
     pub going_back: bool,
+    pub somebody: Option<Somebody>,
+    wanted: u32,
+    busy_until: u64,
     pub reboots: u32,
     pub ends: u32,
     pub effects: Vec<String>,
@@ -154,6 +168,9 @@ impl Machine {
             },
             proved: false,
             going_back: false,
+            somebody: None,
+            wanted: 0,
+            busy_until: 0,
             reboots: 0,
             ends: 0,
             effects: Vec::new(),
@@ -204,6 +221,19 @@ impl Machine {
         inner.going_back = false;
         inner.units.active = vec!["sshd.service".to_owned()];
         inner.units.failed = vec!["weak.service".to_owned()];
+    }
+
+    /// Whether somebody else switches the machine now, who may have begun just before.
+    fn is_busy(&self) -> bool {
+        let mut inner = self.get();
+        inner.wanted += 1;
+        let Some(somebody) = inner.somebody.clone() else {
+            return false;
+        };
+        if somebody.at == inner.wanted {
+            inner.busy_until = inner.now + somebody.seconds;
+        }
+        inner.now < inner.busy_until
     }
 
     /// One step: what the test wants to go wrong here goes wrong.
@@ -414,6 +444,9 @@ impl System for Machine {
     }
 
     fn switch(&mut self, switch: &Switch) -> SwitchEnd {
+        if self.is_busy() {
+            return SwitchEnd::Exited(11);
+        }
         let phase = self.journal().phase.name();
         let new = switch.toplevel == toplevel("new");
         if new {
@@ -468,8 +501,13 @@ impl System for Machine {
         done.unwrap_or_else(SwitchEnd::NotRun)
     }
 
-    fn hold_switching(&mut self, _: bool) -> Result<(), SystemError> {
-        Ok(())
+    fn hold_switching(&mut self, hold: bool) -> Result<(), SystemError> {
+        match hold && self.is_busy() {
+            true => Err(SystemError::StillRunning {
+                unit: "nixos-rebuild-switch-to-configuration.service".to_owned(),
+            }),
+            false => Ok(()),
+        }
     }
 
     fn trial(&mut self, deployment: &Deployment) -> TrialEnd {
@@ -519,7 +557,13 @@ impl System for Machine {
     }
 
     fn pause(&mut self, time: Duration) {
-        self.get().now += time.as_secs();
+        let mut inner = self.get();
+        inner.now += time.as_secs();
+        if (1..=inner.now).contains(&inner.busy_until)
+            && let Some(to) = inner.somebody.take().and_then(|somebody| somebody.to)
+        {
+            inner.current = to;
+        }
     }
 
     fn ended(&mut self) {

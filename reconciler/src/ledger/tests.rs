@@ -36,6 +36,7 @@ fn outcome(sequence: u64, letter: char, cause: Option<Cause>) -> Outcome {
         evidence: None,
         started: 100,
         ended: 200,
+        left_alone: None,
     }
 }
 

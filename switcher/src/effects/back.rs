@@ -14,10 +14,19 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
     pub(super) fn restore(&mut self, part: Restore, open: &Deployment) -> Result<(), String> {
         let policy = &open.request.policy;
         let old = &open.old.toplevel;
+        if let (Restore::System | Restore::Units, Some(other)) = (part, self.others(open)) {
+            self.system.say(&format!(
+                "{other} runs, to which somebody else switched: it is left alone"
+            ));
+            return Ok(());
+        }
         match part {
             Restore::System => {
                 let limit = Duration::from_secs(back_seconds(policy.activation_seconds));
                 let end = self.run(old, Action::Test, true, limit);
+                if self.others(open).is_some() {
+                    return Ok(());
+                }
                 let current = self.system.current().map_err(|error| chain(&error))?;
                 if &current != old {
                     return Err(format!("{current} still runs; {}", how(&end, limit)));

@@ -40,6 +40,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             evidence,
             started: open.started,
             ended: self.system.wallclock(),
+            left_alone: self.others(open).filter(|_| ending == Ending::Reverted),
         };
         if let Err(error) = history::write(self.disk, self.layout, &outcome) {
             let reason = chain(&error);
