@@ -1,7 +1,7 @@
 //! What became of each deployment, one file each.
 
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -25,9 +25,9 @@ pub enum HistoryError {
         #[source]
         source: io::Error,
     },
-    /// An outcome is not what this release writes.
-    #[error("the outcome {path} is damaged")]
-    Damaged {
+    /// An outcome could not be turned into JSON.
+    #[error("cannot encode the outcome {path}")]
+    Encode {
         path: PathBuf,
         #[source]
         source: serde_json::Error,
@@ -48,7 +48,7 @@ pub fn write(disk: &impl Disk, layout: &Layout, outcome: &Outcome) -> Result<(),
         "{:010}-{}.json",
         outcome.sequence, outcome.deployment
     ));
-    let bytes = serde_json::to_vec_pretty(outcome).map_err(|source| HistoryError::Damaged {
+    let bytes = serde_json::to_vec_pretty(outcome).map_err(|source| HistoryError::Encode {
         path: path.clone(),
         source,
     })?;
@@ -63,50 +63,60 @@ pub fn write(disk: &impl Disk, layout: &Layout, outcome: &Outcome) -> Result<(),
     Ok(())
 }
 
-/// The outcomes with a higher sequence than this one, oldest first; at most the newest 200.
+/// What the history tells, as far as it can be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// The outcomes, oldest first.
+    pub outcomes: Vec<Outcome>,
+    /// Files that are damaged, with what is wrong. Each costs one outcome and nothing else: a
+    /// deployment whose end is not known is tried once more, under a watchdog as ever.
+    pub damaged: Vec<String>,
+}
+
+/// The outcomes with a higher sequence than this one, oldest first; at most the newest 200. Damaged
+/// ones are left out; [`read`] names them.
 pub fn read_after(layout: &Layout, sequence: u64) -> Result<Vec<Outcome>, HistoryError> {
     read_after_on(&HostDisk, layout, sequence)
 }
 
-/// The same on any disk. An outcome of a newer release is left out: whoever runs that release has
-/// read it.
+/// The same on any disk.
 pub fn read_after_on(
     disk: &impl Disk,
     layout: &Layout,
     sequence: u64,
 ) -> Result<Vec<Outcome>, HistoryError> {
+    read(disk, layout, sequence).map(|history| history.outcomes)
+}
+
+/// All that can be read after this sequence, and what cannot. An outcome of a newer release is left
+/// out: whoever runs that release has read it.
+pub fn read(disk: &impl Disk, layout: &Layout, sequence: u64) -> Result<History, HistoryError> {
     let names = names(disk, layout)?;
-    let mut outcomes = Vec::new();
+    let mut history = History::default();
     for (_, name) in names
         .iter()
         .skip(names.len().saturating_sub(KEPT))
         .filter(|(number, _)| *number > sequence)
     {
         let path = layout.history().join(name);
-        let bytes = match disk.read(&path, LIMIT) {
+        match read_outcome(disk, &path) {
+            Ok(outcome) => history.outcomes.extend(outcome),
             // The switcher dropped it between the listing and now.
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            bytes => bytes.map_err(|source| HistoryError::Read {
-                path: path.clone(),
-                source,
-            })?,
-        };
-        let value: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|source| HistoryError::Damaged {
-                path: path.clone(),
-                source,
-            })?;
-        let version = value.get("version").and_then(serde_json::Value::as_u64);
-        let version = version.and_then(|version| u32::try_from(version).ok());
-        if !version.is_some_and(format::is_readable) {
-            continue;
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => history.damaged.push(format!("{}: {error}", path.display())),
         }
-        outcomes.push(
-            serde_json::from_value(value)
-                .map_err(|source| HistoryError::Damaged { path, source })?,
-        );
     }
-    Ok(outcomes)
+    Ok(history)
+}
+
+fn read_outcome(disk: &impl Disk, path: &Path) -> io::Result<Option<Outcome>> {
+    let value: serde_json::Value = serde_json::from_slice(&disk.read(path, LIMIT)?)?;
+    let version = value.get("version").and_then(serde_json::Value::as_u64);
+    match version.and_then(|version| u32::try_from(version).ok()) {
+        Some(version) if format::is_readable(version) => Ok(Some(serde_json::from_value(value)?)),
+        Some(_) => Ok(None),
+        None => Err(io::Error::new(ErrorKind::InvalidData, "it has no version")),
+    }
 }
 
 /// The highest number that an outcome has; 0 where there is none.
@@ -128,4 +138,68 @@ fn names(disk: &impl Disk, layout: &Layout) -> Result<Vec<(u64, String)>, Histor
         .collect();
     numbered.sort();
     Ok(numbered)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::protocol::{Ending, SystemRef, VERSION};
+    use crate::testing::{request, toplevel};
+
+    fn outcome(sequence: u64) -> Outcome {
+        let system = |name| SystemRef {
+            toplevel: toplevel(name),
+            generation: None,
+        };
+        Outcome {
+            version: VERSION,
+            sequence,
+            deployment: format!("d-{sequence}").parse().unwrap(),
+            commit: request().commit,
+            old: system("old"),
+            new: system("new"),
+            ending: Ending::Confirmed,
+            cause: None,
+            evidence: None,
+            started: 1,
+            ended: 2,
+            left_alone: None,
+        }
+    }
+
+    #[test]
+    fn one_damaged_file_costs_one_outcome_and_no_other() {
+        let check = |damage: &dyn Fn(&Path), damaged: usize| {
+            let dir = tempfile::tempdir().unwrap();
+            let layout = Layout::below(dir.path());
+            for sequence in 1..=3 {
+                write(&HostDisk, &layout, &outcome(sequence)).unwrap();
+            }
+            let path = layout.history().join("0000000002-d-2.json");
+            assert!(path.is_file());
+            damage(&path);
+            let history = read(&HostDisk, &layout, 0).unwrap();
+            assert_eq!(history.outcomes, [outcome(1), outcome(3)]);
+            assert_eq!(history.damaged.len(), damaged, "{:?}", history.damaged);
+            let named = |text: &String| text.contains("0000000002-d-2.json: ");
+            assert!(history.damaged.iter().all(named), "{:?}", history.damaged);
+            // What comes after goes on counting.
+            assert_eq!(newest(&HostDisk, &layout).unwrap(), 3);
+        };
+        let content = |text: &'static str| move |path: &Path| fs::write(path, text).unwrap();
+        check(&content(""), 1);
+        check(&content("\0\0\0"), 1);
+        check(&content("{}"), 1);
+        check(&content("{\"version\":1}"), 1);
+        check(&content("{\"version\":99}"), 0);
+        check(
+            &|path| {
+                fs::remove_file(path).unwrap();
+                fs::create_dir(path).unwrap();
+            },
+            1,
+        );
+    }
 }
