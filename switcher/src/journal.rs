@@ -33,7 +33,7 @@ pub enum JournalError {
         source: io::Error,
     },
     /// Neither file holds a whole record.
-    #[error("the journal {path} is damaged: {what}; move it away once you know what runs here")]
+    #[error("the journal {path} is damaged: {what}")]
     Damaged { path: PathBuf, what: String },
     /// A newer release wrote it.
     #[error("the journal {path} has version {version}, this release reads {VERSION}")]
@@ -211,6 +211,44 @@ pub fn read(disk: &impl Disk, layout: &Layout) -> Result<Record, JournalError> {
 /// The same, with the version that it is written in.
 pub fn read_with_format(disk: &impl Disk, layout: &Layout) -> Result<(u32, Record), JournalError> {
     newest(disk, &layout.state()).map(|found| (found.format, found.record))
+}
+
+/// How an operator goes on where the journal cannot be used.
+pub const WAY_ON: &str = "nothing is activated until `nixus-switcher recover --set-aside-journal`";
+
+/// Renames what is there of the journal to `<file>.damaged-<number>`, durably, so that a new one can
+/// begin. A deployment that it told of is forgotten with it.
+pub fn set_aside(disk: &impl Disk, layout: &Layout) -> Result<Vec<PathBuf>, JournalError> {
+    let dir = layout.state();
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| JournalError::Write { path, source }
+    };
+    let names = match disk.list(&dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        names => names.map_err(failed(&dir))?,
+    };
+    let mut aside = Vec::new();
+    for slot in SLOTS {
+        if !names.iter().any(|name| name == slot) {
+            continue;
+        }
+        let named = |number: u32| format!("{slot}.damaged-{number}");
+        let mut number = 1;
+        while names.contains(&named(number)) {
+            number += 1;
+        }
+        let (path, to) = (dir.join(slot), dir.join(named(number)));
+        disk.rename(&path, &to).map_err(failed(&path))?;
+        aside.push(to);
+    }
+    disk.sync_dir(&dir).map_err(failed(&dir))?;
+    Ok(aside)
+}
+
+/// The files of the journal.
+pub fn files(layout: &Layout) -> [PathBuf; 2] {
+    SLOTS.map(|slot| layout.state().join(slot))
 }
 
 /// What is in a file of the journal.

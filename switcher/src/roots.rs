@@ -33,7 +33,8 @@ pub enum Root {
 }
 
 impl Root {
-    fn name(self) -> &'static str {
+    /// The name of its link.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Candidate => "candidate",
             Self::Old => "old",
