@@ -135,12 +135,17 @@ A commit can ask the same of every host, by a line at the end of its message:
     /// Print completions for a shell.
     #[command(after_help = "Examples:
   nixus completions bash > /etc/bash_completion.d/nixus
-  nixus completions fish > ~/.config/fish/completions/nixus.fish")]
+  nixus completions fish > ~/.config/fish/completions/nixus.fish
+  nixus completions bash --switcher > /etc/bash_completion.d/nixus-switcher")]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
+        /// Those of `nixus-switcher`.
+        #[arg(long)]
+        switcher: bool,
     },
-    /// Print the manual page, or write one page for each command into a directory.
+    /// Print the manual page, or write one page for each command into a directory, those of
+    /// `nixus-switcher` too.
     #[command(after_help = "Examples:
   nixus man | man -l -
   nixus man /usr/local/share/man/man1")]

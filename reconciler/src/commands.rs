@@ -21,6 +21,7 @@ use nixus::reports_repository::ReportsRepository;
 use nixus::state::Paths;
 use nixus::status::{first_line, status};
 use nixus::{log, retry, suspension, systemd, tables, verify};
+use nixus_switcher::cli::Arguments;
 use nixus_switcher::layout::Layout;
 use nixus_switcher::protocol::CheckOutcome;
 
@@ -136,9 +137,12 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
                 println!("{}", tables::settings(&config.settings()));
             }
         }
-        Command::Completions { shell } => {
-            let mut command = Cli::command();
-            clap_complete::generate(*shell, &mut command, "nixus", &mut std::io::stdout());
+        Command::Completions { shell, switcher } => {
+            let (mut command, name) = match switcher {
+                true => (Arguments::command(), "nixus-switcher"),
+                false => (Cli::command(), "nixus"),
+            };
+            clap_complete::generate(*shell, &mut command, name, &mut std::io::stdout());
         }
         Command::Man { directory } => manual(directory.as_deref())?,
     }
@@ -174,6 +178,7 @@ fn manual(directory: Option<&Path>) -> anyhow::Result<()> {
         Some(directory) => {
             std::fs::create_dir_all(directory)
                 .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
+                .and_then(|()| clap_mangen::generate_to(Arguments::command(), directory))
                 .with_context(|| format!("cannot write manual pages to {}", directory.display()))?;
         }
         None => clap_mangen::Man::new(Cli::command())

@@ -1,101 +1,26 @@
 //! `nixus-switcher`: activates a toplevel, and goes back unless it is confirmed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::Parser;
+use nixus_switcher::by_hand::{self, Answer, Ended};
+use nixus_switcher::cli::{Arguments, Command, Output};
 use nixus_switcher::disk::{HostDisk, read_bounded};
 use nixus_switcher::exit_file::Exit;
-use nixus_switcher::nixos::NixOs;
-use nixus_switcher::phase::PhaseName;
-use nixus_switcher::protocol::{Cause, DeploymentId, Ending, Request, VERSION};
-use nixus_switcher::run::Switcher;
-use nixus_switcher::takeover::{self, Taken};
-use nixus_switcher::trial::{self, Message, Wish};
-use nixus_switcher::{Layout, history, holder, state};
+use nixus_switcher::nixos::{NixOs, chain};
+use nixus_switcher::protocol::{Cause, Ending, Request, VERSION};
+use nixus_switcher::run::{RunError, Switcher};
+use nixus_switcher::system::SystemError;
+use nixus_switcher::takeover::{self, Taken, TakeoverError};
+use nixus_switcher::{Layout, boot_mark, history, holder, state};
 
-/// The answer to input that cannot be used: nothing was changed.
-const WRONG_INPUT: u8 = 2;
 const REQUEST_LIMIT: u64 = 1 << 20;
 const MOMENT: Duration = Duration::from_secs(5);
 /// A phase may take a day at most.
 const LONGEST_SECONDS: u64 = 86_400;
-
-#[derive(Parser)]
-#[command(
-    name = "nixus-switcher",
-    version,
-    about = "Activates a NixOS system and keeps it only when it is confirmed; else the old system comes back",
-    after_help = "Examples:\n  nixus-switcher status             what is going on\n  nixus-switcher revert             go back to the old system, now\n  nixus-switcher confirm            keep the system that is on trial\n  nixus-switcher recover            settle what a crash left open\n\nExit codes: 0 done (run: confirmed); 1 failed, or went back; 2 wrong input, nothing was changed"
-)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Activate a system, and keep it or go back
-    #[command(after_help = "Example:\n  nixus-switcher run --request /run/nixus/request.json")]
-    Run {
-        /// A JSON file that says what to activate
-        #[arg(long, value_name = "FILE")]
-        request: PathBuf,
-    },
-    /// End a phase that is over its time (started by the watchdog)
-    #[command(
-        after_help = "Example:\n  nixus-switcher expire --deployment 3f2c1a0-1 --phase on-trial"
-    )]
-    Expire {
-        /// The deployment
-        #[arg(long, value_name = "ID")]
-        deployment: DeploymentId,
-        /// The phase that the watchdog was armed for
-        #[arg(long)]
-        phase: Watched,
-    },
-    /// Settle what a crash left open (run at boot)
-    Recover,
-    /// Show what is going on
-    Status {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Go back to the old system
-    Revert,
-    /// Keep the system that is on trial
-    Confirm,
-    /// Write down how a unit ended (run by systemd)
-    #[command(hide = true)]
-    RecordExit {
-        /// Where to
-        file: PathBuf,
-    },
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Watched {
-    Staged,
-    Activating,
-    OnTrial,
-    Committing,
-    Reverting,
-}
-
-impl From<Watched> for PhaseName {
-    fn from(watched: Watched) -> Self {
-        match watched {
-            Watched::Staged => Self::Staged,
-            Watched::Activating => Self::Activating,
-            Watched::OnTrial => Self::OnTrial,
-            Watched::Committing => Self::Committing,
-            Watched::Reverting => Self::Reverting,
-        }
-    }
-}
 
 fn main() -> ExitCode {
     match carry_out(Arguments::parse().command) {
@@ -109,46 +34,53 @@ fn main() -> ExitCode {
 
 fn carry_out(command: Command) -> anyhow::Result<u8> {
     let layout = Layout::host();
+    let host = || host(&layout);
     match command {
-        Command::Run { request } => match read_request(&request) {
-            Ok(request) => run(&layout, request),
+        Command::Run { request, output } => match read_request(&request) {
+            Ok(request) => print(&run(&layout, request)?, &output),
             Err(error) => {
-                eprintln!("nixus-switcher: {error:#}; nothing was changed");
-                Ok(WRONG_INPUT)
+                let message = format!("{error:#}; nothing was changed");
+                print(&Answer::new(Ended::WrongInput, message), &output)
             }
         },
         Command::Expire { deployment, phase } => {
-            let taken = takeover::expire(&layout, &mut host(&layout)?, &deployment, phase.into())?;
-            if taken == Taken::Nothing {
-                eprintln!("that phase of deployment {deployment} is over, nothing to do");
+            let mut host = host()?;
+            match takeover::expire(&layout, &mut host, &deployment, phase.into()) {
+                Err(TakeoverError::Journal(error)) => {
+                    eprintln!("nixus-switcher: {}", chain(&error));
+                    by_hand::expire_without_journal(&layout, &mut host)?;
+                }
+                Ok(Taken::Nothing) => {
+                    eprintln!("that phase of deployment {deployment} is over, nothing to do");
+                }
+                taken => drop(taken?),
             }
             Ok(0)
         }
-        Command::Recover => {
-            match takeover::recover(&layout, &mut host(&layout)?)? {
-                Taken::Busy => eprintln!("a switcher is at work, nothing to recover"),
-                Taken::Nothing => eprintln!("no deployment is open, nothing to recover"),
-                Taken::Settled(_) => {}
+        Command::Recover {
+            set_aside_journal,
+            output,
+        } => {
+            let noted = host().map(|host| host.note_boot());
+            if let Err(error) | Ok(Err(error)) = noted {
+                eprintln!("nixus-switcher: {}", chain(&error));
             }
-            Ok(0)
+            let answer = by_hand::recover(&layout, &host, set_aside_journal);
+            print(&answer, &output)
         }
-        Command::Status { json } => {
-            let status = state::status(&layout)?;
-            if json {
+        Command::Status(output) => {
+            let status = state::status(&layout);
+            if output.json {
                 println!("{}", serde_json::to_string_pretty(&status)?);
             } else {
                 print!("{status}");
             }
             Ok(0)
         }
-        Command::Revert => revert(&layout),
-        Command::Confirm => {
-            let message = Message::Operator {
-                operator: Wish::Confirm,
-            };
-            trial::tell(&layout.socket(), &message)
-                .context("no system is on trial, nothing to confirm")?;
-            eprintln!("confirmed; nixus-switcher status shows when it is permanent");
+        Command::Revert(output) => print(&by_hand::revert(&layout, &host), &output),
+        Command::Confirm(output) => print(&by_hand::confirm(&layout), &output),
+        Command::GoesDown => {
+            boot_mark::goes_down(&HostDisk, &layout).context("cannot note the orderly end")?;
             Ok(0)
         }
         Command::RecordExit { file } => {
@@ -160,11 +92,25 @@ fn carry_out(command: Command) -> anyhow::Result<u8> {
     }
 }
 
-fn host(layout: &Layout) -> anyhow::Result<NixOs> {
-    let exe = std::env::current_exe()
-        .and_then(|path| path.canonicalize())
-        .context("cannot find the path of this program")?;
-    Ok(NixOs::new(layout, exe)?)
+/// People get a sentence, machines an object; both the same exit code.
+fn print(answer: &Answer, output: &Output) -> anyhow::Result<u8> {
+    if output.json {
+        println!("{}", serde_json::to_string_pretty(answer)?);
+    } else if answer.result == Ended::Done {
+        eprintln!("{answer}");
+    } else {
+        eprintln!("nixus-switcher: {answer}");
+    }
+    Ok(answer.result.code())
+}
+
+fn host(layout: &Layout) -> Result<NixOs, SystemError> {
+    let own = Path::new("/proc/self/exe");
+    let exe = own.canonicalize().map_err(|source| SystemError::File {
+        path: own.to_owned(),
+        source,
+    })?;
+    NixOs::new(layout, exe)
 }
 
 fn read_request(path: &Path) -> anyhow::Result<Request> {
@@ -198,45 +144,41 @@ fn read_request(path: &Path) -> anyhow::Result<Request> {
     Ok(request)
 }
 
-fn run(layout: &Layout, request: Request) -> anyhow::Result<u8> {
+fn run(layout: &Layout, request: Request) -> anyhow::Result<Answer> {
     let mut system = host(layout)?;
+    let id = request.deployment.clone();
     // A crash may have left a deployment open; its own lock tells whether somebody is at work.
     takeover::recover(layout, &mut system)?;
     let Some(_held) = holder::take(layout, MOMENT).context("cannot use the switcher's lock")?
     else {
-        return Err(anyhow!("another deployment is open, nothing was changed"));
+        let message = "another deployment is open, nothing was changed";
+        return Ok(Answer::new(Ended::Busy, message));
     };
     let mut switcher = Switcher::open(&HostDisk, layout, &mut system)?;
-    let before = switcher.record().outcomes;
-    switcher.request(request)?;
-    let outcome = history::read_after(layout, before)?.pop();
-    Ok(
-        match outcome.map(|outcome| (outcome.ending, outcome.cause)) {
-            Some((Ending::Confirmed, _)) => 0,
-            Some((_, Some(Cause::NotAToplevel { missing }))) => {
-                eprintln!(
-                    "nixus-switcher: the candidate is not a NixOS system: {}; nothing was changed",
-                    missing.join(", ")
-                );
-                WRONG_INPUT
-            }
-            Some((_, Some(Cause::NoVerification))) => WRONG_INPUT,
-            _ => 1,
-        },
-    )
-}
-
-fn revert(layout: &Layout) -> anyhow::Result<u8> {
-    let message = Message::Operator {
-        operator: Wish::Revert,
+    if let Err(error) = switcher.request(request) {
+        return match error {
+            RunError::Open { .. } => Ok(Answer::new(Ended::Busy, chain(&error))),
+            error => Err(error.into()),
+        };
+    }
+    let outcomes = history::read_after(layout, 0)?;
+    let outcome = outcomes
+        .into_iter()
+        .rfind(|outcome| outcome.deployment == id);
+    let phase = Some(switcher.record().phase.name());
+    let answer = match outcome.map(|outcome| (outcome.ending, outcome.cause)) {
+        Some((Ending::Confirmed, _)) => Answer::new(Ended::Done, "the system is kept"),
+        Some((_, Some(cause @ (Cause::NotAToplevel { .. } | Cause::NoVerification)))) => {
+            let message = format!("{cause}; nothing was changed");
+            Answer::new(Ended::WrongInput, message)
+        }
+        Some((_, Some(Cause::Busy))) => Answer::new(Ended::Busy, Cause::Busy.to_string()),
+        Some((_, Some(cause))) => Answer::new(Ended::Failed, cause.to_string()),
+        _ => Answer::new(Ended::Failed, "the deployment has not ended"),
     };
-    if trial::tell(&layout.socket(), &message).is_ok() {
-        eprintln!("going back; nixus-switcher status shows when it is done");
-        return Ok(0);
-    }
-    match takeover::revert(layout, &mut host(layout)?)? {
-        Taken::Nothing | Taken::Busy => Err(anyhow!("no deployment is open, nothing to revert")),
-        Taken::Settled(PhaseName::Idle) => Ok(0),
-        Taken::Settled(phase) => Err(anyhow!("the deployment is {phase}")),
-    }
+    Ok(Answer {
+        deployment: Some(id),
+        phase,
+        ..answer
+    })
 }

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::disk::HostDisk;
+use crate::history::{self, History};
 use crate::holder;
-use crate::journal::{self, JournalError};
+use crate::journal::{self, JournalError, Record};
 use crate::layout::Layout;
+use crate::nixos::chain;
 use crate::phase::{Phase, PhaseName};
 use crate::protocol::{BootId, Commit, DeploymentId, Outcome, SystemRef, Toplevel, VERSION};
 
@@ -34,7 +36,8 @@ pub struct Open {
     pub started: u64,
 }
 
-/// All that `nixus-switcher status` shows.
+/// All that `nixus-switcher status` shows; the JSON of `nixus-switcher status --json` has these
+/// fields. Fields may be added; `version` counts up when one changes its meaning or goes away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The version of this message.
@@ -48,17 +51,12 @@ pub struct Status {
     pub stuck: Option<String>,
     /// How the last deployment ended.
     pub last: Option<Outcome>,
-}
-
-/// Why the state could not be told.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// The journal.
-    #[error("cannot tell what the switcher does")]
-    Journal(#[source] JournalError),
-    /// The history.
-    #[error("cannot tell what the switcher did")]
-    History(#[source] crate::history::HistoryError),
+    /// Why the journal cannot be used. Then nothing is activated, and `open` and `stuck` tell nothing.
+    #[serde(default)]
+    pub journal_damage: Option<String>,
+    /// What of the history cannot be used, and is left out.
+    #[serde(default)]
+    pub history_damage: Vec<String>,
 }
 
 /// The open deployment, if there is one. Needs no lock.
@@ -79,14 +77,17 @@ pub fn open(layout: &Layout) -> Result<Option<Open>, JournalError> {
     }))
 }
 
-/// Everything at once.
-pub fn status(layout: &Layout) -> Result<Status, StateError> {
-    let open = open(layout).map_err(StateError::Journal)?;
-    let record = journal::read(&HostDisk, layout).map_err(StateError::Journal)?;
-    let last = crate::history::read_after(layout, record.outcomes.saturating_sub(1))
-        .map_err(StateError::History)?
-        .pop();
-    Ok(Status {
+/// Everything at once, as far as it can be told.
+pub fn status(layout: &Layout) -> Status {
+    let (open, record, journal_damage) = match (open(layout), journal::read(&HostDisk, layout)) {
+        (Ok(open), Ok(record)) => (open, record, None),
+        (Err(error), _) | (_, Err(error)) => (None, Record::default(), Some(chain(&error))),
+    };
+    let history = history::read(&HostDisk, layout, 0).unwrap_or_else(|error| History {
+        damaged: vec![chain(&error)],
+        ..History::default()
+    });
+    Status {
         version: VERSION,
         open,
         running: holder::is_held(layout),
@@ -94,13 +95,18 @@ pub fn status(layout: &Layout) -> Result<Status, StateError> {
             Phase::Stuck { damage, .. } => Some(damage),
             _ => None,
         },
-        last,
-    })
+        last: history.outcomes.into_iter().next_back(),
+        journal_damage,
+        history_damage: history.damaged,
+    }
 }
 
 impl std::fmt::Display for Status {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.open {
+            None if self.journal_damage.is_some() => {
+                writeln!(f, "whether a deployment is open cannot be told")?;
+            }
             None => writeln!(f, "no deployment is open")?,
             Some(open) => {
                 writeln!(f, "deployment {} is {}", open.deployment, open.phase)?;
@@ -115,6 +121,13 @@ impl std::fmt::Display for Status {
                     writeln!(f, "  no switcher is at work; its watchdog will settle this")?;
                 }
             }
+        }
+        if let Some(damage) = &self.journal_damage {
+            writeln!(f, "{damage}")?;
+            writeln!(f, "{}; what runs is left alone", journal::WAY_ON)?;
+        }
+        for damage in &self.history_damage {
+            writeln!(f, "left out of the history: {damage}")?;
         }
         if let Some(damage) = &self.stuck {
             writeln!(f, "stuck: {damage}")?;
@@ -138,6 +151,7 @@ impl std::fmt::Display for Status {
                 last.cause
                     .as_ref()
                     .map(|cause| format!(" ({cause})"))
+                    .or_else(|| Some(format!(" ({})", last.evidence.as_ref()?.confirmed_by()?)))
                     .unwrap_or_default()
             )?;
         }

@@ -14,7 +14,7 @@ use crate::arrival;
 use crate::format;
 use crate::journal::Deployment;
 use crate::protocol::{
-    BootId, Cause, CheckOutcome, CheckResult, Evidence, EvidenceReply, Toplevel, VERSION,
+    Cause, CheckOutcome, CheckResult, Evidence, EvidenceReply, OPERATOR, VERSION,
 };
 use crate::system::TrialEnd;
 
@@ -30,6 +30,9 @@ pub enum Message {
     Operator {
         /// What the operator wants.
         operator: Wish,
+        /// Who it is; releases before this did not say.
+        #[serde(default)]
+        by: Option<String>,
     },
     /// From `nixus verify`.
     Evidence(Evidence),
@@ -62,6 +65,7 @@ pub fn judge(deployment: &Deployment, message: Message) -> Judged {
     let evidence = match message {
         Message::Operator {
             operator: Wish::Revert,
+            ..
         } => {
             return taken(Some(TrialEnd::NotVerified(
                 Cause::Operator,
@@ -70,11 +74,11 @@ pub fn judge(deployment: &Deployment, message: Message) -> Judged {
         }
         Message::Operator {
             operator: Wish::Confirm,
+            by,
         } => {
             return taken(Some(TrialEnd::Verified(by_operator(
                 deployment,
-                candidate,
-                &deployment.boot,
+                by.as_deref(),
             ))));
         }
         Message::Evidence(evidence) => evidence,
@@ -172,17 +176,20 @@ fn those(evidence: &Evidence, outcome: CheckOutcome) -> Vec<CheckResult> {
         .collect()
 }
 
-fn by_operator(deployment: &Deployment, candidate: &Toplevel, boot: &BootId) -> Evidence {
+/// The evidence that an operator's word is, with a name that is fit for a report.
+fn by_operator(deployment: &Deployment, by: Option<&str>) -> Evidence {
+    let by = by.unwrap_or("an operator");
+    let by: String = by.chars().filter(|c| !c.is_control()).take(80).collect();
     Evidence {
         version: VERSION,
         deployment: deployment.request.deployment.clone(),
-        boot: boot.clone(),
-        toplevel: candidate.clone(),
+        boot: deployment.boot.clone(),
+        toplevel: deployment.request.candidate.clone(),
         verdict: CheckOutcome::Pass,
         checks: vec![CheckResult {
-            check: "operator".to_owned(),
+            check: OPERATOR.to_owned(),
             outcome: CheckOutcome::Pass,
-            reason: "an operator confirmed it".to_owned(),
+            reason: format!("confirmed by {by}"),
         }],
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::disk::Disk;
 use crate::phase::Phase;
-use crate::protocol::DeploymentId;
+use crate::protocol::{BootId, DeploymentId};
 use crate::run::Switcher;
 use crate::testing::{Fault, Machine, Script, evidence, layout, request, toplevel};
 
@@ -100,14 +100,30 @@ fn each_verdict_leads_to_its_end() {
 #[test]
 fn an_operator_is_named_in_the_evidence() {
     let open = on_trial();
-    let message = |operator| Message::Operator { operator };
-    let Some(TrialEnd::Verified(evidence)) = judge(&open, message(Wish::Confirm)).end else {
-        panic!("not confirmed");
+    let message = |operator, by: Option<&str>| Message::Operator {
+        operator,
+        by: by.map(str::to_owned),
     };
-    assert_eq!(evidence.checks[0].check, "operator");
-    assert_eq!(evidence.deployment, open.request.deployment);
+    let long = "x".repeat(500);
+    let kept = format!("confirmed by {}", "x".repeat(80));
+    for (by, who) in [
+        (None, "confirmed by an operator"),
+        (Some("alice (uid 1000)"), "confirmed by alice (uid 1000)"),
+        (Some("al\x1b[31mice\n"), "confirmed by al[31mice"),
+        (Some(long.as_str()), kept.as_str()),
+    ] {
+        let Some(TrialEnd::Verified(evidence)) = judge(&open, message(Wish::Confirm, by)).end
+        else {
+            panic!("not confirmed");
+        };
+        assert_eq!(evidence.confirmed_by(), Some(who));
+        assert_eq!(evidence.deployment, open.request.deployment);
+    }
+    // As a release before this says it.
+    let old: Message = serde_json::from_str("{\"operator\":\"confirm\"}").unwrap();
+    assert_eq!(old, message(Wish::Confirm, None));
     assert!(matches!(
-        judge(&open, message(Wish::Revert)).end,
+        judge(&open, message(Wish::Revert, None)).end,
         Some(TrialEnd::NotVerified(Cause::Operator, _))
     ));
 }
