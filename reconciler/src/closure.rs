@@ -104,7 +104,8 @@ impl BuiltClosure {
     }
 }
 
-/// Builds this host's toplevel from exactly that commit of the local copy, and roots it.
+/// Builds this host's toplevel from exactly that commit of the local copy, and roots it. `repair` has
+/// Nix look at every file of the closure, and make anew what is damaged.
 ///
 /// `show` is given every step of the progress. The build is given up when `overtaken` names a newer
 /// commit. Only for the holder of the pass's lock.
@@ -112,13 +113,14 @@ pub async fn build(
     closure: &Closure,
     source: &Source,
     commit: &VerifiedCommit,
+    repair: bool,
     show: &mut (dyn FnMut(Progress) + Send),
     overtaken: impl Future<Output = CommitId>,
 ) -> Result<BuiltClosure, ClosureError> {
     build_scope::end_left_over().await;
     let scope = BuildScope::build();
     let toplevel = tokio::select! {
-        toplevel = realise(closure, source, commit, &scope, show) => toplevel?,
+        toplevel = realise(closure, source, commit, repair, &scope, show) => toplevel?,
         by = overtaken => {
             scope.end().await;
             return Err(ClosureError::Overtaken { by });
@@ -138,13 +140,14 @@ pub async fn resolve(
     commit: &VerifiedCommit,
 ) -> Result<Toplevel, ClosureError> {
     let scope = BuildScope::resolve();
-    realise(closure, source, commit, &scope, &mut |_| {}).await
+    realise(closure, source, commit, false, &scope, &mut |_| {}).await
 }
 
 async fn realise(
     closure: &Closure,
     source: &Source,
     commit: &VerifiedCommit,
+    repair: bool,
     scope: &BuildScope,
     show: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Toplevel, ClosureError> {
@@ -162,11 +165,11 @@ async fn realise(
     let (attribute, invocation) = match &closure.source {
         ClosureSource::Flake { attribute } => (
             attribute,
-            build_flake(closure, repository, &revision, attribute),
+            build_flake(closure, repository, &revision, attribute, repair),
         ),
         ClosureSource::File { file, attribute } => (
             attribute,
-            build_file(closure, repository, &revision, file, attribute),
+            build_file(closure, repository, &revision, file, attribute, repair),
         ),
     };
     let invocation = scope.around(invocation, &closure.limits, closure.build_timeout);
@@ -197,6 +200,7 @@ fn build_flake(
     repository: &Path,
     revision: &CommitId,
     attribute: &str,
+    repair: bool,
 ) -> Invocation {
     // A verified commit need not be in the history of HEAD: the branch may have been rewritten since.
     let flake = format!(
@@ -210,7 +214,9 @@ fn build_flake(
         // A lock file that does not fit is the commit's fault, not to be mended here. It must not
         // be called unwritten as well: then Nix mends it in memory.
         .arg("--no-update-lock-file")
-        .args(["--option", "accept-flake-config", "false", "--", &flake])
+        .args(["--option", "accept-flake-config", "false"])
+        .args(repair.then_some("--repair"))
+        .args(["--", &flake])
 }
 
 fn build_file(
@@ -219,6 +225,7 @@ fn build_file(
     revision: &CommitId,
     file: &str,
     attribute: &str,
+    repair: bool,
 ) -> Invocation {
     // Values go in as arguments, so that nothing is quoted into Nix code.
     let expression = "{ nixusUrl, nixusRev, nixusFile }: let tree = builtins.fetchGit \
@@ -228,6 +235,7 @@ fn build_file(
     let url = format!("file://{}", repository.display());
     Invocation::new("nix-build", closure.build_timeout)
         .args(["--no-out-link", "--attr", attribute])
+        .args(repair.then_some("--repair"))
         .args(["--log-format", "internal-json"])
         .args(["--argstr", "nixusUrl", &url])
         .args(["--argstr", "nixusRev", revision.as_str()])

@@ -20,6 +20,8 @@ use crate::toplevel::{self, VERIFY_UNIT, named_by};
 use crate::trial::{self, Door};
 use crate::waits::{self, Kind};
 
+mod soundness;
+
 /// The journal, the history, evidence and a log must fit.
 const STATE_BYTES: u64 = 16 << 20;
 /// Requests, exit codes and small files of the activation itself must fit into /run.
@@ -169,7 +171,7 @@ impl System for NixOs {
     }
 
     fn refusal(&self, candidate: &Toplevel, old: &Toplevel) -> Option<Cause> {
-        if let Some(cause) = toplevel::refusal(&self.layout, candidate) {
+        if let Some(cause) = self.unsound(candidate) {
             return Some(cause);
         }
         if !toplevel::can_switch(&self.layout, old) {

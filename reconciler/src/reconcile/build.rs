@@ -30,11 +30,20 @@ impl Pass<'_> {
         }
         let may = may_be_overtaken(&self.ledger);
         let newer = newer_head(&self.source, head, self.config.closure.recheck, may);
+        let known = self.ledger.known_toplevel(head);
+        let repair = known.is_some_and(|known| self.switcher.is_damaged(known));
+        if repair {
+            tracing::warn!(
+                "the system of {} is damaged in the store: Nix repairs it",
+                head.short()
+            );
+        }
         let mut display = Display::new();
         let built = closure::build(
             &self.config.closure,
             &self.source,
             &verified,
+            repair,
             &mut |progress| display.show(progress),
             newer,
         )

@@ -92,6 +92,10 @@ in
           before = [ "nixus-reconcile.timer" "nixus-reconcile.service" ];
           serviceConfig = oneshot "${cfg.package}/bin/nixus-switcher recover" // {
             RemainAfterExit = true;
+            # Without it, files of the store are taken for cut short at the next boot.
+            ExecStop = "${cfg.package}/bin/nixus-switcher goes-down";
+            # A journal that cannot be used waits for an operator.
+            RestartPreventExitStatus = 2;
             # Until it has armed a watchdog of its own, nobody else settles what a crash left.
             Restart = "on-failure";
             RestartSec = "1s";
