@@ -13,6 +13,9 @@
 //! profile       the system profile      roots    GC roots            history what became of it
 //! system        the seam to the machine
 //!   nixos       the machine, for real   systemd  bootloader  toplevel  trial  process  exit_file  arrival
+//!   store       whether files are what Nix put there      boot_mark  whether that is in doubt
+//! cli           what it can be asked     by_hand    what operators do with it   operator   who they are
+//! lost_journal  what can be done without the journal
 //! protocol      what reconciler and switcher say to each other
 //! state         what is going on, for those who only want to know
 //! waits         what time is spent on, likewise
@@ -32,8 +35,11 @@
 //! 8. An unreadable or unknown journal stops activations, never the machine.
 
 pub mod arrival;
+pub mod boot_mark;
 pub mod bootloader;
+pub mod by_hand;
 mod cause;
+pub mod cli;
 pub mod disk;
 mod effects;
 pub mod exit_file;
@@ -43,7 +49,9 @@ pub mod history;
 pub mod holder;
 pub mod journal;
 pub mod layout;
+pub mod lost_journal;
 pub mod nixos;
+pub mod operator;
 pub mod phase;
 pub mod process;
 pub mod profile;
@@ -53,6 +61,7 @@ pub mod run;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 pub mod state;
+pub mod store;
 pub mod system;
 pub mod systemd;
 pub mod takeover;

@@ -1,14 +1,13 @@
 //! systemd, by its own programs: `systemd-run` and `systemctl`, with argument vectors.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-
 use crate::arrival::Arrivals;
-use crate::exit_file::{self, Exit};
+use crate::exit_file::Exit;
 use crate::journal::Watch;
 use crate::layout::Layout;
 use crate::process::{find, run, run_well};
@@ -16,8 +15,14 @@ use crate::protocol::DeploymentId;
 use crate::system::{Switch, SwitchEnd, SystemError, Units};
 use crate::waits::{self, Kind};
 
+mod answers;
+
+use answers::{parse_state, parse_units, sort_units};
+
 /// The longest that systemd may take to answer; a daemon-reload can take long on a busy host.
 const ANSWER: Duration = Duration::from_secs(60);
+/// The same where it did not answer the last time.
+const SILENT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(25);
 /// How long killed processes may take to be gone.
 const KILLED: Duration = Duration::from_secs(30);
@@ -32,6 +37,7 @@ pub struct Systemd {
     systemctl: PathBuf,
     systemd_run: PathBuf,
     arrivals: Arrivals,
+    silent: Cell<bool>,
 }
 
 /// What systemd knows of `nixus-verify.service`.
@@ -62,18 +68,41 @@ impl Systemd {
             systemctl: program("systemctl")?,
             systemd_run: program("systemd-run")?,
             arrivals: Arrivals::default(),
+            silent: Cell::new(false),
         })
     }
 
     fn systemctl(&self, args: &[&str], limit: Duration) -> Result<String, SystemError> {
-        run_well(&self.systemctl, args, limit)
+        self.patiently(limit, |limit| run_well(&self.systemctl, args, limit))
+    }
+
+    /// Asks for something whose answer does not matter.
+    fn tell(&self, args: &[&str], limit: Duration) {
+        let _ = self.patiently(limit, |limit| run(&self.systemctl, args, limit));
+    }
+
+    /// A systemd that did not answer once is not waited for long again, until it does: the way to
+    /// the last resort has many questions on it.
+    fn patiently<T>(
+        &self,
+        limit: Duration,
+        ask: impl FnOnce(Duration) -> Result<T, SystemError>,
+    ) -> Result<T, SystemError> {
+        let limit = match self.silent.get() {
+            true => limit.min(SILENT),
+            false => limit,
+        };
+        let begun = Instant::now();
+        let answer = ask(limit);
+        self.silent.set(answer.is_err() && begun.elapsed() >= limit);
+        answer
     }
 
     /// Starts the timer that ends a phase which nobody else ended, and sees that it is armed.
     pub fn arm(&self, deployment: &DeploymentId, watch: &Watch) -> Result<(), SystemError> {
         let args = arm_args(&self.exe.to_string_lossy(), deployment, watch);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        run_well(&self.systemd_run, &args, ANSWER)?;
+        self.patiently(ANSWER, |limit| run_well(&self.systemd_run, &args, limit))?;
         if self.is_armed(&watch.unit) {
             Ok(())
         } else {
@@ -95,27 +124,27 @@ impl Systemd {
     pub fn disarm(&self, unit: &str) {
         let timer = format!("{unit}.timer");
         // A timer that stays does nothing: its deployment or phase is over when it fires.
-        let _ = run(&self.systemctl, &["stop", "--", &timer], ANSWER);
+        self.tell(&["stop", "--", &timer], ANSWER);
     }
 
     /// Runs `switch-to-configuration` in a unit of its own, to its end or to the limit.
     pub fn switch(&self, switch: &Switch) -> SwitchEnd {
         let unit = switch_unit(switch);
         let file = self.layout.exit_file(&unit);
-        let log = self.layout.log(&switch.deployment);
+        let log = self.log(switch);
         let _ = fs::remove_file(&file);
-        if let Err(error) = fs::create_dir_all(self.layout.logs())
-            .and_then(|()| fs::create_dir_all(self.layout.run()))
-        {
+        if let Err(error) = fs::create_dir_all(self.layout.run()) {
             return SwitchEnd::NotRun(error.to_string());
         }
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let args = switch_args(switch, &text(&self.exe), &text(&file), &text(&log));
+        let args = switch_args(switch, &text(&self.exe), &text(&file), log.as_deref());
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let what = || format!("switch-to-configuration {}", switch.action.as_str());
         let _wait = waits::begin(Kind::Child, what);
         let end = Instant::now() + switch.limit;
-        let started = run_well(&self.systemd_run, &args, ANSWER.min(switch.limit));
+        let started = self.patiently(ANSWER.min(switch.limit), |limit| {
+            run_well(&self.systemd_run, &args, limit)
+        });
         // An activation may cut systemd-run off from systemd; the file tells what happened.
         let soon = Instant::now() + Duration::from_secs(3);
         let end = if started.is_ok() { end } else { end.min(soon) };
@@ -137,6 +166,18 @@ impl Systemd {
         }
     }
 
+    /// Where a run writes to. systemd does not start what cannot write to its file, so that where
+    /// there can be none, as on a disk that is read-only, only the host's journal has what it says.
+    fn log(&self, switch: &Switch) -> Option<PathBuf> {
+        let log = self.layout.log(&switch.deployment);
+        let mut options = fs::OpenOptions::new();
+        options.append(true).create(true);
+        fs::create_dir_all(self.layout.logs())
+            .and_then(|()| options.open(&log))
+            .ok()
+            .map(|_| log)
+    }
+
     /// Kills all processes of a unit at once and waits until they are gone. A unit that is not
     /// there is gone already.
     pub fn kill(&self, unit: &str) -> Result<(), SystemError> {
@@ -153,8 +194,7 @@ impl Systemd {
         // cgroup.kill is since Linux 5.14; it also gets what forks meanwhile.
         while is_populated(&dir) {
             if fs::write(dir.join("cgroup.kill"), "1").is_err() && is_populated(&dir) {
-                let _ = run(
-                    &self.systemctl,
+                self.tell(
                     &["kill", "--signal=KILL", "--kill-whom=all", "--", unit],
                     Duration::from_secs(5),
                 );
@@ -172,7 +212,7 @@ impl Systemd {
     /// Stops a unit for good, also one that would be restarted, then kills what is left of it.
     pub fn end(&self, unit: &str) -> Result<(), SystemError> {
         let killed = self.kill(unit);
-        let _ = run(&self.systemctl, &["stop", "--no-block", "--", unit], ANSWER);
+        self.tell(&["stop", "--no-block", "--", unit], ANSWER);
         killed.and_then(|()| self.kill(unit))
     }
 
@@ -206,14 +246,14 @@ impl Systemd {
 
     /// Lets a unit run from its beginning, without waiting for it.
     pub fn restart(&self, unit: &str) -> Result<(), SystemError> {
-        let _ = run(&self.systemctl, &["reset-failed", "--", unit], ANSWER);
+        self.tell(&["reset-failed", "--", unit], ANSWER);
         self.systemctl(&["restart", "--no-block", "--", unit], ANSWER)
             .map(drop)
     }
 
     /// Asks systemd to stop or start a unit some time; whether it does is not important.
     pub fn ask(&self, verb: &str, unit: &str) {
-        let _ = run(&self.systemctl, &[verb, "--no-block", "--", unit], ANSWER);
+        self.tell(&[verb, "--no-block", "--", unit], ANSWER);
     }
 
     /// How a unit is.
@@ -292,7 +332,7 @@ fn arm_args(exe: &str, deployment: &DeploymentId, watch: &Watch) -> Vec<String> 
     args
 }
 
-fn switch_args(switch: &Switch, exe: &str, file: &str, log: &str) -> Vec<String> {
+fn switch_args(switch: &Switch, exe: &str, file: &str, log: Option<&Path>) -> Vec<String> {
     let mut args: Vec<String> = [
         "--quiet",
         "--no-ask-password",
@@ -307,8 +347,11 @@ fn switch_args(switch: &Switch, exe: &str, file: &str, log: &str) -> Vec<String>
     .map(str::to_owned)
     .to_vec();
     args.push(format!("--unit={}", switch_unit(switch)));
-    args.push(format!("--property=StandardOutput=append:{log}"));
-    args.push(format!("--property=StandardError=append:{log}"));
+    if let Some(log) = log {
+        for stream in ["StandardOutput", "StandardError"] {
+            args.push(format!("--property={stream}=append:{}", log.display()));
+        }
+    }
     args.push(format!("--property=ExecStopPost={exe} record-exit {file}"));
     if switch.unchecked {
         args.push("--setenv=NIXOS_NO_CHECK=1".to_owned());
@@ -320,77 +363,6 @@ fn switch_args(switch: &Switch, exe: &str, file: &str, log: &str) -> Vec<String>
     ));
     args.push(switch.action.as_str().to_owned());
     args
-}
-
-#[derive(Debug, Deserialize)]
-struct ListedUnit {
-    unit: String,
-    active: String,
-    sub: String,
-}
-
-fn parse_units(json: &str) -> Result<Vec<ListedUnit>, SystemError> {
-    serde_json::from_str(json).map_err(|error| SystemError::Command {
-        what: "systemctl list-units".to_owned(),
-        how: format!("unexpected output: {error}"),
-    })
-}
-
-/// Sorts units out: which can be started again if an activation stops them, and which are failed.
-/// As switch-to-configuration does, a service that waits for its restart counts as failed.
-fn sort_units(listed: Vec<ListedUnit>, in_etc: impl Fn(&str) -> bool) -> Units {
-    let mut units = Units::default();
-    for ListedUnit { unit, active, sub } in listed {
-        // Ours are judged by their results; a verification that failed is no damage.
-        if unit.starts_with("nixus-") {
-            continue;
-        }
-        if active == "failed" || sub == "auto-restart" {
-            units.failed.push(unit);
-        } else if active == "active" {
-            let startable = [
-                ".service", ".socket", ".timer", ".mount", ".path", ".target",
-            ]
-            .iter()
-            .any(|kind| unit.ends_with(kind));
-            if startable && (in_etc(&unit) || template(&unit).is_some_and(|file| in_etc(&file))) {
-                units.active.push(unit);
-            }
-        }
-    }
-    units.active.sort();
-    units.failed.sort();
-    units
-}
-
-/// `getty@.service` of `getty@tty1.service`.
-fn template(unit: &str) -> Option<String> {
-    let (name, rest) = unit.split_once('@')?;
-    let (_, kind) = rest.rsplit_once('.')?;
-    Some(format!("{name}@.{kind}"))
-}
-
-fn parse_state(text: &str) -> UnitState {
-    let get = |name: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
-            .unwrap_or("")
-    };
-    let idle = matches!(get("ActiveState"), "inactive" | "failed" | "");
-    UnitState {
-        fragment: get("FragmentPath").to_owned(),
-        ended: idle && matches!(get("Job"), "" | "0"),
-        refused: exit_file::refused_by_systemd(get("Result"), get("ExecMainStatus")),
-        how: match get("LoadState") {
-            "loaded" | "" => format!(
-                "{} ({}, exit code {})",
-                get("ActiveState"),
-                get("Result"),
-                get("ExecMainStatus")
-            ),
-            load => load.to_owned(),
-        },
-    }
 }
 
 #[cfg(test)]

@@ -82,7 +82,14 @@ fn only_the_way_back_skips_the_checks_of_the_system() {
         (Action::Boot, true, "nixus-stc-d-1-boot-2.service"),
     ] {
         let switch = switch(action, unchecked);
-        let args = switch_args(&switch, "/x/nixus-switcher", "/run/nixus/e", "/log");
+        let run = |log| switch_args(&switch, "/x/nixus-switcher", "/run/nixus/e", log);
+        let to = |args: &[String]| {
+            args.iter()
+                .filter(|arg| arg.contains("append:/log"))
+                .count()
+        };
+        let args = run(Some(Path::new("/log")));
+        assert_eq!((to(&args), to(&run(None))), (2, 0));
         assert!(args.contains(&format!("--unit={name}")));
         assert_eq!(
             args.contains(&"--setenv=NIXOS_NO_CHECK=1".to_owned()),
