@@ -4,17 +4,20 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nixus_switcher::disk::HostDisk;
 use nixus_switcher::format;
 use nixus_switcher::history::{self, HistoryError};
-use nixus_switcher::journal::JournalError;
+use nixus_switcher::holder;
+use nixus_switcher::journal::{self, JournalError};
 use nixus_switcher::layout::Layout;
-use nixus_switcher::protocol::{DeploymentId, Outcome, Policy, Request, Toplevel, VERSION};
+use nixus_switcher::protocol::{Cause, DeploymentId, Outcome, Policy, Request, Toplevel, VERSION};
 use nixus_switcher::state as switcher_state;
 use nixus_switcher::{Open, PhaseName};
 use thiserror::Error;
 
 use crate::closure::BuiltClosure;
 use crate::config::Switch;
+use crate::process::in_words;
 use crate::state::{Paths, write_atomically};
 use crate::systemd::{self, SystemdError};
 
@@ -92,8 +95,7 @@ impl Switcher {
             .and_then(|now| u64::try_from(now.tv_sec()).ok())
             .zip(open.phase_deadline)
             .is_some_and(|(now, deadline)| now > deadline + ABANDONED_AFTER);
-        over && open.phase != PhaseName::Stuck
-            && switcher_state::status(&self.layout).is_ok_and(|status| !status.running)
+        over && open.phase != PhaseName::Stuck && !holder::is_held(&self.layout)
     }
 
     /// Has the open deployment settled, in a unit of its own: it may outlive this pass.
@@ -118,6 +120,27 @@ impl Switcher {
     /// The deployments that ended after the one with this sequence number, oldest first.
     pub fn ended_after(&self, sequence: u64) -> Result<Vec<Outcome>, ActivationError> {
         history::read_after(&self.layout, sequence).map_err(ActivationError::History)
+    }
+
+    /// Files of the history that cannot be read. They are left out of it.
+    pub fn history_damage(&self) -> Vec<String> {
+        match history::read(&HostDisk, &self.layout, 0) {
+            Ok(history) => history.damaged,
+            Err(error) => vec![in_words(&error)],
+        }
+    }
+
+    /// The files of the journal, which may have been set aside.
+    pub fn journal_files(&self) -> [PathBuf; 2] {
+        journal::files(&self.layout)
+    }
+
+    /// Whether the last deployment was refused because this system is damaged in the store.
+    pub fn is_damaged(&self, toplevel: &Toplevel) -> bool {
+        let last = self.ended_after(0).ok().and_then(|mut all| all.pop());
+        last.is_some_and(|last| {
+            last.new.toplevel == *toplevel && matches!(last.cause, Some(Cause::StoreDamaged { .. }))
+        })
     }
 
     /// The system that runs.

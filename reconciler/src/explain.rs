@@ -47,6 +47,9 @@ pub fn next(reason: &Reason) -> String {
         Reason::StateDamaged { .. } => {
             "nothing is built or activated, until an operator runs `nixus adopt --again`".to_owned()
         }
+        Reason::JournalDamaged { .. } => {
+            "nothing is built or activated, and what runs is left alone, until an operator runs `nixus-switcher recover --set-aside-journal`".to_owned()
+        }
         Reason::Suspended { until, .. } => match until {
             Some(until) => format!(
                 "the branch is watched; after {until:.0}, or `nixus resume`, its head is deployed"

@@ -71,6 +71,8 @@ pub struct Observation<'a> {
     pub booted_other: bool,
     /// That an operator holds this host still.
     pub suspension: Option<&'a Suspension>,
+    /// Why the switcher's journal cannot be used, where it cannot.
+    pub journal_damage: Option<&'a str>,
     /// A deployment that has not ended.
     pub open: Option<&'a OpenDeployment>,
     /// Whether the switcher has ended deployments that the ledger does not know.
@@ -125,6 +127,12 @@ pub fn may_be_overtaken(ledger: &Ledger) -> bool {
 
 /// The next thing to do.
 pub fn plan(seen: &Observation<'_>) -> Action {
+    // Whether a deployment is open cannot be told.
+    if let Some(why) = seen.journal_damage {
+        return Action::Wait(Reason::JournalDamaged {
+            why: why.to_owned(),
+        });
+    }
     if let Some(open) = seen.open {
         let deployment = open.deployment.clone();
         return match open {

@@ -157,7 +157,11 @@ impl Pass<'_> {
     }
 
     fn plan(&self) -> Result<Action, PassError> {
-        let open = self.switcher.open().map_err(PassError::Switcher)?;
+        let (open, journal_damage) = match self.switcher.open() {
+            Ok(open) => (open, None),
+            Err(ActivationError::Journal(error)) => (None, Some(in_words(&error))),
+            Err(error) => return Err(PassError::Switcher(error)),
+        };
         let open = open.map(|open| OpenDeployment {
             abandoned: !self.recovery_tried && self.switcher.has_abandoned(&open),
             stuck: open.phase == PhaseName::Stuck,
@@ -175,6 +179,7 @@ impl Pass<'_> {
             running: &running,
             booted_other: self.switcher.booted_other(),
             suspension: suspension.as_ref(),
+            journal_damage: journal_damage.as_deref(),
             open: open.as_ref(),
             outcomes_unseen: !unseen.is_empty(),
             head: &self.head,

@@ -17,6 +17,7 @@ use crate::explain;
 use crate::ledger::{Backoff, Damage, Kept, Ledger, Quarantined};
 use crate::ledger_file::{self, LedgerFileError};
 use crate::plan::Reason;
+use crate::process::in_words;
 use crate::reconcile::LastPass;
 use crate::reports_repository::ReportsRepository;
 use crate::set_aside;
@@ -129,6 +130,10 @@ pub struct Status {
     pub reports_unsent: Option<bool>,
     /// Why the ledger cannot be used; then nothing is activated.
     pub damage: Option<Damage>,
+    /// Why the switcher's journal cannot be used; then nothing is activated, and `open` tells nothing.
+    pub journal_damage: Option<String>,
+    /// Files of the switcher's history that cannot be read, and are left out.
+    pub history_damage: Vec<String>,
     /// Damaged state that was set aside, to be looked at and deleted by a person.
     pub set_aside: Vec<PathBuf>,
 }
@@ -143,7 +148,11 @@ pub async fn status(
     let history = switcher.ended_after(0).map_err(StatusError::Switcher)?;
     ledger.rebuild(&history);
     let running = switcher.running().map_err(StatusError::Switcher)?;
-    let open = switcher.open().map_err(StatusError::Switcher)?;
+    let (open, journal_damage) = match switcher.open() {
+        Ok(open) => (open, None),
+        Err(ActivationError::Journal(error)) => (None, Some(in_words(&error))),
+        Err(error) => return Err(StatusError::Switcher(error)),
+    };
     let booted = switcher.booted().ok();
     let now = Timestamp::now();
     let last_pass: Option<LastPass> = read_bounded(&paths.last_pass(), MAX_NOTE)
@@ -154,6 +163,14 @@ pub async fn status(
         let reports = ReportsRepository::new(paths.reports());
         reports.unsent(&config.host).ok()
     });
+    let next = match (&suspended, &last_pass) {
+        (Some(suspended), _) => explain::next(&Reason::Suspended {
+            until: suspended.until,
+            why: suspended.why.clone(),
+        }),
+        (None, Some(pass)) => explain::next(&pass.waits_for),
+        (None, None) => "the first pass of this boot looks at everything anew".to_owned(),
+    };
     Ok(Status {
         version: 1,
         host: config.host.clone(),
@@ -165,14 +182,6 @@ pub async fn status(
             other_picked: switcher.booted_other(),
         },
         running,
-        next: match (&suspended, &last_pass) {
-            (Some(suspended), _) => explain::next(&Reason::Suspended {
-                until: suspended.until,
-                why: suspended.why.clone(),
-            }),
-            (None, Some(pass)) => explain::next(&pass.waits_for),
-            (None, None) => "the first pass of this boot looks at everything anew".to_owned(),
-        },
         last_pass,
         next_pass: systemd::next_elapse(TIMER).await.ok().flatten(),
         suspended,
@@ -194,10 +203,17 @@ pub async fn status(
         quarantine: ledger.quarantine,
         reports_unsent,
         damage: ledger.damage,
+        history_damage: switcher.history_damage(),
         set_aside: [paths.ledger(), paths.repository(), paths.reports()]
             .iter()
+            .chain(&switcher.journal_files())
             .flat_map(|path| set_aside::found(path))
             .collect(),
+        next: match &journal_damage {
+            Some(why) => explain::next(&Reason::JournalDamaged { why: why.clone() }),
+            None => next,
+        },
+        journal_damage,
     })
 }
 

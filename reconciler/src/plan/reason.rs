@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use nixus_switcher::journal::WAY_ON;
 use nixus_switcher::protocol::{DeploymentId, Toplevel};
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +83,11 @@ pub enum Reason {
         /// What is wrong with it.
         why: String,
     },
+    /// The switcher's journal is not usable: whether a deployment is open cannot be told.
+    JournalDamaged {
+        /// What is wrong with it.
+        why: String,
+    },
     /// An operator holds this host still.
     Suspended {
         /// Until when; until `nixus resume` where there is none.
@@ -108,6 +114,7 @@ impl Reason {
             Self::NoBranch => "no-branch",
             Self::BootedOther => "booted-other",
             Self::StateDamaged { .. } => "state-damaged",
+            Self::JournalDamaged { .. } => "journal-damaged",
             Self::Suspended { .. } => "suspended",
         }
     }
@@ -181,6 +188,7 @@ impl fmt::Display for Reason {
                 f,
                 "{file} {why}: nothing is activated until `nixus adopt --again`"
             ),
+            Self::JournalDamaged { why } => write!(f, "{why}: {WAY_ON}"),
             Self::Suspended { until, why } => {
                 f.write_str("suspended")?;
                 match until {

@@ -8,7 +8,7 @@ impl Pass<'_> {
     /// came up.
     pub(super) fn report_wait(&mut self, reason: &Reason) -> Result<(), PassError> {
         match reason {
-            Reason::StateDamaged { .. } => {
+            Reason::StateDamaged { .. } | Reason::JournalDamaged { .. } => {
                 let Some(kept) = &self.ledger.kept else {
                     return Ok(());
                 };

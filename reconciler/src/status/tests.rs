@@ -86,6 +86,8 @@ fn full() -> Status {
             problem: "was damaged and is set aside".into(),
             newer: false,
         }),
+        journal_damage: Some("the journal /x/journal-a.json is damaged: torn".into()),
+        history_damage: vec!["/x/history/0000000002-2-a.json: torn".into()],
         set_aside: vec!["/x/ledger.json.damaged-1".into()],
     }
 }

@@ -91,6 +91,12 @@ impl fmt::Display for Status {
                 format!("{} {}", damage.file, damage.problem),
             )?;
         }
+        if let Some(why) = &self.journal_damage {
+            line("damaged", BAD, why.clone())?;
+        }
+        for damage in &self.history_damage {
+            line("left out", BUSY, format!("of the history: {damage}"))?;
+        }
         for path in &self.set_aside {
             line("set aside", BUSY, path.display().to_string())?;
         }
@@ -135,7 +141,8 @@ fn style_of(reason: &Reason) -> Style {
         | Reason::Quarantined { .. }
         | Reason::Inconclusive { .. }
         | Reason::HistoryRewritten { .. }
-        | Reason::StateDamaged { .. } => BAD,
+        | Reason::StateDamaged { .. }
+        | Reason::JournalDamaged { .. } => BAD,
         _ => BUSY,
     }
 }
