@@ -108,6 +108,19 @@ impl Host {
             .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
     }
 
+    /// Freezes PID 1, so that systemd answers nobody, or lets it go on. Everybody else runs.
+    ///
+    /// # Errors
+    /// When the host is not running.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        let path = self
+            .access
+            .group(&self.name)
+            .join("payload/init.scope/cgroup.freeze");
+        fs::write(&path, if frozen { "1" } else { "0" })
+            .with_context(|| format!("cannot freeze {}", self.name))
+    }
+
     /// Ends every process at once; `/run` is lost, the disk stays.
     ///
     /// # Errors

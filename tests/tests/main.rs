@@ -17,5 +17,7 @@ mod memory;
 mod outages;
 mod passes;
 mod releases;
+mod silence;
+mod strange;
 mod submodules;
 mod switching;
