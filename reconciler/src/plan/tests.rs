@@ -105,6 +105,17 @@ fn deployment(stuck: bool) -> OpenDeployment {
 }
 
 #[test]
+fn without_the_switchers_journal_nothing_is_done() {
+    let mut host = Host::new();
+    host.head = Head::At(commit('b'));
+    host.ancestry = Ancestry::Descends;
+    host.outcomes_unseen = true;
+    host.journal_damage = Some("torn".into());
+    let why = "torn".to_owned();
+    assert_eq!(host.plan(), Action::Wait(Reason::JournalDamaged { why }));
+}
+
+#[test]
 fn a_poll_without_news_lists_the_branch_and_ends() {
     check(|_| {}, Action::List);
     check(
@@ -419,6 +430,7 @@ fn hosts() -> impl Strategy<Value = Host> {
                     running: toplevel(running),
                     booted_other,
                     suspension: suspended.then(|| suspension(None)),
+                    journal_damage: None,
                     open,
                     outcomes_unseen,
                     head,

@@ -127,7 +127,9 @@ fn the_json_keeps_its_shape() {
 .damage.newer
 .damage.problem
 .generation
+.history_damage[]
 .host
+.journal_damage
 .kept.commit.id
 .kept.commit.subject
 .kept.generation
@@ -182,6 +184,8 @@ last failure  ddddddd: not built: error (0 s ago)
 quarantined   ddddddd: error
 reports       some wait to be sent
 damaged       /x/ledger.json.damaged-1 was damaged and is set aside
+damaged       the journal /x/journal-a.json is damaged: torn
+left out      of the history: /x/history/0000000002-2-a.json: torn
 set aside     /x/ledger.json.damaged-1
 ",
         a = system("a")
@@ -232,6 +236,7 @@ fn the_word_of_each_reason_is_the_one_in_its_json() {
             file: why(),
             why: why(),
         },
+        Reason::JournalDamaged { why: why() },
         Reason::Suspended {
             until: None,
             why: None,
