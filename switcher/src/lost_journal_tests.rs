@@ -16,7 +16,7 @@ fn without_its_journal_a_host_goes_back_by_its_gc_roots() {
     for step in 1.. {
         let mut machine = Machine::new(Script::default());
         machine.get().fault = Some((step, Fault::CrashBefore));
-        if machine.until_crash(|machine| deploy(machine)).is_ok() {
+        if machine.until_crash(deploy).is_ok() {
             break;
         }
         let told = format!("crash before {step}");

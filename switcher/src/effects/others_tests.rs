@@ -31,7 +31,7 @@ fn check(
     let told = format!("at {at} for {seconds} s: {outcome:?}");
     assert_eq!(outcome.ending, ending, "{told}");
     assert_eq!(machine.see().current, toplevel(runs), "{told}");
-    assert_eq!(outcome.cause.as_ref().is_none_or(blamed), true, "{told}");
+    assert!(outcome.cause.as_ref().is_none_or(blamed), "{told}");
     let left = (ending == Ending::Reverted && runs == "third").then(|| toplevel("third"));
     assert_eq!(outcome.left_alone, left, "{told}");
     // Whoever it was, what boots was confirmed.
