@@ -11,7 +11,7 @@ use nixus_switcher::holder;
 use nixus_switcher::journal::{self, JournalError};
 use nixus_switcher::layout::Layout;
 use nixus_switcher::protocol::{Cause, DeploymentId, Outcome, Policy, Request, Toplevel, VERSION};
-use nixus_switcher::state as switcher_state;
+use nixus_switcher::state::{self as switcher_state, UnprovenView};
 use nixus_switcher::{Open, PhaseName};
 use thiserror::Error;
 
@@ -28,6 +28,9 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How long after its deadline a phase waits for its watchdog, in seconds.
 const ABANDONED_AFTER: u64 = 30;
+
+/// How often the first boot is judged in one boot, where the trials tell nothing.
+const BOOT_TRIALS: u32 = 3;
 
 /// Why the switcher could not be asked.
 #[derive(Debug, Error)]
@@ -98,6 +101,27 @@ impl Switcher {
         over && open.phase != PhaseName::Stuck && !holder::is_held(&self.layout)
     }
 
+    /// What was confirmed in place and has not proved yet that it boots.
+    pub fn unproven(&self) -> Option<UnprovenView> {
+        switcher_state::status(&self.layout).unproven
+    }
+
+    /// Whether the first boot of what runs could not be judged, and is worth another try.
+    pub fn boot_unproven(&self) -> bool {
+        let tried = self
+            .unproven()
+            .filter(|one| one.told_nothing.is_some() && one.trials < BOOT_TRIALS);
+        let booted = self.booted().ok();
+        tried.is_some_and(|one| Some(one.toplevel) == booted)
+    }
+
+    /// Has the first boot judged once more, in a unit of its own.
+    pub async fn prove_boot(&self) -> Result<(), ActivationError> {
+        systemd::start_transient("nixus-settle-boot.service", &self.program()?, &["recover"])
+            .await
+            .map_err(ActivationError::Start)
+    }
+
     /// Has the open deployment settled, in a unit of its own: it may outlive this pass.
     pub async fn recover(&self, deployment: &DeploymentId) -> Result<(), ActivationError> {
         let unit = format!("nixus-settle-{deployment}.service");
@@ -166,7 +190,7 @@ impl Switcher {
         resolve(&self.layout.booted_system())
     }
 
-    /// The last system that was booted and found good enough to deploy from.
+    /// The last system that proved that it boots.
     pub fn boot_proven(&self) -> Option<Toplevel> {
         resolve(&self.layout.roots().join("boot-proven")).ok()
     }

@@ -13,7 +13,7 @@ pub fn next(reason: &Reason) -> String {
             "the switcher confirms or reverts {deployment} within its deadlines, then a pass follows"
         ),
         Reason::Stuck { .. } => {
-            "polling goes on, activations do not, until `nixus-switcher revert` succeeds".to_owned()
+            "polling goes on, activations do not, until what is wrong is put right, or `nixus-switcher revert`".to_owned()
         }
         Reason::Quarantined { .. } => {
             "a commit that makes another system is deployed; this one only after `nixus retry`"

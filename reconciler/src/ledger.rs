@@ -284,6 +284,14 @@ impl Ledger {
             .cause
             .as_ref()
             .map_or_else(String::new, ToString::to_string);
+        if outcome.boot_trial {
+            // It was kept before, and would be deployed and booted again.
+            if outcome.ending != Ending::Confirmed {
+                let why = format!("its first boot failed: {why}");
+                self.reject(quarantined(commit, toplevel, &why, now));
+            }
+            return;
+        }
         match (outcome.ending, judge(outcome.cause.as_ref())) {
             (Ending::Confirmed, _) => self.keep(Kept {
                 commit: outcome.commit.clone(),

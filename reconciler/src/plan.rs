@@ -41,9 +41,10 @@ pub enum Ancestry {
 pub struct OpenDeployment {
     /// Which.
     pub deployment: DeploymentId,
-    /// Whether only an operator can end it.
+    /// Whether it could not be put right so far.
     pub stuck: bool,
-    /// Whether nobody works on it although its time is over, and this pass has not asked anybody to.
+    /// Whether somebody is to look at it, and this pass has not asked anybody to: its time is over and
+    /// nobody works on it, or it is stuck and may have been put right.
     pub abandoned: bool,
 }
 
@@ -83,6 +84,8 @@ pub struct Observation<'a> {
     pub ancestry: Ancestry,
     /// What this pass has built of the head.
     pub built: Option<&'a Toplevel>,
+    /// Whether the first boot of what runs could not be judged, and this pass has not tried again.
+    pub boot_unproven: bool,
     /// The running system, before anything is changed.
     pub baseline: &'a Baseline,
 }
@@ -110,6 +113,8 @@ pub enum Action {
     Keep(CommitId, Toplevel),
     /// Look whether the running system is fit to be changed.
     LookAtBaseline,
+    /// Have the switcher judge the first boot of what runs, now that the repository answers.
+    ProveBoot,
     /// Hand this commit's toplevel to the switcher.
     Activate(CommitId, Toplevel),
     /// Nothing can be done now.
@@ -135,13 +140,16 @@ pub fn plan(seen: &Observation<'_>) -> Action {
     }
     if let Some(open) = seen.open {
         let deployment = open.deployment.clone();
-        return match open {
-            OpenDeployment { stuck: true, .. } => Action::Wait(Reason::Stuck { deployment }),
+        match open {
             OpenDeployment {
                 abandoned: true, ..
-            } => Action::Recover(deployment),
-            _ => Action::Wait(Reason::DeploymentOpen { deployment }),
-        };
+            } => return Action::Recover(deployment),
+            // Polling goes on, and what has ended is reported.
+            OpenDeployment { stuck: true, .. } => {
+                return plan_stuck(seen, Reason::Stuck { deployment });
+            }
+            _ => return Action::Wait(Reason::DeploymentOpen { deployment }),
+        }
     }
     if let Some(damage) = &seen.ledger.damage {
         return Action::Wait(Reason::StateDamaged {
@@ -173,6 +181,25 @@ pub fn plan(seen: &Observation<'_>) -> Action {
     }
 }
 
+/// A host that could not be put right is watched by its own passes; they change nothing.
+fn plan_stuck(seen: &Observation<'_>, reason: Reason) -> Action {
+    if seen.ledger.damage.is_some() || seen.ledger.accepted.is_none() {
+        return Action::Wait(reason);
+    }
+    if seen.outcomes_unseen {
+        return Action::Absorb;
+    }
+    let waits = seen
+        .ledger
+        .backoff
+        .as_ref()
+        .is_some_and(|backoff| seen.now < backoff.until);
+    match seen.head {
+        Head::Unknown if !waits => Action::List,
+        _ => Action::Wait(reason),
+    }
+}
+
 fn plan_head(seen: &Observation<'_>, accepted: &CommitId, head: &CommitId) -> Action {
     let ledger = seen.ledger;
     if seen.booted_other {
@@ -194,6 +221,9 @@ fn plan_head(seen: &Observation<'_>, accepted: &CommitId, head: &CommitId) -> Ac
             .as_ref()
             .is_some_and(|kept| kept.commit.id == head.as_str() && kept.toplevel == *seen.running)
         {
+            if seen.boot_unproven {
+                return Action::ProveBoot;
+            }
             return Action::Wait(Reason::UpToDate {
                 commit: head.clone(),
             });

@@ -90,6 +90,7 @@ pub struct Pass<'a> {
     built: Option<BuiltClosure>,
     baseline: Baseline,
     recovery_tried: bool,
+    boot_tried: bool,
     sending: JoinSet<Result<(), ReportsError>>,
     local_copy_looked_at: bool,
 }
@@ -119,6 +120,7 @@ pub async fn reconcile(
         built: None,
         baseline: Baseline::Unknown,
         recovery_tried: false,
+        boot_tried: false,
         sending: JoinSet::new(),
         local_copy_looked_at: false,
     };
@@ -163,7 +165,8 @@ impl Pass<'_> {
             Err(error) => return Err(PassError::Switcher(error)),
         };
         let open = open.map(|open| OpenDeployment {
-            abandoned: !self.recovery_tried && self.switcher.has_abandoned(&open),
+            abandoned: !self.recovery_tried
+                && (open.phase == PhaseName::Stuck || self.switcher.has_abandoned(&open)),
             stuck: open.phase == PhaseName::Stuck,
             deployment: open.deployment,
         });
@@ -185,6 +188,7 @@ impl Pass<'_> {
             head: &self.head,
             ancestry: self.ancestry,
             built: self.built.as_ref().map(BuiltClosure::toplevel),
+            boot_unproven: !self.boot_tried && self.switcher.boot_unproven(),
             baseline: &self.baseline,
         }))
     }
@@ -193,6 +197,7 @@ impl Pass<'_> {
     async fn execute(&mut self, action: Action) -> Result<Result<(), StepError>, PassError> {
         match action {
             Action::Absorb => self.absorb()?,
+            Action::ProveBoot => return Ok(self.prove_boot().await),
             Action::Recover(deployment) => return Ok(self.recover(&deployment).await),
             Action::Witness => self.witness().await?,
             Action::LookAtBaseline => self.baseline = local_checks::baseline().await,

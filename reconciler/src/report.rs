@@ -210,6 +210,25 @@ impl Reporter<'_> {
         );
         let seconds = outcome.ended.saturating_sub(outcome.started);
         let (state, text, generation) = match (outcome.ending, &outcome.left_alone) {
+            (Ending::Confirmed, _) if outcome.boot_trial => (
+                State::Success,
+                format!(
+                    "Booted and found healthy: the system is boot-proven{}",
+                    outcome
+                        .new
+                        .generation
+                        .map_or(String::new(), |number| format!(" (generation {number})"))
+                ),
+                outcome.new.generation,
+            ),
+            (Ending::Reverted, _) if outcome.boot_trial => (
+                State::Failure,
+                format!(
+                    "Failed at its first boot! Rebooted into {old}, which is boot-proven: {}",
+                    why()
+                ),
+                outcome.old.generation,
+            ),
             (Ending::Confirmed, _) => (
                 State::Success,
                 format!(
@@ -301,6 +320,7 @@ mod tests {
             started: 100,
             ended: 114,
             left_alone: None,
+            boot_trial: false,
         }
     }
 
@@ -367,6 +387,31 @@ mod tests {
         assert!(said.text.contains("aaa-nixos-system runs"), "{}", said.text);
         assert!(!said.text.contains("Rolled back"), "{}", said.text);
         assert_eq!(said.generation, None);
+    }
+
+    #[test]
+    fn a_first_boot_is_told_as_one() {
+        let check = |ending, cause, line: &str| {
+            let reporter = Reporter {
+                host: "web1",
+                now: Timestamp::UNIX_EPOCH,
+            };
+            let boot = Outcome {
+                boot_trial: true,
+                ..outcome(ending, cause)
+            };
+            assert_eq!(reporter.ended(&boot).line(), line);
+        };
+        check(
+            Ending::Confirmed,
+            None,
+            "[web1] Booted and found healthy: the system is boot-proven (generation 43)",
+        );
+        check(
+            Ending::Reverted,
+            Some(Cause::NotConfirmed { seconds: 9 }),
+            "[web1] Failed at its first boot! Rebooted into generation 17, which is boot-proven: the new generation did not prove itself within 9 s",
+        );
     }
 
     #[test]

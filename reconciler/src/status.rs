@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use nixus_switcher::PhaseName;
 use nixus_switcher::protocol::{Ending, Outcome, Toplevel};
 use serde::Serialize;
 use thiserror::Error;
@@ -74,8 +75,12 @@ pub struct CommitLine {
 pub struct Boot {
     /// What was booted, where that can be told.
     pub booted: Option<Toplevel>,
-    /// Whether what runs has been booted and was deployed from, or is what was booted now.
+    /// Whether what runs has proved that it boots.
     pub proven: bool,
+    /// Whether its first boot is on trial now.
+    pub on_trial: bool,
+    /// Why its trial at boot told nothing, where it did not.
+    pub told_nothing: Option<String>,
     /// Whether an older generation than the default was picked in the boot menu.
     pub other_picked: bool,
 }
@@ -154,6 +159,7 @@ pub async fn status(
         Err(error) => return Err(StatusError::Switcher(error)),
     };
     let booted = switcher.booted().ok();
+    let unproven = switcher.unproven().filter(|one| one.toplevel == running);
     let now = Timestamp::now();
     let last_pass: Option<LastPass> = read_bounded(&paths.last_pass(), MAX_NOTE)
         .ok()
@@ -176,8 +182,12 @@ pub async fn status(
         host: config.host.clone(),
         generation: switcher.generation_of(&running),
         boot: Boot {
-            proven: booted.as_ref() == Some(&running)
-                || switcher.boot_proven().as_ref() == Some(&running),
+            proven: switcher.boot_proven().as_ref() == Some(&running)
+                || (booted.as_ref() == Some(&running) && unproven.is_none()),
+            on_trial: open
+                .as_ref()
+                .is_some_and(|open| matches!(open.phase, PhaseName::Booted | PhaseName::BootTrial)),
+            told_nothing: unproven.and_then(|one| one.told_nothing),
             booted,
             other_picked: switcher.booted_other(),
         },

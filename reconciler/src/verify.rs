@@ -105,7 +105,7 @@ fn on_trial(switcher: &Switcher) -> Result<Open, VerifyError> {
     switcher
         .open()
         .map_err(VerifyError::Switcher)?
-        .filter(|open| open.phase == PhaseName::OnTrial)
+        .filter(|open| matches!(open.phase, PhaseName::OnTrial | PhaseName::BootTrial))
         .ok_or(VerifyError::NothingOnTrial)
 }
 
@@ -198,6 +198,10 @@ impl From<SourceError> for Problem {
 async fn repository(config: &Config, open: &Open, paths: &Paths) -> Vec<CheckResult> {
     match dry_pass(config, open, paths).await {
         Ok(reason) => vec![result(REPOSITORY, CheckOutcome::Pass, reason)],
+        // What the branch or the cache has become since is no fault of a boot.
+        Err(Problem::Own(problem)) if open.phase == PhaseName::BootTrial => {
+            vec![result(REPOSITORY, CheckOutcome::Unknown, problem)]
+        }
         Err(Problem::Own(problem)) => vec![result(REPOSITORY, CheckOutcome::Fail, problem)],
         Err(Problem::Repository(error)) => not_reached(config, in_words(&error)).await,
     }

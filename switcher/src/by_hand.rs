@@ -210,6 +210,11 @@ fn settled(taken: Result<Taken, TakeoverError>, open: Option<DeploymentId>) -> A
             Answer::new(Ended::Done, "settled; nixus-switcher status shows how")
                 .about(open, Some(PhaseName::Idle))
         }
+        Ok(Taken::Settled(phase @ (PhaseName::Booted | PhaseName::CameBack))) => {
+            let message =
+                "settled as far as can be now; once the units are up, this boot is judged";
+            Answer::new(Ended::Done, message).about(open, Some(phase))
+        }
         Ok(Taken::Settled(phase)) => {
             Answer::new(Ended::Failed, format!("the deployment is {phase}"))
                 .about(open, Some(phase))

@@ -86,6 +86,9 @@ was open, the host goes back to the system from before it; else what runs is lef
 
 Who confirmed is in the history, in `nixus log --verbose` and in the report.")]
     Confirm(Output),
+    /// Judge a boot on trial, once the units are up (run by systemd)
+    #[command(hide = true)]
+    BootTrial,
     /// Note that the machine goes down in order (run by systemd)
     #[command(hide = true)]
     GoesDown,
@@ -113,7 +116,10 @@ pub enum Watched {
     Activating,
     OnTrial,
     Committing,
+    Booted,
+    BootTrial,
     Reverting,
+    CameBack,
 }
 
 impl From<Watched> for PhaseName {
@@ -123,7 +129,10 @@ impl From<Watched> for PhaseName {
             Watched::Activating => Self::Activating,
             Watched::OnTrial => Self::OnTrial,
             Watched::Committing => Self::Committing,
+            Watched::Booted => Self::Booted,
+            Watched::BootTrial => Self::BootTrial,
             Watched::Reverting => Self::Reverting,
+            Watched::CameBack => Self::CameBack,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::boot_proven;
 use crate::disk::Disk;
 use crate::journal::Deployment;
 use crate::nixos::chain;
@@ -13,6 +14,7 @@ use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, TrialEnd};
 use crate::transaction::{Effect, Event};
 
 mod back;
+mod boot;
 mod close;
 mod others;
 
@@ -84,6 +86,9 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
                 }
             }
             Effect::Close => self.close(&open),
+            Effect::AwaitUnits => self.await_units(&open),
+            Effect::Look => Event::Looked(self.look(&open).err()),
+            Effect::VerifyBoot => self.verify_boot(&open),
         }
     }
 
@@ -104,10 +109,9 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             .and_then(|()| keep(Root::Candidate, candidate.path()))
             .and_then(|()| keep(Root::Old, open.old.toplevel.path()))
             .and_then(|()| keep(Root::Persistent, open.persistent.toplevel.path()))
-            // A system that was booted and that a deployment starts from has proved that it boots.
-            .and_then(|()| match self.system.booted() {
-                Ok(booted) if booted == open.old.toplevel => keep(Root::BootProven, booted.path()),
-                _ => Ok(()),
+            .and_then(|()| match self.boot_proven(open) {
+                Some(system) => boot_proven::keep(self.disk, self.layout, &system),
+                None => Ok(()),
             })
             .map_err(|error| not_ready(chain(&error)))?;
         self.system
@@ -117,11 +121,29 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             .system
             .units()
             .map_err(|error| not_ready(chain(&error)))?;
+        let network = self
+            .system
+            .network()
+            .map_err(|error| not_ready(chain(&error)))?;
         if let Some(open) = self.record.deployment.as_mut() {
             open.active_before = units.active;
             open.failed_before = units.failed;
+            open.network_before = network;
         }
         Ok(())
+    }
+
+    /// The last system that proved that it boots. One that was booted and that a deployment starts
+    /// from has done so, unless its own trial is still to come.
+    fn boot_proven(&self, open: &Deployment) -> Option<Toplevel> {
+        let known = boot_proven::named(self.disk, self.layout);
+        let old = &open.old.toplevel;
+        let unproven = self.record.unproven.as_ref();
+        let on_trial = known.is_some() && unproven.is_some_and(|one| &one.request.candidate == old);
+        match self.system.booted() {
+            Ok(booted) if &booted == old && !on_trial => Some(booted),
+            _ => known,
+        }
     }
 
     fn activate(&mut self, open: &Deployment) -> Event {
@@ -183,14 +205,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
     }
 
     fn verify(&mut self, open: &Deployment) -> Event {
-        // Nobody else is to switch meanwhile. Who already does is waited for, and has the last word.
-        let end = if self.waits_out_others() && self.others(open).is_none() {
-            self.system.trial(open)
-        } else {
-            TrialEnd::NotVerified(Cause::Busy, None)
-        };
-        let _ = self.system.hold_switching(false);
-        let (event, evidence) = match end {
+        let (event, evidence) = match self.trial(open) {
             TrialEnd::Verified(evidence) => {
                 let ours = evidence.deployment == open.request.deployment
                     && evidence.boot == open.boot
@@ -210,6 +225,17 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             open.evidence = evidence;
         }
         event
+    }
+
+    fn trial(&mut self, open: &Deployment) -> TrialEnd {
+        // Nobody else is to switch meanwhile. Who already does is waited for, and has the last word.
+        let end = if self.waits_out_others() && self.others(open).is_none() {
+            self.system.trial(open)
+        } else {
+            TrialEnd::NotVerified(Cause::Busy, None)
+        };
+        let _ = self.system.hold_switching(false);
+        end
     }
 
     fn check_commit(&mut self, open: &Deployment) -> Result<(), String> {

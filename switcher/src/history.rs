@@ -165,6 +165,7 @@ mod tests {
             evidence: None,
             started: 1,
             ended: 2,
+            boot_trial: false,
             left_alone: None,
         }
     }

@@ -12,9 +12,10 @@ use thiserror::Error;
 use crate::disk::{Disk, keep_dir, write_atomic};
 use crate::format;
 use crate::layout::Layout;
+use crate::network::Network;
 use crate::phase::{Phase, PhaseName};
 use crate::profile::Plan;
-use crate::protocol::{BootId, Evidence, Request, SystemRef, VERSION};
+use crate::protocol::{BootId, Cause, Evidence, Request, SystemRef, VERSION};
 
 const SLOTS: [&str; 2] = ["journal-a.json", "journal-b.json"];
 /// Evidence is at most 256 KiB, and a host has some thousand units.
@@ -63,6 +64,35 @@ pub struct Record {
     pub phase: Phase,
     /// The open deployment.
     pub deployment: Option<Deployment>,
+    /// What was confirmed in place last, until it has proved that it boots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<Unproven>,
+}
+
+/// A system that was confirmed in place. Its first boot is a trial again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unproven {
+    /// What asked for it; its policy holds for the trial at boot too.
+    pub request: Request,
+    /// Its generation.
+    pub plan: Option<Plan>,
+    /// The boot in which it was confirmed.
+    pub confirmed_in: BootId,
+    /// Units that were failed before it came, since that boot.
+    pub failed_before: Vec<String>,
+    /// What its last trial at boot could not tell.
+    pub told_nothing: Option<ToldNothing>,
+}
+
+/// A trial at boot that told nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldNothing {
+    /// The boot.
+    pub boot: BootId,
+    /// Why.
+    pub cause: Cause,
+    /// How often it was tried in this boot.
+    pub trials: u32,
 }
 
 impl Default for Record {
@@ -71,6 +101,7 @@ impl Default for Record {
             outcomes: 0,
             phase: Phase::Idle,
             deployment: None,
+            unproven: None,
         }
     }
 }
@@ -94,6 +125,9 @@ pub struct Deployment {
     pub active_before: Vec<String>,
     /// Units that were failed before.
     pub failed_before: Vec<String>,
+    /// The network before; nothing of it may be lost.
+    #[serde(default)]
+    pub network_before: Network,
     /// The generation that the commit sets, once it is decided.
     pub plan: Option<Plan>,
     /// The last evidence that came in, whatever it said.
@@ -104,6 +138,10 @@ pub struct Deployment {
     pub runs: u32,
     /// How often somebody else took over; makes unit names unique. Timers say the time as well.
     pub takeovers: u32,
+    /// It is no activation, but the first boot of what was confirmed in place: the candidate was
+    /// booted, and old and persistent are the boot-proven system.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub boot_trial: bool,
 }
 
 /// A watchdog timer.

@@ -8,10 +8,12 @@
 //! phase         the phases of a deployment, as the journal keeps them
 //! run, effects  carry decisions out: watchdog, journal, effect, next event
 //! takeover      crash, watchdog, operator: somebody else goes on
+//! boot_trial    the first boot of what was confirmed in place    boot_proven  what has proved that it boots
 //! fault         places at which tests stop all this; nothing in a shipped program
 //! journal       what was being done, durable before it is done       disk    what is durable
 //! profile       the system profile      roots    GC roots            history what became of it
 //! system        the seam to the machine
+//!   network     addresses, routes, sshd's sockets
 //!   nixos       the machine, for real   systemd  bootloader  toplevel  trial  process  exit_file  arrival
 //!   store       whether files are what Nix put there      boot_mark  whether that is in doubt
 //! cli           what it can be asked     by_hand    what operators do with it   operator   who they are
@@ -36,6 +38,8 @@
 
 pub mod arrival;
 pub mod boot_mark;
+mod boot_proven;
+pub mod boot_trial;
 pub mod bootloader;
 pub mod by_hand;
 mod cause;
@@ -50,6 +54,7 @@ pub mod holder;
 pub mod journal;
 pub mod layout;
 pub mod lost_journal;
+pub mod network;
 pub mod nixos;
 pub mod operator;
 pub mod phase;

@@ -15,6 +15,7 @@ use crate::history;
 use crate::holder;
 use crate::journal::{self, Deployment, Journal, JournalError, Record};
 use crate::layout::Layout;
+use crate::network::Network;
 use crate::nixos::NixOs;
 use crate::phase::{Phase, PhaseName, Touched};
 use crate::profile::Profile;
@@ -155,11 +156,13 @@ fn rebuild<D: Disk, S: System>(
         active_before: Vec::new(),
         // What failed before is lost; what is failed now is not blamed on the way back.
         failed_before: system.units().map(|units| units.failed).unwrap_or_default(),
+        network_before: Network::default(),
         plan: None,
         evidence: None,
         watch: None,
         runs: 0,
         takeovers: TAKEOVERS,
+        boot_trial: false,
     };
     Ok(Some(Record {
         outcomes: history::newest(disk, layout).unwrap_or_default(),
@@ -170,6 +173,7 @@ fn rebuild<D: Disk, S: System>(
             recorded: true,
         },
         deployment: Some(deployment),
+        unproven: None,
     }))
 }
 

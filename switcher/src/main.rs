@@ -15,7 +15,7 @@ use nixus_switcher::protocol::{Cause, Ending, Request, VERSION};
 use nixus_switcher::run::{RunError, Switcher};
 use nixus_switcher::system::SystemError;
 use nixus_switcher::takeover::{self, Taken, TakeoverError};
-use nixus_switcher::{Layout, boot_mark, history, holder, state};
+use nixus_switcher::{Layout, boot_mark, boot_trial, history, holder, state};
 
 const REQUEST_LIMIT: u64 = 1 << 20;
 const MOMENT: Duration = Duration::from_secs(5);
@@ -67,6 +67,12 @@ fn carry_out(command: Command) -> anyhow::Result<u8> {
             }
             let answer = by_hand::recover(&layout, &host, set_aside_journal);
             print(&answer, &output)
+        }
+        Command::BootTrial => {
+            if boot_trial::units_up(&layout, &mut host()?)? == Taken::Nothing {
+                eprintln!("no boot is on trial, nothing to do");
+            }
+            Ok(0)
         }
         Command::Status(output) => {
             let status = state::status(&layout);
@@ -148,7 +154,7 @@ fn run(layout: &Layout, request: Request) -> anyhow::Result<Answer> {
     let mut system = host(layout)?;
     let id = request.deployment.clone();
     // A crash may have left a deployment open; its own lock tells whether somebody is at work.
-    takeover::recover(layout, &mut system)?;
+    takeover::settle_only(layout, &mut system)?;
     let Some(_held) = holder::take(layout, MOMENT).context("cannot use the switcher's lock")?
     else {
         let message = "another deployment is open, nothing was changed";

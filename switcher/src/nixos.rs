@@ -13,6 +13,7 @@ use crate::bootloader;
 use crate::disk::{lock_file, read_bounded};
 use crate::journal::{Deployment, Watch};
 use crate::layout::Layout;
+use crate::network::Network;
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::system::{BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
 use crate::systemd::Systemd;
@@ -192,6 +193,13 @@ impl System for NixOs {
         self.systemd.units()
     }
 
+    fn network(&self) -> Result<Network, SystemError> {
+        Network::now(&self.layout).map_err(|source| SystemError::File {
+            path: self.layout.at("/proc/net"),
+            source,
+        })
+    }
+
     fn sync(&self) -> Result<(), SystemError> {
         for path in ["/nix/store", "/nix/var", "/boot"] {
             let path = self.layout.at(path);
@@ -297,6 +305,10 @@ impl System for NixOs {
             self.systemd.ask("stop", VERIFY_UNIT);
         }
         end
+    }
+
+    fn await_units(&mut self, deployment: &DeploymentId) -> Result<(), SystemError> {
+        self.systemd.await_units(deployment)
     }
 
     fn start(&mut self, units: &[String]) -> Result<(), SystemError> {

@@ -30,8 +30,32 @@ pub enum Phase {
         /// The proof.
         evidence: Evidence,
     },
+    /// The machine has booted what was only confirmed in place. Its units are coming up.
+    Booted {
+        /// Counts from 1; a boot that crashed is tried again.
+        boots: u8,
+        /// A trial at boot told nothing; by now a failure need not be the boot's.
+        late: bool,
+    },
+    /// The system that was booted has to prove itself.
+    BootTrial {
+        /// Counts from 1; a switcher that died on trial is followed by another one.
+        attempt: u8,
+        /// As in `Booted`.
+        boots: u8,
+        /// As in `Booted`.
+        late: bool,
+    },
+    /// It has proved that it boots. What is left is bookkeeping.
+    BootProven {
+        /// The proof.
+        evidence: Evidence,
+    },
     /// The old system is being put back.
     Reverting(Revert),
+    /// The machine was rebooted into the old system because it was damaged. Whether that has helped is
+    /// looked at once its units are up.
+    CameBack(Revert),
     /// The old system is back. What is left is bookkeeping.
     Reverted {
         /// Why it was put back.
@@ -67,8 +91,14 @@ pub struct Revert {
     pub attempt: u8,
     /// What this attempt could not put right so far.
     pub damage: Option<String>,
-    /// The one reboot that a revert may cause has been used.
+    /// The one reboot that a revert may cause has been asked for.
     pub rebooted: bool,
+    /// The machine has come back from it.
+    #[serde(default)]
+    pub came_back: bool,
+    /// The system that is left did not prove that it boots: what runs is put back by a reboot.
+    #[serde(default)]
+    pub by_reboot: bool,
 }
 
 /// What a deployment may have changed.
@@ -116,7 +146,11 @@ pub enum PhaseName {
     OnTrial,
     Committing,
     Confirmed,
+    Booted,
+    BootTrial,
+    BootProven,
     Reverting,
+    CameBack,
     Reverted,
     Refused,
     Stuck,
@@ -133,7 +167,11 @@ impl PhaseName {
             Self::OnTrial => "on-trial",
             Self::Committing => "committing",
             Self::Confirmed => "confirmed",
+            Self::Booted => "booted",
+            Self::BootTrial => "boot-trial",
+            Self::BootProven => "boot-proven",
             Self::Reverting => "reverting",
+            Self::CameBack => "came-back",
             Self::Reverted => "reverted",
             Self::Refused => "refused",
             Self::Stuck => "stuck",
@@ -146,9 +184,19 @@ impl PhaseName {
     pub fn is_watched_by(self, timer: Self) -> bool {
         match self {
             Self::Idle | Self::Stuck => false,
-            Self::Confirmed | Self::Reverted | Self::Refused => true,
+            _ if self.is_bookkeeping() => true,
             _ => self <= timer,
         }
+    }
+}
+
+impl PhaseName {
+    /// Whether all is decided, and only told and tidied up.
+    pub fn is_bookkeeping(self) -> bool {
+        matches!(
+            self,
+            Self::Confirmed | Self::BootProven | Self::Reverted | Self::Refused
+        )
     }
 }
 
@@ -169,7 +217,11 @@ impl Phase {
             Self::OnTrial => PhaseName::OnTrial,
             Self::Committing { .. } => PhaseName::Committing,
             Self::Confirmed { .. } => PhaseName::Confirmed,
+            Self::Booted { .. } => PhaseName::Booted,
+            Self::BootTrial { .. } => PhaseName::BootTrial,
+            Self::BootProven { .. } => PhaseName::BootProven,
             Self::Reverting(_) => PhaseName::Reverting,
+            Self::CameBack(_) => PhaseName::CameBack,
             Self::Reverted { .. } => PhaseName::Reverted,
             Self::Refused { .. } => PhaseName::Refused,
             Self::Stuck { .. } => PhaseName::Stuck,
@@ -185,6 +237,9 @@ impl Phase {
             | Self::Activating
             | Self::OnTrial
             | Self::Committing { .. }
+            | Self::Booted { .. }
+            | Self::BootTrial { .. }
+            | Self::CameBack(_)
             | Self::Reverting(_) => Some(self.name()),
             _ => None,
         }
@@ -195,18 +250,28 @@ impl Phase {
     pub fn is_way_back(&self) -> bool {
         matches!(
             self,
-            Self::Reverting(_) | Self::Reverted { .. } | Self::Refused { .. } | Self::Stuck { .. }
+            Self::Reverting(_)
+                | Self::CameBack(_)
+                | Self::Reverted { .. }
+                | Self::Refused { .. }
+                | Self::Stuck { .. }
         )
     }
 
     /// What may have changed when a deployment in this phase was cut off.
     pub fn touched(&self) -> Touched {
         match self {
-            Self::Idle | Self::Staged | Self::Reverted { .. } | Self::Refused { .. } => {
-                Touched::NOTHING
-            }
+            Self::Idle
+            | Self::Staged
+            | Self::BootProven { .. }
+            | Self::CameBack(_)
+            | Self::Reverted { .. }
+            | Self::Refused { .. } => Touched::NOTHING,
             Self::Armed | Self::Activating | Self::OnTrial => Touched::SYSTEM,
-            Self::Committing { .. } | Self::Confirmed { .. } => Touched::ALL,
+            Self::Committing { .. }
+            | Self::Confirmed { .. }
+            | Self::Booted { .. }
+            | Self::BootTrial { .. } => Touched::ALL,
             Self::Reverting(revert) => revert.touched,
             Self::Stuck { touched, .. } => *touched,
         }

@@ -152,6 +152,8 @@ impl<'a, D: Disk> Profile<'a, D> {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 link_atomic(self.disk, toplevel.path(), &link).map_err(|source| {
+                    // A name whose sync failed may never become durable; the next try makes it anew.
+                    let _ = self.disk.remove(&link);
                     ProfileError::Write {
                         path: link.clone(),
                         source,

@@ -370,4 +370,8 @@ pub struct Outcome {
     /// meanwhile, and it is left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_alone: Option<Toplevel>,
+    /// It was no activation, but the first boot of what had been confirmed in place; old is the
+    /// boot-proven system.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub boot_trial: bool,
 }

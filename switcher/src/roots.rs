@@ -17,6 +17,15 @@ pub struct RootError {
     source: io::Error,
 }
 
+impl RootError {
+    pub(crate) fn new(path: &Path, source: io::Error) -> Self {
+        Self {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
 /// What a root keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Root {
@@ -28,7 +37,7 @@ pub enum Root {
     Persistent,
     /// The switcher itself: watchdogs run it after a crash of the one that armed them.
     Switcher,
-    /// The last system that was booted and used; never dropped, only replaced.
+    /// The last system that proved that it boots; never dropped, only replaced.
     BootProven,
 }
 
@@ -55,6 +64,19 @@ pub fn keep(disk: &impl Disk, layout: &Layout, root: Root, path: &Path) -> Resul
             _ => link_over(disk, path, &link),
         })
         .map_err(|source| RootError { path: link, source })
+}
+
+/// The same, and durable at once.
+pub fn keep_at_once(
+    disk: &impl Disk,
+    layout: &Layout,
+    root: Root,
+    path: &Path,
+) -> Result<(), RootError> {
+    keep(disk, layout, root, path)?;
+    let dir = layout.roots();
+    disk.sync_dir(&dir)
+        .map_err(|source| RootError::new(&dir, source))
 }
 
 /// Drops the roots that only an open deployment needs. The switcher stays rooted: its own watchdog

@@ -10,6 +10,7 @@ use crate::format;
 use crate::history;
 use crate::journal::{Deployment, Journal, JournalError, Record, Watch};
 use crate::layout::Layout;
+use crate::network::Network;
 use crate::nixos::chain;
 use crate::phase::{Phase, PhaseName};
 use crate::profile::{Profile, ProfileError};
@@ -19,6 +20,8 @@ use crate::transaction::{Effect, Event, Step, step};
 
 /// Inspecting a candidate and syncing its closure may take this long.
 const STAGING_SECONDS: u64 = 600;
+/// The units of a boot may take this long to come up before they are judged.
+const BOOT_SECONDS: u64 = 600;
 /// A way back gets at least this long for each run of `switch-to-configuration`.
 const LEAST_SECONDS: u64 = 60;
 
@@ -114,11 +117,13 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             started: self.system.wallclock(),
             active_before: Vec::new(),
             failed_before: Vec::new(),
+            network_before: Network::default(),
             plan: None,
             evidence: None,
             watch: None,
             runs: 0,
             takeovers: 0,
+            boot_trial: false,
         });
         self.drive(Event::Requested)
     }
@@ -198,7 +203,10 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             if !back {
                 return Err(self.not_entered(reason));
             }
-            if let Some(open) = &next.deployment {
+            // A trial at boot that told nothing leads nowhere back.
+            if let Some(open) = &next.deployment
+                && !(open.boot_trial && next.phase.name() == PhaseName::Refused)
+            {
                 self.system.mark_going_back(&open.request.deployment);
             }
         }
@@ -228,13 +236,10 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
     /// as it is, under the watchdog that it has.
     fn not_entered(&mut self, reason: String) -> Event {
         if matches!(
-            self.record.phase,
-            Phase::Confirmed { .. }
-                | Phase::Reverted { .. }
-                | Phase::Refused { .. }
-                | Phase::Stuck { .. }
-                | Phase::Idle
-        ) {
+            self.record.phase.name(),
+            PhaseName::Idle | PhaseName::Booted | PhaseName::BootTrial | PhaseName::Stuck
+        ) || self.record.phase.name().is_bookkeeping()
+        {
             self.trouble = Some(reason.clone());
         }
         Event::StateNotWritten(reason)
@@ -242,9 +247,18 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
 
     /// Somebody else goes on with what the one before left: its timers may be gone or used up.
     pub fn take_over(&mut self, event: Event, boot: BootId) -> Result<(), RunError> {
+        let stuck = self.record.phase.name() == PhaseName::Stuck;
         if let Some(open) = self.record.deployment.as_mut() {
             open.takeovers += 1;
+            if open.boot_trial {
+                // What proves itself is this boot.
+                open.boot = boot.clone();
+            }
             open.seen_boot = boot;
+            // Who says so has seen what is missing, and does without it.
+            if stuck && event == Event::OperatorReverts {
+                open.network_before = Network::default();
+            }
             if let Some(watch) = &open.watch
                 && !self.system.is_armed(&watch.unit)
             {
@@ -280,14 +294,28 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
                 None => "verified, making it permanent".to_owned(),
             },
             Phase::Confirmed { .. } => format!("confirmed {candidate}"),
+            Phase::Booted { .. } => format!(
+                "{candidate} is booted for the first time, it has to prove itself once its units are up"
+            ),
+            Phase::BootTrial { .. } => {
+                format!("this boot is on trial, proof due within {within} s")
+            }
+            Phase::BootProven { .. } => format!("{candidate} is boot-proven"),
             Phase::Reverting(revert) => format!(
                 "going back to {} ({}), attempt {}",
                 open.old.toplevel, revert.cause, revert.attempt
             ),
+            Phase::CameBack(_) => format!(
+                "{} was booted, what was damaged is looked at once its units are up",
+                open.old.toplevel
+            ),
             Phase::Reverted { cause } => format!("{} runs again ({cause})", open.old.toplevel),
+            Phase::Refused { cause } if open.boot_trial => {
+                format!("{candidate} stays, it is not boot-proven yet ({cause})")
+            }
             Phase::Refused { cause } => format!("nothing was changed ({cause})"),
             Phase::Stuck { damage, .. } => format!(
-                "stuck: neither system could be brought to work ({damage}); no more activations until an operator runs nixus-switcher revert"
+                "stuck: neither system could be brought to work ({damage}); no more activations until that is put right, or an operator runs nixus-switcher revert"
             ),
         };
         self.system.say(&line);
@@ -310,6 +338,8 @@ fn limit(phase: PhaseName, policy: &Policy) -> u64 {
         PhaseName::Activating => policy.activation_seconds,
         PhaseName::OnTrial => policy.trial_seconds,
         PhaseName::Committing => policy.commit_seconds,
+        PhaseName::Booted | PhaseName::CameBack => BOOT_SECONDS,
+        PhaseName::BootTrial => policy.trial_seconds,
         // Two attempts, each with both runs, waiting for units and for locks.
         PhaseName::Reverting => {
             2 * (back_seconds(policy.activation_seconds)

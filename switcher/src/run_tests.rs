@@ -298,6 +298,7 @@ fn fire_timers(machine: &Machine, told: &str) -> Result<(), Crash> {
                 PhaseName::OnTrial,
                 PhaseName::Committing,
                 PhaseName::Reverting,
+                PhaseName::CameBack,
             ]
             .iter()
             .any(|timer| {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::HostDisk;
 use crate::history::{self, History};
 use crate::holder;
-use crate::journal::{self, JournalError, Record};
+use crate::journal::{self, JournalError, Record, Unproven};
 use crate::layout::Layout;
 use crate::nixos::chain;
 use crate::phase::{Phase, PhaseName};
@@ -49,6 +49,8 @@ pub struct Status {
     pub running: bool,
     /// What could not be put right, where the host is stuck.
     pub stuck: Option<String>,
+    /// What was confirmed in place and has not proved yet that it boots.
+    pub unproven: Option<UnprovenView>,
     /// How the last deployment ended.
     pub last: Option<Outcome>,
     /// Why the journal cannot be used. Then nothing is activated, and `open` and `stuck` tell nothing.
@@ -57,6 +59,27 @@ pub struct Status {
     /// What of the history cannot be used, and is left out.
     #[serde(default)]
     pub history_damage: Vec<String>,
+}
+
+/// A system that has not proved yet that it boots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnprovenView {
+    /// The system.
+    pub toplevel: Toplevel,
+    /// Why its last trial at boot told nothing, where there was one.
+    pub told_nothing: Option<String>,
+    /// How many trials told nothing since the last boot that had one.
+    pub trials: u32,
+}
+
+impl UnprovenView {
+    fn of(unproven: Unproven) -> Self {
+        Self {
+            toplevel: unproven.request.candidate,
+            trials: unproven.told_nothing.as_ref().map_or(0, |told| told.trials),
+            told_nothing: unproven.told_nothing.map(|told| told.cause.to_string()),
+        }
+    }
 }
 
 /// The open deployment, if there is one. Needs no lock.
@@ -90,6 +113,7 @@ pub fn status(layout: &Layout) -> Status {
     Status {
         version: VERSION,
         open,
+        unproven: record.unproven.map(UnprovenView::of),
         running: holder::is_held(layout),
         stuck: match record.phase {
             Phase::Stuck { damage, .. } => Some(damage),
@@ -136,16 +160,24 @@ impl std::fmt::Display for Status {
                 "no more activations until the old system is back: nixus-switcher revert"
             )?;
         }
+        if let Some(unproven) = &self.unproven {
+            writeln!(f, "not boot-proven yet: {}", unproven.toplevel)?;
+            if let Some(why) = &unproven.told_nothing {
+                writeln!(f, "  its trial at boot told nothing: {why}")?;
+            }
+        }
         if let Some(last) = &self.last {
             writeln!(
                 f,
-                "last: {} {} to {}{}",
+                "last: {} {} {}{}",
                 last.deployment,
                 match last.ending {
-                    crate::protocol::Ending::Confirmed => "kept the change",
-                    crate::protocol::Ending::Reverted => "went back from the change",
-                    crate::protocol::Ending::Refused => "refused the change",
-                    crate::protocol::Ending::Stuck => "got stuck with the change",
+                    _ if last.boot_trial && last.cause.is_none() => "found bootable",
+                    _ if last.boot_trial => "went back from the first boot of",
+                    crate::protocol::Ending::Confirmed => "kept the change to",
+                    crate::protocol::Ending::Reverted => "went back from the change to",
+                    crate::protocol::Ending::Refused => "refused the change to",
+                    crate::protocol::Ending::Stuck => "got stuck with the change to",
                 },
                 last.new.toplevel,
                 last.cause

@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::journal::{Deployment, Watch};
+use crate::network::Network;
 use crate::phase::{Phase, PhaseName};
 use crate::protocol::{BootId, Cause, DeploymentId, Evidence, Toplevel};
 use crate::transaction::Event;
@@ -126,6 +127,8 @@ pub trait System {
     fn own_path(&self) -> Option<PathBuf>;
     /// The units now.
     fn units(&self) -> Result<Units, SystemError>;
+    /// The network now.
+    fn network(&self) -> Result<Network, SystemError>;
     /// Makes what was written to the store and to `/boot` durable.
     fn sync(&self) -> Result<(), SystemError>;
     /// Starts a watchdog and sees that it is armed.
@@ -146,6 +149,8 @@ pub trait System {
     fn hold_switching(&mut self, hold: bool) -> Result<(), SystemError>;
     /// Starts the candidate's verification and waits for evidence until the deadline.
     fn trial(&mut self, deployment: &Deployment) -> TrialEnd;
+    /// Has `nixus-switcher boot-trial` run once the units of this boot are up; waits for nothing.
+    fn await_units(&mut self, deployment: &DeploymentId) -> Result<(), SystemError>;
     /// Starts units and waits until they are started.
     fn start(&mut self, units: &[String]) -> Result<(), SystemError>;
     /// Reads back what the boot loader starts.

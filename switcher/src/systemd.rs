@@ -244,6 +244,13 @@ impl Systemd {
         self.systemctl(&args, Duration::from_secs(90)).map(drop)
     }
 
+    /// Has the switcher come back once all is up that a boot starts, in the unit of its deployment.
+    pub fn await_units(&self, deployment: &DeploymentId) -> Result<(), SystemError> {
+        let args = await_args(&self.exe.to_string_lossy(), deployment);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        run_well(&self.systemd_run, &args, ANSWER).map(drop)
+    }
+
     /// Lets a unit run from its beginning, without waiting for it.
     pub fn restart(&self, unit: &str) -> Result<(), SystemError> {
         self.tell(&["reset-failed", "--", unit], ANSWER);
@@ -290,6 +297,31 @@ fn switch_unit(switch: &Switch) -> String {
         switch.action.as_str(),
         switch.run
     )
+}
+
+/// The start waits for whatever else is to be started, since units come up in an order
+/// (systemd.unit(5), `After=`); where nothing is, it does not wait.
+fn await_args(exe: &str, deployment: &DeploymentId) -> Vec<String> {
+    let mut args: Vec<String> = [
+        "--quiet",
+        "--no-ask-password",
+        "--collect",
+        "--no-block",
+        "--expand-environment=no",
+        "--service-type=exec",
+        "--property=After=multi-user.target",
+        "--property=RuntimeMaxSec=2h",
+        "--property=Restart=on-failure",
+        "--property=RestartSec=1s",
+        "--property=StartLimitIntervalSec=1h",
+        "--property=StartLimitBurst=10",
+        "--property=OOMScoreAdjust=-900",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    args.push(format!("--unit=nixus-switch-{deployment}"));
+    args.extend(["--", exe, "boot-trial"].map(str::to_owned));
+    args
 }
 
 fn arm_args(exe: &str, deployment: &DeploymentId, watch: &Watch) -> Vec<String> {

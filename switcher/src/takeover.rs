@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::boot_trial;
 use crate::disk::{Disk, HostDisk};
 use crate::holder;
 use crate::journal::{self, Deployment, JournalError};
 use crate::layout::Layout;
 use crate::nixos::NixOs;
 use crate::phase::{Phase, PhaseName};
+use crate::profile::Profile;
 use crate::protocol::DeploymentId;
 use crate::run::{RunError, Switcher};
 use crate::system::{System, SystemError};
 use crate::transaction::{Boot, Event};
 
 /// Processes that were killed release the lock within this time, or not at all.
-const KILLED: Duration = Duration::from_secs(60);
+pub(crate) const KILLED: Duration = Duration::from_secs(60);
 /// Whoever looks whether the lock is held holds it for a moment.
 const MOMENT: Duration = Duration::from_secs(2);
 
@@ -53,19 +55,33 @@ pub enum Taken {
     Settled(PhaseName),
 }
 
-/// Settles what a crash left, at boot or later. Leaves at once where a switcher works.
+/// Settles what a crash left, at boot or later, and opens the trial of a boot that is due for one.
+/// Leaves at once where a switcher works.
 pub fn recover(layout: &Layout, system: &mut NixOs) -> Result<Taken, TakeoverError> {
+    alone(layout, system, boot_trial::at_boot)
+}
+
+/// Only settles what a crash left: the caller has something else in mind.
+pub fn settle_only(layout: &Layout, system: &mut NixOs) -> Result<Taken, TakeoverError> {
+    alone(layout, system, settle)
+}
+
+fn alone(
+    layout: &Layout,
+    system: &mut NixOs,
+    work: impl FnOnce(&HostDisk, &Layout, &mut NixOs) -> Result<Taken, TakeoverError>,
+) -> Result<Taken, TakeoverError> {
     let Some(_held) = holder::take(layout, MOMENT).map_err(TakeoverError::Lock)? else {
         return Ok(Taken::Busy);
     };
     let record = journal::read(&HostDisk, layout).map_err(TakeoverError::Journal)?;
-    let Some(open) = record.deployment else {
-        return Ok(Taken::Nothing);
-    };
-    for problem in holder::kill_others(layout, system.systemd(), open.request.deployment.as_str()) {
-        system.say(&problem);
+    if let Some(open) = record.deployment {
+        let id = open.request.deployment.as_str();
+        for problem in holder::kill_others(layout, system.systemd(), id) {
+            system.say(&problem);
+        }
     }
-    settle(&HostDisk, layout, system)
+    work(&HostDisk, layout, system)
 }
 
 /// The same for a caller that holds the lock, and has seen that nothing else runs.
@@ -115,14 +131,21 @@ fn find(
     phase: &Phase,
     open: &Deployment,
     system: &impl System,
+    old_is_set: bool,
     event: Event,
 ) -> Result<Event, TakeoverError> {
     let reverts = event == Event::OperatorReverts;
     let goes_on = matches!(
         phase.name(),
-        PhaseName::Reverting | PhaseName::Reverted | PhaseName::Refused
+        PhaseName::Reverting
+            | PhaseName::CameBack
+            | PhaseName::Reverted
+            | PhaseName::Refused
+            | PhaseName::BootProven
     );
-    let unwritten = !goes_on && system.is_going_back(&open.request.deployment);
+    // The way back from a boot begins with the profile, and a reboot forgets what was noted.
+    let begun = open.boot_trial && old_is_set;
+    let unwritten = !goes_on && (begun || system.is_going_back(&open.request.deployment));
     Ok(
         match found_in(open, system).map_err(TakeoverError::System)? {
             boot if unwritten => Event::FoundGoingBack(boot),
@@ -213,7 +236,14 @@ pub fn take_over<D: Disk, S: System>(
 ) -> Result<Taken, TakeoverError> {
     let record = journal::read(disk, layout).map_err(TakeoverError::Journal)?;
     let event = match record.deployment {
-        Some(open) => find(&record.phase, &open, system, event)?,
+        Some(open) => {
+            let profile = Profile::new(disk, layout.profiles())
+                .current()
+                .ok()
+                .flatten();
+            let old_is_set = profile.is_some_and(|now| now.toplevel == open.old.toplevel);
+            find(&record.phase, &open, system, old_is_set, event)?
+        }
         None => event,
     };
     let boot = system.boot_id().map_err(TakeoverError::System)?;

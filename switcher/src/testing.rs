@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::disk::{Disk, Held};
 use crate::journal::{self, Deployment, Watch};
 use crate::layout::Layout;
+use crate::network::Network;
 use crate::phase::PhaseName;
 use crate::protocol::{
     BootId, Cause, CheckOutcome, CheckResult, Commit, DeploymentId, Evidence, FailedUnits, Policy,
@@ -58,6 +59,14 @@ pub fn evidence(verdict: CheckOutcome, boot: &BootId) -> Evidence {
             outcome: verdict,
             reason: "as the test says".to_owned(),
         }],
+    }
+}
+
+pub fn healthy_network() -> Network {
+    Network {
+        addresses: vec!["10.0.0.7/24".to_owned()],
+        routes: vec!["default via 10.0.0.1".to_owned()],
+        ssh: vec!["00000000:0016".to_owned()],
     }
 }
 
@@ -133,6 +142,7 @@ pub struct Inner {
     pub now: u64,
     pub timers: BTreeSet<String>,
     pub units: Units,
+    pub network: Network,
     pub proved: bool,
     pub going_back: bool,
     pub somebody: Option<Somebody>,
@@ -166,6 +176,7 @@ impl Machine {
                 active: vec!["sshd.service".to_owned()],
                 failed: vec!["weak.service".to_owned()],
             },
+            network: healthy_network(),
             proved: false,
             going_back: false,
             somebody: None,
@@ -413,6 +424,10 @@ impl System for Machine {
         self.system_step("units", |inner| inner.units.clone())
     }
 
+    fn network(&self) -> Result<Network, SystemError> {
+        self.system_step("network", |inner| inner.network.clone())
+    }
+
     fn sync(&self) -> Result<(), SystemError> {
         self.system_step("sync", |_| ())
     }
@@ -511,7 +526,12 @@ impl System for Machine {
     }
 
     fn trial(&mut self, deployment: &Deployment) -> TrialEnd {
-        assert_eq!(self.journal().phase.name(), PhaseName::OnTrial);
+        let phase = self.journal().phase.name();
+        let needed = match deployment.boot_trial {
+            true => PhaseName::BootTrial,
+            false => PhaseName::OnTrial,
+        };
+        assert_eq!(phase, needed);
         let limit = deployment.watch.as_ref().unwrap().limit;
         let boot = Machine::boot_id(self);
         let done = self.step("trial", |inner| {
@@ -534,6 +554,12 @@ impl System for Machine {
             }
         });
         done.unwrap_or(TrialEnd::NotVerified(Cause::NoVerification, None))
+    }
+
+    fn await_units(&mut self, _: &DeploymentId) -> Result<(), SystemError> {
+        self.system_step("await_units", |inner| {
+            inner.effects.push("await units".to_owned());
+        })
     }
 
     fn start(&mut self, units: &[String]) -> Result<(), SystemError> {

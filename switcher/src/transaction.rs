@@ -5,15 +5,21 @@ use crate::phase::Phase;
 use crate::protocol::{Cause, Evidence};
 
 mod back;
+mod boot;
 mod forward;
 
-use back::{ended, refuse, revert, reverting, stuck};
+use back::{came_back, ended, refuse, revert, reverting, stuck};
+use boot::{boot_proven, boot_trial, booted};
 use forward::{committing, confirmed, interrupted, staged};
 
 /// How often a commit that was interrupted is tried.
 pub const COMMIT_ATTEMPTS: u8 = 2;
 /// How often the old system is put back before the last resort.
 pub const REVERT_ATTEMPTS: u8 = 2;
+/// How often a boot is tried that crashes before it has proved itself.
+pub const BOOTS_TRIED: u8 = 2;
+/// How often a booted system is asked to prove itself where its switcher dies.
+pub const BOOT_TRIAL_ATTEMPTS: u8 = 2;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +81,19 @@ pub enum Event {
     FoundGoingBack(Boot),
     /// An operator wants the old system back.
     OperatorReverts,
+    /// The machine has booted the default, which was confirmed in place and never booted before.
+    BootedUnproven {
+        /// Its trial at this boot has told nothing already.
+        late: bool,
+    },
+    /// Somebody comes back once the units are up.
+    UnitsAwaited,
+    /// The units are up, as far as they come.
+    UnitsUp,
+    /// What was looked for: what is not as it was before, in words.
+    Looked(Option<String>),
+    /// Nothing is wrong with the booted system itself, but it could not prove that it works.
+    BootInconclusive(Cause),
 }
 
 /// The boot in which an open deployment was found.
@@ -130,6 +149,12 @@ pub enum Effect {
     Reboot,
     /// Write the history, drop roots, and wake the reconciler.
     Close,
+    /// Have somebody come back once the units are up; nobody may be kept from booting.
+    AwaitUnits,
+    /// See whether all is again as it was before.
+    Look,
+    /// Start the booted system's `nixus-verify.service` and wait for what it says.
+    VerifyBoot,
 }
 
 /// One decision.
@@ -151,6 +176,9 @@ pub fn step(phase: &Phase, event: Event) -> Step {
     match (phase, event) {
         // Nothing that was decided before can come up again, in whatever order messages arrive.
         (Phase::Idle, Event::Requested) => to(Phase::Staged, Effect::Stage),
+        (Phase::Idle, Event::BootedUnproven { late }) => {
+            to(Phase::Booted { boots: 1, late }, Effect::AwaitUnits)
+        }
         (Phase::Idle | Phase::Staged | Phase::Armed, Event::WatchdogFailed(reason)) => {
             refuse(Cause::NotReady { reason })
         }
@@ -175,7 +203,18 @@ pub fn step(phase: &Phase, event: Event) -> Step {
             committing(phase, evidence, *attempt, event)
         }
         (Phase::Confirmed { evidence }, event) => confirmed(phase, evidence, event),
+        (Phase::Booted { boots, late }, event) => booted(phase, *boots, *late, event),
+        (
+            Phase::BootTrial {
+                attempt,
+                boots,
+                late,
+            },
+            event,
+        ) => boot_trial(phase, *attempt, *boots, *late, event),
+        (Phase::BootProven { .. }, event) => boot_proven(phase, event),
         (Phase::Reverting(revert), event) => reverting(revert, event),
+        (Phase::CameBack(revert), event) => came_back(phase, revert, event),
         (Phase::Reverted { .. } | Phase::Refused { .. }, event) => ended(phase, event),
         (Phase::Stuck { .. }, event) => stuck(phase, event),
         (Phase::Idle, _) => to(Phase::Idle, Effect::Nothing),

@@ -19,7 +19,26 @@ fn phases() -> Vec<(String, Phase)> {
             attempt,
         });
     }
-    phases.push(Phase::Confirmed { evidence });
+    phases.push(Phase::Confirmed {
+        evidence: evidence.clone(),
+    });
+    for late in [false, true] {
+        for boots in 1..=BOOTS_TRIED {
+            phases.push(Phase::Booted { boots, late });
+        }
+    }
+    for late in [false, true] {
+        for boots in 1..=BOOTS_TRIED {
+            for attempt in 1..=BOOT_TRIAL_ATTEMPTS {
+                phases.push(Phase::BootTrial {
+                    attempt,
+                    boots,
+                    late,
+                });
+            }
+        }
+    }
+    phases.push(Phase::BootProven { evidence });
     for touched in [Touched::SYSTEM, Touched::PERSISTENT, Touched::ALL] {
         for attempt in 1..=REVERT_ATTEMPTS {
             for damage in [None, Some("d".to_owned())] {
@@ -30,11 +49,39 @@ fn phases() -> Vec<(String, Phase)> {
                         attempt,
                         damage: damage.clone(),
                         rebooted,
+                        came_back: rebooted,
+                        by_reboot: false,
                     }));
                 }
             }
         }
     }
+    for touched in [Touched::PERSISTENT, Touched::ALL] {
+        for attempt in 1..=REVERT_ATTEMPTS {
+            for damage in [None, Some("d".to_owned())] {
+                for rebooted in [false, true] {
+                    phases.push(Phase::Reverting(Revert {
+                        cause: Cause::Operator,
+                        touched,
+                        attempt,
+                        damage: damage.clone(),
+                        rebooted,
+                        came_back: rebooted,
+                        by_reboot: true,
+                    }));
+                }
+            }
+        }
+    }
+    phases.push(Phase::CameBack(Revert {
+        cause: Cause::Operator,
+        touched: Touched::NOTHING,
+        attempt: 2,
+        damage: None,
+        rebooted: true,
+        came_back: true,
+        by_reboot: false,
+    }));
     let cause = Cause::Operator;
     phases.push(Phase::Reverted {
         cause: cause.clone(),
@@ -121,6 +168,19 @@ fn events() -> Vec<(&'static str, Event)> {
         ("going back, booted new", Event::FoundGoingBack(Boot::New)),
         ("going back, other boot", Event::FoundGoingBack(Boot::Other)),
         ("operator reverts", Event::OperatorReverts),
+        ("booted unproven", Event::BootedUnproven { late: false }),
+        (
+            "booted unproven, late",
+            Event::BootedUnproven { late: true },
+        ),
+        ("units awaited", Event::UnitsAwaited),
+        ("units up", Event::UnitsUp),
+        ("nothing is wrong", Event::Looked(None)),
+        ("something is wrong", Event::Looked(Some(why()))),
+        (
+            "boot inconclusive",
+            Event::BootInconclusive(Cause::RebootNeeded),
+        ),
     ]
 }
 
@@ -138,8 +198,20 @@ fn short(phase: &Phase) -> String {
     let name = phase.name();
     match phase {
         Phase::Committing { attempt, .. } => format!("{name} #{attempt}"),
+        Phase::Booted { boots, late } => {
+            format!("{name} #{boots}{}", if *late { " late" } else { "" })
+        }
+        Phase::BootTrial {
+            attempt,
+            boots,
+            late,
+        } => format!(
+            "{name} #{attempt} of boot #{boots}{}",
+            if *late { " late" } else { "" }
+        ),
         Phase::Reverting(revert) => format!(
-            "{name} {} #{}{}{} ({})",
+            "{name}{} {} #{}{}{} ({})",
+            if revert.by_reboot { " by reboot" } else { "" },
             what(&revert.touched),
             revert.attempt,
             if revert.damage.is_some() {
@@ -213,6 +285,7 @@ fn the_way_back_never_becomes_the_way_forward() {
                     matches!(
                         after,
                         PhaseName::Reverting
+                            | PhaseName::CameBack
                             | PhaseName::Reverted
                             | PhaseName::Refused
                             | PhaseName::Stuck
@@ -259,6 +332,11 @@ fn each_effect_belongs_to_one_phase() {
                 Effect::SeeWatchdog => after == PhaseName::Armed,
                 Effect::Activate => after == PhaseName::Activating,
                 Effect::Verify => after == PhaseName::OnTrial,
+                Effect::AwaitUnits => {
+                    matches!(after, PhaseName::Booted | PhaseName::CameBack)
+                }
+                Effect::Look => matches!(after, PhaseName::CameBack | PhaseName::Stuck),
+                Effect::VerifyBoot => after == PhaseName::BootTrial,
                 Effect::SetProfile | Effect::InstallBoot | Effect::CheckCommit => {
                     after == PhaseName::Committing
                 }
@@ -269,6 +347,7 @@ fn each_effect_belongs_to_one_phase() {
                 Effect::Close => matches!(
                     after,
                     PhaseName::Confirmed
+                        | PhaseName::BootProven
                         | PhaseName::Reverted
                         | PhaseName::Refused
                         | PhaseName::Stuck
@@ -285,13 +364,49 @@ fn only_bookkeeping_ends_a_deployment() {
         for (event_name, event) in events() {
             let closed = event == Event::Closed;
             let idle = step(&phase, event).phase == Phase::Idle;
-            let bookkeeping = matches!(
-                phase,
-                Phase::Confirmed { .. } | Phase::Reverted { .. } | Phase::Refused { .. }
-            );
+            let bookkeeping = phase.name().is_bookkeeping();
             assert!(
                 !idle || phase == Phase::Idle || (closed && bookkeeping),
                 "{name} and {event_name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_a_trial_at_boot_makes_a_system_boot_proven() {
+    for (name, phase) in phases() {
+        for (event_name, event) in events() {
+            let verified = matches!(event, Event::Verified(_));
+            if step(&phase, event).phase.name() == PhaseName::BootProven {
+                let from = phase.name();
+                assert!(
+                    from == PhaseName::BootProven || (from == PhaseName::BootTrial && verified),
+                    "{name} and {event_name}"
+                );
+            }
+        }
+    }
+}
+
+/// Nothing that another system than the booted one may have done leads to a reboot.
+#[test]
+fn what_could_not_be_told_at_boot_changes_nothing() {
+    for (name, phase) in phases() {
+        if !matches!(phase.name(), PhaseName::Booted | PhaseName::BootTrial) {
+            continue;
+        }
+        for event in [
+            Event::BootInconclusive(Cause::RebootNeeded),
+            Event::Found(Boot::Old),
+            Event::Found(Boot::Other),
+            Event::WatchdogFailed("why".to_owned()),
+            Event::StateNotWritten("why".to_owned()),
+        ] {
+            let after = step(&phase, event).phase;
+            assert!(
+                after == phase || after.name() == PhaseName::Refused,
+                "{name}: {after:?}"
             );
         }
     }

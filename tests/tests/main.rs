@@ -6,6 +6,7 @@
     reason = "this is a test; clippy's own exception is for functions marked as such only"
 )]
 
+mod boots;
 mod commands;
 mod deployments;
 mod failures;
@@ -17,6 +18,7 @@ mod memory;
 mod outages;
 mod passes;
 mod releases;
+mod restoring;
 mod silence;
 mod strange;
 mod submodules;

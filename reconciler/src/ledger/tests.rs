@@ -37,6 +37,7 @@ fn outcome(sequence: u64, letter: char, cause: Option<Cause>) -> Outcome {
         started: 100,
         ended: 200,
         left_alone: None,
+        boot_trial: false,
     }
 }
 
@@ -48,6 +49,34 @@ fn damaged() -> Ledger {
             newer: false,
         }),
         ..Ledger::default()
+    }
+}
+
+#[test]
+fn what_fails_at_its_first_boot_is_not_deployed_again() {
+    let mut ledger = Ledger::default();
+    ledger.absorb(&outcome(1, 'b', None), Timestamp::UNIX_EPOCH, Jitter::NONE);
+    let proven = Outcome {
+        boot_trial: true,
+        ..outcome(2, 'b', None)
+    };
+    let kept = ledger.kept.clone();
+    ledger.absorb(&proven, Timestamp::UNIX_EPOCH, Jitter::NONE);
+    assert_eq!((ledger.kept.clone(), ledger.outcomes_seen), (kept, 2));
+    // Whatever the cause: it would be deployed, booted and taken back for ever.
+    for cause in [Cause::Crashed, Cause::NotConfirmed { seconds: 5 }] {
+        let mut ledger = ledger.clone();
+        let failed = Outcome {
+            boot_trial: true,
+            ..outcome(3, 'b', Some(cause))
+        };
+        ledger.absorb(&failed, Timestamp::UNIX_EPOCH, Jitter::NONE);
+        let entry = ledger.quarantined(
+            &CommitId::try_from("b".repeat(40)).unwrap(),
+            Some(&failed.new.toplevel),
+        );
+        assert!(entry.unwrap().reason.starts_with("its first boot failed"));
+        assert_eq!(ledger.backoff, None);
     }
 }
 

@@ -49,6 +49,7 @@ struct Host {
     head: Head,
     ancestry: Ancestry,
     built: Option<Toplevel>,
+    boot_unproven: bool,
     baseline: Baseline,
 }
 
@@ -68,6 +69,7 @@ impl Host {
             head: Head::Unknown,
             ancestry: Ancestry::NotFetched,
             built: None,
+            boot_unproven: false,
             baseline: Baseline::Unknown,
         }
     }
@@ -85,6 +87,7 @@ impl Host {
             head: &self.head,
             ancestry: self.ancestry,
             built: self.built.as_ref(),
+            boot_unproven: self.boot_unproven,
             baseline: &self.baseline,
         })
     }
@@ -128,6 +131,18 @@ fn a_poll_without_news_lists_the_branch_and_ends() {
         |host| host.head = Head::Missing,
         Action::Wait(Reason::NoBranch),
     );
+}
+
+#[test]
+fn a_first_boot_that_could_not_be_judged_is_tried_again_once_the_repository_answers() {
+    let mut host = Host::new();
+    host.boot_unproven = true;
+    assert_eq!(host.plan(), Action::List);
+    host.head = Head::At(commit('a'));
+    assert_eq!(host.plan(), Action::ProveBoot);
+    // A newer commit comes first.
+    host.head = Head::At(commit('b'));
+    assert_eq!(host.plan(), Action::Fetch(commit('b')));
 }
 
 #[test]
@@ -219,7 +234,10 @@ fn waits_name_their_reason() {
         }),
     );
     check(
-        |host| host.open = Some(deployment(true)),
+        |host| {
+            host.open = Some(deployment(true));
+            host.head = Head::At(commit('b'));
+        },
         Action::Wait(Reason::Stuck {
             deployment: "1-aaaaaaa".parse().unwrap(),
         }),
@@ -350,6 +368,26 @@ fn what_is_left_over_is_settled_first() {
     );
 }
 
+#[test]
+fn a_host_that_is_stuck_is_looked_at_polls_and_reports_and_activates_nothing() {
+    let mut host = Host::new();
+    host.open = Some(OpenDeployment {
+        abandoned: true,
+        ..deployment(true)
+    });
+    assert_eq!(host.plan(), Action::Recover("1-aaaaaaa".parse().unwrap()));
+    host.open = Some(deployment(true));
+    host.outcomes_unseen = true;
+    assert_eq!(host.plan(), Action::Absorb);
+    host.outcomes_unseen = false;
+    assert_eq!(host.plan(), Action::List);
+    host.head = Head::At(commit('b'));
+    host.ancestry = Ancestry::Descends;
+    host.built = Some(toplevel('b'));
+    host.baseline = Baseline::Sound;
+    assert!(matches!(host.plan(), Action::Wait(Reason::Stuck { .. })));
+}
+
 fn suspension(until: Option<i64>) -> Suspension {
     Suspension {
         version: 1,
@@ -436,6 +474,7 @@ fn hosts() -> impl Strategy<Value = Host> {
                     head,
                     ancestry,
                     built: built.map(toplevel),
+                    boot_unproven: false,
                     baseline,
                 }
             },

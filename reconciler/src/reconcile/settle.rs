@@ -2,9 +2,10 @@
 //! and those that nobody works on any more.
 
 use jiff::Timestamp;
-use nixus_switcher::protocol::{Commit, DeploymentId};
+use nixus_switcher::protocol::{Commit, DeploymentId, Ending, Outcome};
 
 use super::{Pass, PassError, StepError, jitter};
+use crate::ledger::Kept;
 use crate::process::in_words;
 
 impl Pass<'_> {
@@ -17,6 +18,9 @@ impl Pass<'_> {
             // The report first: after a crash in between, it is recognised as said already.
             self.report(|reporter| reporter.ended(&outcome))?;
             self.ledger.absorb(&outcome, Timestamp::now(), jitter());
+            if outcome.boot_trial && outcome.ending == Ending::Reverted {
+                self.ledger.kept = self.kept_before(&outcome)?;
+            }
             self.save()?;
         }
         Ok(())
@@ -41,12 +45,34 @@ impl Pass<'_> {
         self.save()
     }
 
+    /// The commit of the system that came back at a boot.
+    fn kept_before(&self, outcome: &Outcome) -> Result<Option<Kept>, PassError> {
+        let history = self.switcher.ended_after(0).map_err(PassError::Switcher)?;
+        let before = history.into_iter().rev().find(|one| {
+            one.ending == Ending::Confirmed && one.new.toplevel == outcome.old.toplevel
+        });
+        Ok(before.map(|before| Kept {
+            commit: before.commit,
+            toplevel: before.new.toplevel,
+            generation: outcome.old.generation,
+            since: Timestamp::now(),
+        }))
+    }
+
+    /// Has the switcher judge a first boot once more.
+    pub(super) async fn prove_boot(&mut self) -> Result<(), StepError> {
+        self.boot_tried = true;
+        tracing::info!("the first boot of what runs is judged again");
+        self.switcher.prove_boot().await?;
+        Ok(())
+    }
+
     /// Has a deployment settled whose switcher and watchdog are both gone.
     pub(super) async fn recover(&mut self, deployment: &DeploymentId) -> Result<(), StepError> {
         self.recovery_tried = true;
         tracing::warn!(
             deployment = deployment.as_str(),
-            "nobody works on deployment {deployment} any more: it is settled"
+            "nobody works on deployment {deployment} any more: it is looked at"
         );
         self.switcher.recover(deployment).await?;
         Ok(())

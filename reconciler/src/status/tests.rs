@@ -34,6 +34,8 @@ fn full() -> Status {
         boot: Boot {
             booted: Some(toplevel("b")),
             proven: false,
+            on_trial: false,
+            told_nothing: None,
             other_picked: false,
         },
         kept: Some(kept),
@@ -121,8 +123,10 @@ fn the_json_keeps_its_shape() {
 .backoff.reason
 .backoff.until
 .boot.booted
+.boot.on_trial
 .boot.other_picked
 .boot.proven
+.boot.told_nothing
 .damage.file
 .damage.newer
 .damage.problem

@@ -122,7 +122,14 @@ fn boot(status: &Status) -> (Style, String) {
         let text = "an older generation than the default was picked in the boot menu";
         return (BUSY, text.to_owned());
     }
-    if boot.booted.as_ref() == Some(&status.running) {
+    if boot.on_trial {
+        return (BUSY, "on trial: the first boot of what runs".to_owned());
+    }
+    if let Some(why) = &boot.told_nothing {
+        let text = format!("not boot-proven: its first boot could not be judged: {why}");
+        return (BUSY, text);
+    }
+    if boot.proven && boot.booted.as_ref() == Some(&status.running) {
         return (GOOD, "boot-proven: what runs is what was booted".to_owned());
     }
     if boot.proven {

@@ -6,9 +6,14 @@ use super::{UNITS_FAILED, how};
 use crate::disk::Disk;
 use crate::journal::Deployment;
 use crate::nixos::chain;
+use crate::phase::Phase;
 use crate::run::{Switcher, back_seconds};
 use crate::system::{Action, BootDefault, SwitchEnd, System};
 use crate::transaction::Restore;
+
+/// DHCP and networkd need some time.
+const NETWORK_SECONDS: u64 = 30;
+const NETWORK_PAUSE: Duration = Duration::from_secs(1);
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {
     pub(super) fn restore(&mut self, part: Restore, open: &Deployment) -> Result<(), String> {
@@ -65,8 +70,62 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
                     _ => Ok(()),
                 }
             }
-            Restore::Units => self.restore_units(open),
+            Restore::Units => self
+                .restore_units(open)
+                .and_then(|()| self.restored_network(open, NETWORK_SECONDS)),
         }
+    }
+
+    /// Addresses and routes come back a little after the units that make them.
+    fn restored_network(&mut self, open: &Deployment, patience: u64) -> Result<(), String> {
+        let end = self.system.boottime() + patience;
+        loop {
+            let now = self.system.network().map_err(|error| chain(&error))?;
+            let lost = open.network_before.lost(&now);
+            if lost.is_empty() {
+                return Ok(());
+            }
+            if self.system.boottime() >= end {
+                return Err(format!("was there before: {}", lost.join(", ")));
+            }
+            self.system.pause(NETWORK_PAUSE);
+        }
+    }
+
+    /// Whether all is as it was before: what runs, what is persistent, units and network.
+    pub(super) fn look(&mut self, open: &Deployment) -> Result<(), String> {
+        let old = &open.old.toplevel;
+        let current = self.system.current().map_err(|error| chain(&error))?;
+        if &current != old {
+            return Err(format!("{current} runs"));
+        }
+        // An attempt that was cut off may have written what is seen, and not synced it.
+        self.system.sync().map_err(|error| chain(&error))?;
+        let default = &open.persistent.toplevel;
+        let profile = self.profile().current().map_err(|error| chain(&error))?;
+        if let Some(other) = profile.filter(|profile| &profile.toplevel != default) {
+            return Err(format!("the system profile names {}", other.toplevel));
+        }
+        match self.system.boot_default() {
+            BootDefault::System(other) if &other != default => {
+                return Err(format!("the boot loader starts {other}"));
+            }
+            BootDefault::Broken(reason) => return Err(reason),
+            _ => {}
+        }
+        let failed = self.newly_failed(open)?;
+        if !failed.is_empty() {
+            return Err(format!(
+                "failed, and were not before: {}",
+                failed.join(", ")
+            ));
+        }
+        // A pass looks again and again; a reboot has just begun to make its network.
+        let patience = match self.record.phase {
+            Phase::Stuck { .. } => 0,
+            _ => NETWORK_SECONDS,
+        };
+        self.restored_network(open, patience)
     }
 
     /// An activation that was undone leaves units stopped that it stopped

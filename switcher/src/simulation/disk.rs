@@ -45,6 +45,7 @@ const HISTORY: &str = "/var/lib/nixus/switcher/history";
 const STATE: &str = "/var/lib/nixus/switcher";
 const ROOTS: &str = "/nix/var/nix/gcroots/nixus";
 const PROFILES: &str = "/nix/var/nix/profiles";
+const MENU: &str = "/nix/var/nix/profiles/system-profiles";
 
 /// The phase that a record of the journal is about.
 fn phase_in(bytes: &[u8]) -> Option<PhaseName> {
@@ -73,17 +74,19 @@ impl Inner {
     /// The history says how the deployment ended: what was told to be confirmed stays so, and what
     /// was not never becomes it.
     fn tells(&mut self, outcome: &[u8]) {
-        let ending = std::str::from_utf8(outcome)
-            .ok()
-            .and_then(|text| text.split_once("\"ending\": \""))
-            .and_then(|(_, rest)| rest.split('"').next())
-            .map(str::to_owned);
-        let before = self.ended.take();
-        let kept = |ending: &Option<String>| ending.as_deref() == Some("confirmed");
-        if before.is_some() && kept(&before) != kept(&ending) {
+        let text = std::str::from_utf8(outcome).unwrap_or_default();
+        let said = |key: &str| {
+            let (_, rest) = text.split_once(&format!("\"{key}\": \""))?;
+            rest.split('"').next().map(str::to_owned)
+        };
+        let (Some(deployment), Some(ending)) = (said("deployment"), said("ending")) else {
+            return;
+        };
+        let kept = ending == "confirmed";
+        let before = self.ended.insert(deployment, ending);
+        if before.is_some_and(|before| kept != (before == "confirmed")) {
             self.breaks("what was told is not told otherwise later");
         }
-        self.ended = ending;
     }
 
     /// The taken-out step that a sync of this directory is.
@@ -126,6 +129,12 @@ fn named(
     }
 }
 
+impl Machine {
+    fn is_taken_out_of_menu(&self, path: &Path) -> bool {
+        self.see().tooth == Some(Tooth::MenuBootProven) && path.starts_with(MENU)
+    }
+}
+
 impl Disk for Machine {
     fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let create = named(
@@ -164,6 +173,9 @@ impl Disk for Machine {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.is_taken_out_of_menu(to) {
+            return Ok(());
+        }
         let point = match part(to) {
             Part::Journal => "rename the journal",
             Part::History => "rename an outcome",
@@ -224,6 +236,9 @@ impl Disk for Machine {
     }
 
     fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        if self.is_taken_out_of_menu(path) {
+            return Ok(());
+        }
         self.at("make a link", |inner| inner.files.symlink(target, path))
     }
 

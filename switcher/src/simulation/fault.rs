@@ -94,10 +94,44 @@ pub enum Story {
     BackFails,
     /// Its boot loader cannot be installed, nor can the old one, once.
     BootBackFailsOnce,
+    /// Its checks fail, and a route stays lost until a reboot.
+    LosesRoute,
+    /// Its checks fail, and a route stays lost until somebody mends it.
+    LosesRouteForLong,
+    /// It was confirmed in place, and its first boot is as good.
+    BootsWell,
+    /// Its checks fail when it is booted.
+    ChecksFailAtBoot,
+    /// The repository does not answer when it is booted.
+    BootTellsNothing,
+    /// Nobody hears of its checks when it is booted.
+    BootIsMute,
+    /// It crashes each time that it is booted, in the middle of its trial.
+    BootPanics,
+    /// Its checks fail when it is booted, and then the old boot loader cannot be installed, once.
+    BootReturnFailsOnce,
+    /// The same, and it never can.
+    BootReturnFails,
+}
+
+impl Story {
+    /// It begins with the first boot of a system that was confirmed in place.
+    pub(super) fn begins_with_a_boot(self) -> bool {
+        matches!(
+            self,
+            Self::BootsWell
+                | Self::ChecksFailAtBoot
+                | Self::BootTellsNothing
+                | Self::BootIsMute
+                | Self::BootPanics
+                | Self::BootReturnFailsOnce
+                | Self::BootReturnFails
+        )
+    }
 }
 
 /// All stories; those that go furthest more often.
-pub(super) const STORIES: [Story; 28] = [
+pub(super) const STORIES: [Story; 40] = [
     Story::Good,
     Story::Good,
     Story::Good,
@@ -126,4 +160,16 @@ pub(super) const STORIES: [Story; 28] = [
     Story::BackFailsOnce,
     Story::BackFails,
     Story::BootBackFailsOnce,
+    Story::LosesRoute,
+    Story::LosesRoute,
+    Story::LosesRouteForLong,
+    Story::BootsWell,
+    Story::BootsWell,
+    Story::ChecksFailAtBoot,
+    Story::ChecksFailAtBoot,
+    Story::BootTellsNothing,
+    Story::BootIsMute,
+    Story::BootPanics,
+    Story::BootReturnFailsOnce,
+    Story::BootReturnFails,
 ];

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::fault::Story;
+use super::fault::{Death, Story};
 use super::machine::{Inner, NEW, NEXT, OLD, RESCUE, name_of, store_path};
 use super::teeth::Tooth;
 use crate::journal::Deployment;
@@ -14,14 +14,22 @@ use crate::system::{Action, Switch, SwitchEnd, TrialEnd};
 impl Inner {
     /// The system profile has a generation of this system.
     fn has_generation(&self, toplevel: &Toplevel) -> bool {
-        let dir = Layout::host().profiles();
-        self.files.list(&dir).is_ok_and(|names| {
-            names.iter().any(|name| {
-                self.files
-                    .read_link(&dir.join(name))
-                    .is_ok_and(|target| target == toplevel.path())
+        let system = Layout::host().profiles();
+        [system.join("system-profiles"), system].iter().any(|dir| {
+            self.files.list(dir).is_ok_and(|names| {
+                names.iter().any(|name| {
+                    self.files
+                        .read_link(&dir.join(name))
+                        .is_ok_and(|target| target == toplevel.path())
+                })
             })
         })
+    }
+
+    /// The last system that proved that it boots.
+    pub(super) fn boot_proven(&self) -> Option<Toplevel> {
+        let link = Layout::host().roots().join("boot-proven");
+        Toplevel::try_from(self.files.read_link(&link).ok()?).ok()
     }
 
     /// `switch-to-configuration test`, or the first half of it.
@@ -56,6 +64,7 @@ impl Inner {
             _ => SwitchEnd::Exited(0),
         };
         self.units.active.clear();
+        self.lost |= matches!(self.story, Story::LosesRoute | Story::LosesRouteForLong);
         if self.story == Story::BreaksUnit {
             self.units.failed.push("nginx.service".to_owned());
         }
@@ -89,6 +98,11 @@ impl Inner {
         }
         if half || (new && self.story == Story::BootLies) || !self.has_generation(toplevel) {
             return SwitchEnd::Exited(0);
+        }
+        if let Some(proven) = self.boot_proven()
+            && !self.has_generation(&proven)
+        {
+            self.breaks("what proved that it boots is in the boot menu");
         }
         self.loader.seen = toplevel.clone();
         if self.builder_syncs {
@@ -125,13 +139,22 @@ impl Inner {
     /// What the checks say.
     pub(super) fn judge(&mut self, deployment: &Deployment, limit: u64) -> TrialEnd {
         self.now += 5;
+        if deployment.boot_trial {
+            return self.judge_boot(deployment, limit);
+        }
         // `nixus verify` reads in the journal what is on trial.
         if self.recorded != Some(PhaseName::OnTrial) {
             return inconclusive();
         }
         let new = name_of(&deployment.request.candidate) == NEW;
         let verdict = match self.story {
-            Story::ChecksFail | Story::BackFailsOnce | Story::BackFails if new => {
+            Story::ChecksFail
+            | Story::LosesRoute
+            | Story::LosesRouteForLong
+            | Story::BackFailsOnce
+            | Story::BackFails
+                if new =>
+            {
                 CheckOutcome::Fail
             }
             Story::NobodyConfirms if new => {
@@ -158,6 +181,64 @@ impl Inner {
             TrialEnd::Verified(evidence)
         } else {
             TrialEnd::NotVerified(Cause::VerificationFailed { checks }, Some(evidence))
+        }
+    }
+
+    /// What the checks say after a boot.
+    fn judge_boot(&mut self, deployment: &Deployment, limit: u64) -> TrialEnd {
+        if self.recorded != Some(PhaseName::BootTrial) {
+            return inconclusive();
+        }
+        let late = self.boot_trials > 0;
+        self.boot_trials += 1;
+        let verdict = match self.story {
+            Story::ChecksFailAtBoot | Story::BootReturnFailsOnce | Story::BootReturnFails => {
+                CheckOutcome::Fail
+            }
+            Story::BootTellsNothing if late => self
+                .rng
+                .pick(&[
+                    CheckOutcome::Pass,
+                    CheckOutcome::Fail,
+                    CheckOutcome::Unknown,
+                ])
+                .unwrap_or(CheckOutcome::Unknown),
+            Story::BootTellsNothing => CheckOutcome::Unknown,
+            Story::BootIsMute => {
+                self.now += limit;
+                return TrialEnd::NotVerified(Cause::NotConfirmed { seconds: limit }, None);
+            }
+            Story::BootPanics => {
+                self.dead = Some(Death::Power);
+                return inconclusive();
+            }
+            _ => CheckOutcome::Pass,
+        };
+        self.scar(&(verdict as u8));
+        let checks = vec![CheckResult {
+            check: "repository".to_owned(),
+            outcome: verdict,
+            reason: "as the story says".to_owned(),
+        }];
+        let evidence = Evidence {
+            version: VERSION,
+            deployment: deployment.request.deployment.clone(),
+            boot: self.boot_id(),
+            toplevel: deployment.request.candidate.clone(),
+            verdict,
+            checks: checks.clone(),
+        };
+        match verdict {
+            CheckOutcome::Pass => {
+                self.proved_at_boot |= self.booted == deployment.request.candidate;
+                TrialEnd::Verified(evidence)
+            }
+            CheckOutcome::Fail => {
+                TrialEnd::NotVerified(Cause::VerificationFailed { checks }, Some(evidence))
+            }
+            CheckOutcome::Unknown => {
+                TrialEnd::NotVerified(Cause::VerificationInconclusive { checks }, Some(evidence))
+            }
         }
     }
 
@@ -188,6 +269,12 @@ impl Inner {
             } else {
                 kept.extend(self.files.read_link(&link));
             }
+        }
+        let menu = profiles.join("system-profiles");
+        if self.tooth != Some(Tooth::RootBootProven)
+            && let Ok(name) = self.files.read_link(&menu.join("boot-proven"))
+        {
+            kept.extend(self.files.read_link(&menu.join(name)));
         }
         for name in self.files.list(&layout.roots()).unwrap_or_default() {
             let taken_out = match self.tooth {

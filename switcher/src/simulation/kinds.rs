@@ -56,6 +56,12 @@ kinds! {
     Event::Found(Boot::Other) => "found, booted other",
     Event::FoundGoingBack(_) => "found going back",
     Event::OperatorReverts => "operator reverts",
+    Event::BootedUnproven { .. } => "booted unproven",
+    Event::UnitsAwaited => "units awaited",
+    Event::UnitsUp => "units up",
+    Event::Looked(None) => "nothing is wrong",
+    Event::Looked(Some(_)) => "something is wrong",
+    Event::BootInconclusive(_) => "boot inconclusive",
 }
 
 /// All phases, in their order.
@@ -67,7 +73,11 @@ pub const PHASES: &[PhaseName] = &[
     PhaseName::OnTrial,
     PhaseName::Committing,
     PhaseName::Confirmed,
+    PhaseName::Booted,
+    PhaseName::BootTrial,
+    PhaseName::BootProven,
     PhaseName::Reverting,
+    PhaseName::CameBack,
     PhaseName::Reverted,
     PhaseName::Refused,
     PhaseName::Stuck,

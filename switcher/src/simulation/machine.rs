@@ -13,8 +13,9 @@ use super::files::{Files, Node};
 use super::rng::Rng;
 use super::teeth::Tooth;
 use crate::layout::Layout;
+use crate::network::Network;
 use crate::phase::PhaseName;
-use crate::protocol::{BootId, Toplevel};
+use crate::protocol::{BootId, DeploymentId, Toplevel};
 use crate::system::Units;
 
 /// The systems of the story, by the ends of their store paths.
@@ -85,15 +86,29 @@ pub(super) struct Inner {
     pub now: u64,
     pub timers: BTreeMap<String, Timer>,
     pub units: Units,
+    /// A route is lost.
+    pub lost: bool,
     pub going_back: bool,
     pub going_down: bool,
     pub reboots: u32,
+    /// How often the power was cut.
+    pub cuts: u32,
     pub proved: bool,
+    /// It proved itself after a boot.
+    pub proved_at_boot: bool,
+    /// Nobody has interfered so far.
+    pub undisturbed: bool,
+    /// Nothing goes wrong yet, and no step is counted.
+    pub prelude: bool,
+    /// How often it was asked to prove itself since this boot.
+    pub boot_trials: u32,
+    /// Who waits for the units of this boot to be up.
+    pub awaits_units: Option<DeploymentId>,
     /// Its staging has begun.
     pub begun: bool,
     pub activated: bool,
-    /// How the history says that it ended.
-    pub ended: Option<String>,
+    /// How the history says that each deployment ended.
+    pub ended: BTreeMap<String, String>,
     /// What is being deployed.
     pub candidate: &'static str,
     pub back_failures: u32,
@@ -182,13 +197,20 @@ impl Machine {
             now: 1000,
             timers: BTreeMap::new(),
             units: healthy(),
+            lost: false,
             going_back: false,
             going_down: false,
             reboots: 0,
+            cuts: 0,
             proved: false,
+            proved_at_boot: false,
+            undisturbed: true,
+            prelude: false,
+            boot_trials: 0,
+            awaits_units: None,
             begun: false,
             activated: false,
-            ended: None,
+            ended: BTreeMap::new(),
             candidate: NEW,
             back_failures: match story {
                 Story::BackFailsOnce => 1,
@@ -200,7 +222,11 @@ impl Machine {
                 Story::BootFailsOnce => 1,
                 _ => 0,
             },
-            boot_back_failures: u32::from(story == Story::BootBackFailsOnce),
+            boot_back_failures: match story {
+                Story::BootBackFailsOnce | Story::BootReturnFailsOnce => 1,
+                Story::BootReturnFails => u32::MAX,
+                _ => 0,
+            },
             phase: PhaseName::Idle,
             recorded: None,
             happened: Vec::new(),
@@ -259,11 +285,23 @@ pub(super) fn healthy() -> Units {
     }
 }
 
+/// Its network.
+pub(super) fn healthy_network() -> Network {
+    Network {
+        addresses: vec!["10.0.0.7/24".to_owned()],
+        routes: vec!["default via 10.0.0.1".to_owned()],
+        ssh: vec!["00000000:0016".to_owned()],
+    }
+}
+
 impl Inner {
     /// Counts one step, and says what goes wrong in it. Nothing works for the dead.
     pub(super) fn begin(&mut self, point: &'static str) -> Option<Kind> {
         if self.dead.is_some() {
             return Some(Kind::KillBefore);
+        }
+        if self.prelude {
+            return None;
         }
         self.steps += 1;
         let kind = self
@@ -335,6 +373,7 @@ impl Inner {
                 stored.synced = true;
             }
         }
+        self.cuts += u32::from(cut);
         self.held.clear();
         self.loader.seen = self.loader.durable.clone();
         self.current = self.loader.seen.clone();
@@ -350,10 +389,13 @@ impl Inner {
         self.boots += 1;
         self.now = 10;
         self.timers.clear();
+        self.awaits_units = None;
+        self.boot_trials = 0;
         self.going_back = false;
         self.going_down = false;
         self.dead = None;
         self.units = healthy();
+        self.lost &= self.story == Story::LosesRouteForLong;
         let (booted, how) = (self.booted.clone(), if cut { "cut" } else { "reboot" });
         self.tell(|| format!("{how}: boots {}", name_of(&booted)));
     }

@@ -97,7 +97,19 @@ pub(super) fn settled(machine: &Machine, record: &Record) -> Result<(), String> 
         "what was begun has an outcome",
     )?;
     let confirmed = ended.first() == Some(&Ending::Confirmed);
-    let right = if confirmed { NEW } else { OLD };
+    let boots: Vec<_> = outcomes
+        .iter()
+        .filter(|one| one.boot_trial && one.ending != Ending::Stuck)
+        .collect();
+    let back = boots.iter().any(|one| one.ending == Ending::Reverted);
+    let right = match (confirmed, back) {
+        (true, true) => boot_proven(machine)?,
+        (true, false) => NEW.to_owned(),
+        (false, _) => OLD.to_owned(),
+    };
+    let right = right.as_str();
+    first_boot(machine, record, &boots)?;
+    let kept_new = confirmed && !back;
     let inner = machine.see();
     // A rescue that somebody booted by hand is left alone.
     holds(
@@ -123,6 +135,11 @@ pub(super) fn settled(machine: &Machine, record: &Record) -> Result<(), String> 
         confirmed || inner.units.failed == expected.failed,
         "no unit is failed that was not",
     )?;
+    holds(
+        // A crash may put the old system back before anybody has looked.
+        confirmed || !inner.lost || inner.cuts > 0,
+        "no route is lost that was there",
+    )?;
     drop(inner);
     let named = in_profile(machine)?;
     holds(named == right, &format!("the profile names {right}"))?;
@@ -131,12 +148,50 @@ pub(super) fn settled(machine: &Machine, record: &Record) -> Result<(), String> 
         .map_err(|error| error.to_string())?;
     let doubtful = is_doubtful(machine, "sync the profile's directory");
     holds(
-        confirmed || doubtful || generations.iter().all(|(_, path)| *path != store_path(NEW)),
+        kept_new || doubtful || generations.iter().all(|(_, path)| *path != store_path(NEW)),
         "no rejected generation stays in the boot menu",
     )?;
     holds(
         !machine.see().activated || is_boot_proven_rooted(machine),
         "a system that proved that it boots is rooted",
+    )
+}
+
+/// The name of the system that proved last that it boots.
+fn boot_proven(machine: &Machine) -> Result<String, String> {
+    let proven = machine.see().boot_proven();
+    proven
+        .map(|system| name_of(&system).to_owned())
+        .ok_or_else(|| "a system that proved that it boots is rooted".to_owned())
+}
+
+/// What the trial at the first boot came to.
+fn first_boot(machine: &Machine, record: &Record, boots: &[&Outcome]) -> Result<(), String> {
+    let inner = machine.see();
+    let passed = boots.iter().any(|one| one.ending == Ending::Confirmed);
+    let is_new = inner
+        .boot_proven()
+        .is_some_and(|system| name_of(&system) == NEW);
+    holds(
+        !is_new || inner.proved_at_boot,
+        "boot-proven means evidence after a boot",
+    )?;
+    holds(is_new == passed, "boot-proven is what is told so")?;
+    holds(boots.len() <= 1, "a first boot has one outcome")?;
+    holds(
+        boots.is_empty() || record.unproven.is_none(),
+        "what has an outcome waits for none",
+    )?;
+    let undisturbed = inner.happened.is_empty() && inner.undisturbed;
+    let good = matches!(inner.story, Story::BootsWell);
+    holds(
+        !good || !undisturbed || passed,
+        "a good first boot is boot-proven",
+    )?;
+    let blameless = good || inner.story == Story::BootTellsNothing;
+    holds(
+        !blameless || !undisturbed || inner.reboots == 0,
+        "an outage elsewhere reboots nothing",
     )
 }
 
@@ -162,7 +217,12 @@ fn stuck(machine: &Machine) -> Result<(), String> {
     let failed = killed > 1
         || matches!(
             inner.story,
-            Story::BackFails | Story::BackFailsOnce | Story::BootBackFailsOnce
+            Story::BootReturnFails
+                | Story::LosesRouteForLong
+                | Story::BootReturnFailsOnce
+                | Story::BackFails
+                | Story::BackFailsOnce
+                | Story::BootBackFailsOnce
         )
         || inner
             .happened

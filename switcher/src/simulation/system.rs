@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::fault::{Kind, Story};
 use super::host::inconclusive;
-use super::machine::{Machine, NEW, OLD, SWITCHER, Timer, name_of, store_path};
+use super::machine::{Machine, NEW, OLD, SWITCHER, Timer, healthy_network, name_of, store_path};
 use super::teeth::Tooth;
 use crate::journal::{Deployment, Watch};
+use crate::network::Network;
 use crate::phase::{Phase, PhaseName};
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::simulation::kinds::kind;
@@ -64,6 +65,17 @@ impl System for Machine {
     fn units(&self) -> Result<Units, SystemError> {
         self.at("read the units", |inner| Ok(inner.units.clone()))
             .map_err(failed("systemctl"))
+    }
+
+    fn network(&self) -> Result<Network, SystemError> {
+        self.at("read the network", |inner| {
+            let mut network = healthy_network();
+            if inner.lost && inner.tooth != Some(Tooth::Network) {
+                network.routes.clear();
+            }
+            Ok(network)
+        })
+        .map_err(failed("netlink"))
     }
 
     fn sync(&self) -> Result<(), SystemError> {
@@ -186,6 +198,14 @@ impl System for Machine {
         };
         inner.release();
         end
+    }
+
+    fn await_units(&mut self, deployment: &DeploymentId) -> Result<(), SystemError> {
+        self.at("await the units", |inner| {
+            inner.awaits_units = Some(deployment.clone());
+            Ok(())
+        })
+        .map_err(failed("systemd-run"))
     }
 
     fn start(&mut self, units: &[String]) -> Result<(), SystemError> {

@@ -45,14 +45,18 @@ pub enum Tooth {
     ReadBootDefault,
     /// Reading back what the profile names.
     ReadProfile,
+    /// Looking for lost addresses, routes and sockets.
+    Network,
     /// The GC root of the candidate.
     RootCandidate,
     /// The GC root of the old system.
     RootOld,
     /// The GC root of the switcher.
     RootSwitcher,
-    /// The GC root of the last system that proved that it boots.
+    /// The GC roots of the last system that proved that it boots.
     RootBootProven,
+    /// The profile that keeps the last system that proved that it boots in the boot menu.
+    MenuBootProven,
 }
 
 /// All of them.
@@ -72,22 +76,29 @@ pub const TEETH: &[Tooth] = &[
     Tooth::Watchdog(PhaseName::Activating),
     Tooth::Watchdog(PhaseName::OnTrial),
     Tooth::Watchdog(PhaseName::Committing),
+    Tooth::Watchdog(PhaseName::Booted),
+    Tooth::Watchdog(PhaseName::BootTrial),
     Tooth::Watchdog(PhaseName::Reverting),
+    Tooth::Watchdog(PhaseName::CameBack),
     Tooth::SeeWatchdog,
     Tooth::JournalFirst(PhaseName::Staged),
     Tooth::JournalFirst(PhaseName::Activating),
     Tooth::JournalFirst(PhaseName::OnTrial),
     Tooth::JournalFirst(PhaseName::Committing),
     Tooth::JournalFirst(PhaseName::Confirmed),
+    Tooth::JournalFirst(PhaseName::BootTrial),
+    Tooth::JournalFirst(PhaseName::BootProven),
     Tooth::JournalFirst(PhaseName::Reverting),
     Tooth::HistoryFirst,
     Tooth::NoteOfTheWayBack,
     Tooth::ReadBootDefault,
     Tooth::ReadProfile,
+    Tooth::Network,
     Tooth::RootCandidate,
     Tooth::RootOld,
     Tooth::RootSwitcher,
     Tooth::RootBootProven,
+    Tooth::MenuBootProven,
 ];
 
 impl fmt::Display for Tooth {
@@ -111,10 +122,12 @@ impl fmt::Display for Tooth {
             Self::NoteOfTheWayBack => "note of a way back that is not in the journal",
             Self::ReadBootDefault => "reading back the boot default",
             Self::ReadProfile => "reading back the profile",
+            Self::Network => "looking for lost addresses and routes",
             Self::RootCandidate => "GC root of the candidate",
             Self::RootOld => "GC roots of the old system",
             Self::RootSwitcher => "GC root of the switcher",
-            Self::RootBootProven => "GC root of the boot-proven system",
+            Self::RootBootProven => "GC roots of the boot-proven system",
+            Self::MenuBootProven => "the boot-proven system's place in the boot menu",
         })
     }
 }

@@ -2,13 +2,14 @@
 //! watchdogs, reboots, the recovery, operators.
 
 use super::fault::{Death, Kind};
-use super::machine::{Machine, NEW, NEXT, Timer, store_path};
+use super::machine::{Machine, NEW, NEXT, OLD, Timer, name_of, store_path};
 use super::promises;
 use super::teeth::Tooth;
 use crate::Layout;
+use crate::boot_trial::{at_boot, judge};
 use crate::journal::{self, Record};
 use crate::phase::{Phase, PhaseName};
-use crate::protocol::{Commit, FailedUnits, Policy, Request, Toplevel, VERSION};
+use crate::protocol::{Commit, DeploymentId, FailedUnits, Policy, Request, Toplevel, VERSION};
 use crate::run::Switcher;
 use crate::takeover::{settle, take_over};
 use crate::transaction::Event;
@@ -77,6 +78,7 @@ enum Unit {
     Switch,
     Watchdog(String, Timer),
     Recover,
+    BootTrial(DeploymentId),
     Operator,
 }
 
@@ -108,13 +110,21 @@ impl World {
     }
 
     fn tell_the_story(&mut self) -> Result<(), String> {
+        let with_a_boot = self.machine.see().story.begins_with_a_boot();
+        self.machine.get().prelude = with_a_boot;
         let asked = request("d-1", NEW)?;
         self.process(Unit::Switch, |disk, layout, system| {
             Switcher::open(disk, layout, system)
                 .and_then(|mut switcher| switcher.request(asked))
                 .is_ok()
         })?;
+        if with_a_boot {
+            self.machine.get().power_on(false);
+            self.machine.get().prelude = false;
+            self.booted(1)?;
+        }
         self.go_on()?;
+        self.try_boot_again()?;
         promises::settled(&self.machine, &self.record()?)?;
         self.help_the_stuck()?;
         self.deploy_again()
@@ -139,7 +149,11 @@ impl World {
             if self.recover_due && self.hung.is_none() {
                 self.recover_due = false;
                 self.process(Unit::Recover, |disk, layout, system| {
-                    settle(disk, layout, system).is_ok()
+                    at_boot(disk, layout, system).is_ok()
+                })?;
+            } else if let Some(waiting) = self.units_are_up() {
+                self.process(Unit::BootTrial(waiting), |disk, layout, system| {
+                    judge(disk, layout, system).is_ok()
                 })?;
             } else if open && self.operators > 0 && self.by_chance("operator", 12) {
                 self.operators -= 1;
@@ -159,10 +173,35 @@ impl World {
         Err("recovery comes to an end".to_owned())
     }
 
+    /// Who waited for that; sometimes they never are.
+    fn units_are_up(&mut self) -> Option<DeploymentId> {
+        if self.hung.is_some() || self.machine.see().awaits_units.is_none() {
+            return None;
+        }
+        let waiting = self.machine.get().awaits_units.take();
+        if self.by_chance("units never up", 12) {
+            return None;
+        }
+        waiting
+    }
+
+    /// A pass finds that the boot is not proven yet.
+    fn try_boot_again(&mut self) -> Result<(), String> {
+        for _ in 0..2 {
+            if !self.by_chance("a pass", 2) {
+                break;
+            }
+            self.recover_due = true;
+            self.go_on()?;
+        }
+        Ok(())
+    }
+
     fn by_chance(&self, what: &'static str, all: u64) -> bool {
         let mut inner = self.machine.get();
         let yes = inner.rng.chance(1, all);
         if yes {
+            inner.undisturbed = false;
             inner.scar(&what);
         }
         yes
@@ -219,6 +258,7 @@ impl World {
                 self.machine.get().timers.insert(name, timer);
             }
             Unit::Recover => self.recover_due = true,
+            Unit::BootTrial(waiting) => self.machine.get().awaits_units = Some(waiting),
             Unit::Operator => self.unwatched = true,
             Unit::Switch => {}
         }
@@ -306,12 +346,24 @@ impl World {
         if !matches!(record.phase, Phase::Stuck { .. }) {
             return Ok(());
         }
+        // Who hangs is ended after RuntimeMaxSec.
+        self.hung = None;
         let mut inner = self.machine.get();
         inner.faults.clear();
         inner.back_failures = 0;
         inner.boot_back_failures = 0;
+        let only_lost = inner.lost && name_of(&inner.current) == OLD;
+        inner.lost = false;
         drop(inner);
-        self.operator()?;
+        if only_lost {
+            // It ends by itself, once somebody looks; whoever comes first may have to tell it yet.
+            for _ in 0..2 {
+                self.recover_due = true;
+                self.go_on()?;
+            }
+        } else {
+            self.operator()?;
+        }
         let record = self.record()?;
         if record.phase != Phase::Idle {
             return Err(format!(
@@ -331,7 +383,6 @@ impl World {
         inner.boot_back_failures = 0;
         inner.back_failures = 0;
         inner.candidate = NEXT;
-        inner.ended = None;
         drop(inner);
         let asked = request("d-2", NEXT)?;
         let disk = self.machine.clone();

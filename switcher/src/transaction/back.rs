@@ -13,24 +13,57 @@ pub(super) fn revert(from: &Phase, cause: Cause) -> Step {
 }
 
 pub(super) fn revert_what(cause: Cause, touched: Touched, rebooted: bool) -> Step {
-    match first(touched) {
-        None => to(Phase::Reverted { cause }, Effect::Close),
-        Some(restore) => to(
-            Phase::Reverting(Revert {
-                cause,
-                touched,
-                attempt: 1,
-                damage: None,
-                rebooted,
-            }),
-            Effect::Restore(restore),
-        ),
+    begin(Revert {
+        cause,
+        touched,
+        attempt: 1,
+        damage: None,
+        rebooted,
+        came_back: rebooted,
+        by_reboot: false,
+    })
+}
+
+/// Back to the boot-proven system: it is made the default again, then the machine reboots into it.
+pub(super) fn revert_by_reboot(cause: Cause, touched: Touched) -> Step {
+    begin(Revert {
+        cause,
+        touched,
+        attempt: 1,
+        damage: None,
+        rebooted: false,
+        came_back: false,
+        by_reboot: true,
+    })
+}
+
+fn begin(revert: Revert) -> Step {
+    match first(&revert, revert.touched) {
+        None => back(revert),
+        Some(part) => to(Phase::Reverting(revert), Effect::Restore(part)),
     }
 }
 
+/// The old system is back. Whether the reboot that damage led to has helped is still to be seen.
+fn back(revert: Revert) -> Step {
+    if revert.came_back && !revert.by_reboot && !revert.touched.system {
+        let revert = Revert {
+            damage: None,
+            ..revert
+        };
+        return to(Phase::CameBack(revert), Effect::AwaitUnits);
+    }
+    to(
+        Phase::Reverted {
+            cause: revert.cause,
+        },
+        Effect::Close,
+    )
+}
+
 /// Where the way back begins.
-fn first(touched: Touched) -> Option<Restore> {
-    if touched.system {
+fn first(revert: &Revert, touched: Touched) -> Option<Restore> {
+    if touched.system && !revert.by_reboot {
         Some(Restore::System)
     } else if touched.persistent {
         Some(Restore::Profile)
@@ -40,13 +73,14 @@ fn first(touched: Touched) -> Option<Restore> {
 }
 
 /// What comes after one part of the way back.
-fn next(done: Restore, touched: Touched) -> Option<Restore> {
+fn next(done: Restore, revert: &Revert) -> Option<Restore> {
+    let touched = revert.touched;
     match done {
         Restore::System if touched.persistent => Some(Restore::Profile),
         Restore::System => Some(Restore::Units),
         Restore::Profile => Some(Restore::Boot),
         // A boot into the old system starts its units itself, and may still be doing so.
-        Restore::Boot if touched.system => Some(Restore::Units),
+        Restore::Boot if touched.system && !revert.by_reboot => Some(Restore::Units),
         Restore::Boot | Restore::Units => None,
     }
 }
@@ -59,7 +93,7 @@ pub(super) fn reverting(revert: &Revert, event: Event) -> Step {
                 damage: revert.damage.clone().or(damage),
                 ..revert.clone()
             };
-            match next(part, revert.touched) {
+            match next(part, &revert) {
                 Some(part) => to(Phase::Reverting(revert), Effect::Restore(part)),
                 None => finish(revert),
             }
@@ -73,10 +107,15 @@ pub(super) fn reverting(revert: &Revert, event: Event) -> Step {
             }),
             Effect::Reboot,
         ),
-        Event::BootDefault { .. } => give_up(revert, None),
+        Event::BootDefault { .. } => give_up(revert, not_by_reboot(revert)),
         Event::RebootFailed(reason) => give_up(revert, Some(reason)),
         // The watchdog found an attempt that died or hung: one attempt less.
-        Event::Expired { .. } | Event::FoundGoingBack(_) => finish(Revert {
+        Event::Expired { alive, .. } => finish(Revert {
+            damage: Some("putting the old system back did not end in time".to_owned()),
+            rebooted: revert.rebooted && (alive || revert.came_back),
+            ..revert.clone()
+        }),
+        Event::FoundGoingBack(_) => finish(Revert {
             damage: Some("putting the old system back did not end in time".to_owned()),
             ..revert.clone()
         }),
@@ -89,24 +128,20 @@ pub(super) fn reverting(revert: &Revert, event: Event) -> Step {
                     ..revert.touched
                 },
             };
-            match first(touched) {
-                None => to(
-                    Phase::Reverted {
-                        cause: revert.cause.clone(),
-                    },
-                    Effect::Close,
-                ),
-                Some(part) => to(
-                    Phase::Reverting(Revert {
-                        touched,
-                        damage: None,
-                        ..revert.clone()
-                    }),
-                    Effect::Restore(part),
-                ),
-            }
+            let used = revert.rebooted && (boot != Boot::Same || revert.came_back);
+            begin(Revert {
+                touched,
+                damage: None,
+                // A switcher that died before the machine went down has not used it.
+                rebooted: used,
+                // Somebody's rescue is left alone.
+                // A second attempt was damage, whether the reboot could be written down or not.
+                came_back: boot != Boot::Other
+                    && (used || (boot == Boot::Old && revert.attempt > 1)),
+                ..revert.clone()
+            })
         }
-        Event::OperatorReverts => match first(revert.touched) {
+        Event::OperatorReverts => match first(revert, revert.touched) {
             Some(part) => same(Effect::Restore(part)),
             None => same(Effect::Nothing),
         },
@@ -116,13 +151,12 @@ pub(super) fn reverting(revert: &Revert, event: Event) -> Step {
 
 /// One attempt to put the old system back has ended.
 fn finish(revert: Revert) -> Step {
-    match (&revert.damage, first(revert.touched)) {
-        (None, _) | (_, None) => to(
-            Phase::Reverted {
-                cause: revert.cause,
-            },
-            Effect::Close,
-        ),
+    match (&revert.damage, first(&revert, revert.touched)) {
+        // The default is the old system again, and what is left still runs.
+        (None, _) if revert.by_reboot && revert.touched.system => {
+            to(Phase::Reverting(revert), Effect::SeeBootDefault)
+        }
+        (None, _) | (_, None) => back(revert),
         (Some(_), Some(part)) if revert.attempt < REVERT_ATTEMPTS => to(
             Phase::Reverting(Revert {
                 attempt: revert.attempt + 1,
@@ -133,6 +167,15 @@ fn finish(revert: Revert) -> Step {
         ),
         (Some(_), Some(_)) => to(Phase::Reverting(revert), Effect::SeeBootDefault),
     }
+}
+
+/// Why a machine stays where it is that had to be rebooted into the old system.
+fn not_by_reboot(revert: &Revert) -> Option<String> {
+    let why = match revert.rebooted {
+        true => "it was rebooted once, and the same system came up again",
+        false => "the boot loader is not seen to start the boot-proven system",
+    };
+    (revert.by_reboot && revert.touched.system).then(|| why.to_owned())
 }
 
 fn give_up(revert: &Revert, reason: Option<String>) -> Step {
@@ -150,6 +193,32 @@ fn give_up(revert: &Revert, reason: Option<String>) -> Step {
         },
         Effect::Close,
     )
+}
+
+pub(super) fn came_back(phase: &Phase, revert: &Revert, event: Event) -> Step {
+    match event {
+        // Units that never come up are looked at as they are.
+        Event::UnitsUp | Event::Expired { .. } | Event::OperatorReverts => {
+            to(phase.clone(), Effect::Look)
+        }
+        Event::Looked(None) | Event::Found(Boot::Other) => to(
+            Phase::Reverted {
+                cause: revert.cause.clone(),
+            },
+            Effect::Close,
+        ),
+        Event::Looked(damage) => give_up(
+            &Revert {
+                damage,
+                touched: Touched::SYSTEM,
+                ..revert.clone()
+            },
+            None,
+        ),
+        Event::Found(Boot::New) => revert_what(revert.cause.clone(), Touched::ALL, true),
+        Event::Found(_) | Event::FoundGoingBack(_) => to(phase.clone(), Effect::AwaitUnits),
+        _ => to(phase.clone(), Effect::Nothing),
+    }
 }
 
 pub(super) fn ended(phase: &Phase, event: Event) -> Step {
@@ -196,6 +265,23 @@ pub(super) fn stuck(phase: &Phase, event: Event) -> Step {
             revert_what(cause.clone(), touched, true)
         }
         Event::Found(_) if !recorded => to(phase.clone(), Effect::Close),
+        // It ends by itself once nothing is wrong any more.
+        Event::Found(Boot::Same) => to(phase.clone(), Effect::Look),
+        Event::Looked(None) => to(
+            Phase::Reverted {
+                cause: cause.clone(),
+            },
+            Effect::Close,
+        ),
+        Event::Looked(Some(damage)) => to(
+            Phase::Stuck {
+                cause: cause.clone(),
+                touched: *touched,
+                damage,
+                recorded: *recorded,
+            },
+            Effect::Nothing,
+        ),
         _ => to(phase.clone(), Effect::Nothing),
     }
 }

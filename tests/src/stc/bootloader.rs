@@ -16,6 +16,18 @@ pub struct Generation {
     pub number: u64,
     /// Its toplevel.
     pub toplevel: PathBuf,
+    /// Its profile, where that is not `system`.
+    pub profile: Option<String>,
+}
+
+impl Generation {
+    /// The file name of its entry.
+    fn entry_name(&self) -> String {
+        match &self.profile {
+            None => entry_name(self.number),
+            Some(profile) => format!("nixos-{profile}-generation-{}.conf", self.number),
+        }
+    }
 }
 
 /// The file name of a generation's entry.
@@ -64,9 +76,13 @@ pub fn install(boot: &Path, profiles: &Path, default: &Path) -> Result<()> {
     for folder in [&entries, &files] {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    let mut generations = generations(profiles)?;
-    generations.sort_by_key(|generation| std::cmp::Reverse(generation.number));
-    generations.truncate(LIMIT);
+    let mut generations = newest(generations(profiles, "system")?);
+    for profile in system_profiles(profiles)? {
+        generations.extend(newest(self::generations(
+            &profiles.join("system-profiles"),
+            &profile,
+        )?));
+    }
     let mut known = Vec::new();
     for generation in &generations {
         let kernel = provide(boot, &generation.toplevel.join("kernel"))?;
@@ -79,14 +95,14 @@ pub fn install(boot: &Path, profiles: &Path, default: &Path) -> Result<()> {
                 )
             })?;
         write(
-            &entries.join(entry_name(generation.number)),
+            &entries.join(generation.entry_name()),
             &entry(generation, &kernel, &initrd, parameters.trim()),
         )?;
-        known.extend([entry_name(generation.number), kernel, initrd]);
+        known.extend([generation.entry_name(), kernel, initrd]);
     }
     // The newest of equal ones, as the builder does.
     if let Some(chosen) = generations.iter().find(|g| g.toplevel == default) {
-        let text = format!("timeout 0\ndefault {}\n", entry_name(chosen.number));
+        let text = format!("timeout 0\ndefault {}\n", chosen.entry_name());
         write(&boot.join("loader/loader.conf"), &text)?;
     }
     remove_stale(&entries, &known)?;
@@ -112,7 +128,31 @@ fn remove_stale(folder: &Path, known: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn generations(profiles: &Path) -> Result<Vec<Generation>> {
+/// The newest generations of one profile.
+fn newest(mut generations: Vec<Generation>) -> Vec<Generation> {
+    generations.sort_by_key(|generation| std::cmp::Reverse(generation.number));
+    generations.truncate(LIMIT);
+    generations
+}
+
+/// The profiles beside `system` (nixpkgs, systemd-boot-builder.py, `get_profiles`).
+fn system_profiles(profiles: &Path) -> Result<Vec<String>> {
+    let folder = profiles.join("system-profiles");
+    let listed = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.with_context(|| format!("cannot list {}", folder.display()))?,
+    };
+    let mut names = Vec::new();
+    for link in listed {
+        let link = link.with_context(|| format!("cannot list {}", folder.display()))?;
+        names.extend(link.file_name().into_string().ok());
+    }
+    names.retain(|name| !name.ends_with("-link"));
+    names.sort();
+    Ok(names)
+}
+
+fn generations(profiles: &Path, profile: &str) -> Result<Vec<Generation>> {
     let mut found = Vec::new();
     let listed =
         fs::read_dir(profiles).with_context(|| format!("cannot list {}", profiles.display()))?;
@@ -121,12 +161,21 @@ fn generations(profiles: &Path) -> Result<Vec<Generation>> {
         let name = link.file_name();
         let number = name
             .to_str()
-            .and_then(|name| name.strip_prefix("system-")?.strip_suffix("-link"))
+            .and_then(|name| {
+                name.strip_prefix(profile)?
+                    .strip_prefix('-')?
+                    .strip_suffix("-link")
+            })
             .and_then(|number| number.parse().ok());
         if let Some(number) = number {
             let toplevel = fs::canonicalize(link.path())
                 .with_context(|| format!("cannot follow {}", link.path().display()))?;
-            found.push(Generation { number, toplevel });
+            let profile = (profile != "system").then(|| profile.to_owned());
+            found.push(Generation {
+                number,
+                toplevel,
+                profile,
+            });
         }
     }
     Ok(found)

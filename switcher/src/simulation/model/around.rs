@@ -20,6 +20,7 @@ pub(super) fn successors(book: &Book<'_>, world: World) -> Next {
     request(book, world, &mut next);
     watchdogs(book, world, &mut next);
     recover(book, world, &mut next);
+    boot(book, world, &mut next);
     operator(book, world, &mut next);
     crashes(world, &mut next);
     next
@@ -39,11 +40,16 @@ fn find(book: &Book<'_>, world: &World, happening: Happening) -> Happening {
     let name = book.name(world.journal.phase);
     let goes_on = matches!(
         name,
-        PhaseName::Reverting | PhaseName::Reverted | PhaseName::Refused
+        PhaseName::Reverting
+            | PhaseName::CameBack
+            | PhaseName::Reverted
+            | PhaseName::Refused
+            | PhaseName::BootProven
     );
     let revert = happening == Happening::OperatorReverts;
+    let begun = world.trial && world.profile.seen == Sys::Old;
     match found(world) {
-        boot if !goes_on && world.marked => Happening::FoundGoingBack(boot),
+        boot if !goes_on && (world.marked || begun) => Happening::FoundGoingBack(boot),
         Boot::Same => happening,
         Boot::New if revert && name == PhaseName::Committing => happening,
         _ if revert && name == PhaseName::Stuck => happening,
@@ -121,12 +127,71 @@ fn recover(book: &Book<'_>, world: World, next: &mut Next) {
     }
 }
 
+/// The first boot of what was confirmed in place.
+fn boot(book: &Book<'_>, world: World, next: &mut Next) {
+    if world.process.is_some() {
+        return;
+    }
+    let phase = book.name(world.journal.phase);
+    let mut after = world;
+    if matches!(phase, PhaseName::Booted | PhaseName::CameBack) && world.awaits {
+        after.awaits = false;
+        let seen = after.boot;
+        let happening = find(book, &after, Happening::UnitsUp);
+        let after = process::start(book, after, Unit::BootTrial, happening, seen);
+        next.push(("the units are up", after));
+        return;
+    }
+    // Its own unit was killed, and is started again.
+    if phase == PhaseName::BootTrial && world.awaits {
+        after.awaits = false;
+        let seen = after.boot;
+        let happening = find(book, &after, Happening::Found(Boot::Same));
+        let after = process::start(book, after, Unit::BootTrial, happening, seen);
+        next.push(("the boot's trial begins again", after));
+        return;
+    }
+    if phase != PhaseName::Idle || world.recover_due {
+        return;
+    }
+    let is_due = world.unproven
+        && world.booted == Sys::New
+        && world.running == Sys::New
+        && world.profile.seen == Sys::New;
+    if world.trial_due && !is_due {
+        after.trial_due = false;
+        next.push(("no trial at boot is due", after));
+    }
+    // A pass tries again what told nothing.
+    let again = world.operators > 0 && world.told_nothing;
+    if is_due && (world.trial_due || again) {
+        if !world.trial_due {
+            after.operators -= 1;
+        }
+        after.trial_due = false;
+        after.trial = true;
+        after.reboots = 0;
+        let seen = after.boot;
+        let happening = Happening::BootedUnproven {
+            late: world.told_nothing,
+        };
+        let after = process::start(book, after, Unit::Recover, happening, seen);
+        next.push(("a first boot is to be judged", after));
+    }
+    if world.restarts > 0 && world.asked && !world.trial_due {
+        let mut reboots = world.synced_all();
+        reboots.restarts -= 1;
+        reboots.boots = 0;
+        next.push(("the machine is rebooted in order", power_on(reboots, None)));
+    }
+}
+
 fn operator(book: &Book<'_>, world: World, next: &mut Next) {
     let open = book.name(world.journal.phase) != PhaseName::Idle;
     // On trial the switcher is told; see `effects`.
-    let told = world
-        .process
-        .is_some_and(|process| process.effect == Effect::Verify && process.at == At::Effect);
+    let told = world.process.is_some_and(|process| {
+        matches!(process.effect, Effect::Verify | Effect::VerifyBoot) && process.at == At::Effect
+    });
     if world.operators == 0 || !open || told {
         return;
     }
@@ -188,6 +253,9 @@ fn power_on(mut world: World, by_hand: Option<Sys>) -> World {
     world.timers = super::world::Timers::default();
     world.process = None;
     world.recover_due = true;
+    world.trial_due = true;
+    world.awaits = false;
+    world.told_nothing = false;
     world.going_down = false;
     world.unwatched = false;
     world.marked = false;

@@ -43,6 +43,11 @@ pub(super) enum Happening {
     Found(Boot),
     FoundGoingBack(Boot),
     OperatorReverts,
+    BootedUnproven { late: bool },
+    UnitsAwaited,
+    UnitsUp,
+    Looked(bool),
+    BootInconclusive,
 }
 
 /// One phase, with what is asked of it often.
@@ -132,6 +137,11 @@ impl<'a> Book<'a> {
         decision
     }
 
+    #[cfg(test)]
+    pub(super) fn evidence(&self) -> Evidence {
+        self.evidence.clone()
+    }
+
     /// The pairs of phase and event that came up.
     pub(super) fn pairs(&self) -> BTreeSet<(PhaseName, &'static str)> {
         self.pairs.borrow().clone()
@@ -165,6 +175,11 @@ impl<'a> Book<'a> {
             Happening::Found(boot) => Event::Found(boot),
             Happening::FoundGoingBack(boot) => Event::FoundGoingBack(boot),
             Happening::OperatorReverts => Event::OperatorReverts,
+            Happening::BootedUnproven { late } => Event::BootedUnproven { late },
+            Happening::UnitsAwaited => Event::UnitsAwaited,
+            Happening::UnitsUp => Event::UnitsUp,
+            Happening::Looked(well) => Event::Looked((!well).then(why)),
+            Happening::BootInconclusive => Event::BootInconclusive(cause()),
         }
     }
 }

@@ -129,6 +129,36 @@ pub(super) fn outcomes(book: &Book<'_>, world: World, process: Process) -> Next 
             });
             ends.fault("it cannot be rebooted", Happening::RebootFailed, |_| {});
         }
+        (Effect::AwaitUnits, _) => {
+            ends.free("the units are awaited", Happening::UnitsAwaited, |world| {
+                world.awaits = true;
+            });
+            ends.fault("nobody awaits the units", Happening::UnitsAwaited, |_| {});
+        }
+        (Effect::Look, _) => {
+            let back = world.running == Sys::Old
+                && world.profile.seen == Sys::Old
+                && world.loader.seen == Sys::Old;
+            if back {
+                ends.free("nothing is wrong", Happening::Looked(true), synced);
+            }
+            ends.free("something is wrong", Happening::Looked(false), |_| {});
+        }
+        (Effect::VerifyBoot, _) => {
+            ends.free("the boot is verified", Happening::Verified, |world| {
+                world.proved_at_boot = true;
+            });
+            ends.free("the boot is not verified", Happening::NotVerified, |_| {});
+            ends.free(
+                "nothing can be told of the boot",
+                Happening::BootInconclusive,
+                |_| {},
+            );
+            if world.operators > 0 {
+                ends.world.operators -= 1;
+                ends.free("an operator reverts", Happening::NotVerified, |_| {});
+            }
+        }
         (Effect::Close, _) => ends.close(process),
     }
     ends.next
@@ -215,13 +245,27 @@ impl Ends<'_, '_> {
 
     /// The history is written; it tells once how the deployment ended.
     fn close(&mut self, process: Process) {
-        let ended = match self.book.name(process.record.phase) {
-            PhaseName::Confirmed => Ended::Confirmed,
+        let phase = self.book.name(process.record.phase);
+        let ended = match phase {
+            PhaseName::Confirmed | PhaseName::BootProven => Ended::Confirmed,
             PhaseName::Reverted => Ended::Reverted,
             PhaseName::Refused => Ended::Refused,
             _ => Ended::Stuck,
         };
         self.free("the history is written", Happening::Closed, |world| {
+            match (world.trial, phase) {
+                (true, PhaseName::Refused) => {
+                    world.told_nothing = true;
+                    return;
+                }
+                (true, PhaseName::BootProven) => {
+                    world.boot_proven = true;
+                    world.unproven = false;
+                }
+                (true, PhaseName::Reverted) => world.unproven = false,
+                (false, PhaseName::Confirmed) => world.unproven = true,
+                _ => {}
+            }
             world.ended = ended;
         });
         if self.world.faults > 0 {

@@ -128,7 +128,11 @@ pub(super) fn end(mut world: World) -> World {
 pub(super) fn restart(world: &mut World, unit: Unit) {
     match unit {
         Unit::Watchdog(name) => world.timers = world.timers.with(name),
-        Unit::Recover => world.recover_due = true,
+        Unit::Recover => {
+            world.recover_due = true;
+            world.trial_due = true;
+        }
+        Unit::BootTrial => world.awaits = true,
         Unit::Switch | Unit::Operator => {}
     }
 }
@@ -139,14 +143,11 @@ fn not_entered(book: &Book<'_>, mut world: World, happening: Happening) -> World
         return world;
     };
     if happening == Happening::StateNotWritten
-        && matches!(
-            book.name(process.record.phase),
-            PhaseName::Confirmed
-                | PhaseName::Reverted
-                | PhaseName::Refused
-                | PhaseName::Stuck
-                | PhaseName::Idle
-        )
+        && (book.name(process.record.phase).is_bookkeeping()
+            || matches!(
+                book.name(process.record.phase),
+                PhaseName::Idle | PhaseName::Booted | PhaseName::BootTrial | PhaseName::Stuck
+            ))
     {
         process.trouble = true;
     }
@@ -225,7 +226,8 @@ fn write(book: &Book<'_>, world: World, process: Process, back: bool) -> Next {
                 process.doubtful = true;
             }
             let failed = if back {
-                failed.marked = true;
+                let refused = book.name(process.next.phase) == PhaseName::Refused;
+                failed.marked |= !(failed.trial && refused);
                 entered(book, failed)
             } else {
                 not_entered(book, failed, Happening::StateNotWritten)

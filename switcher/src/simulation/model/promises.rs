@@ -25,8 +25,20 @@ pub(super) fn broken(book: &Book<'_>, world: &World) -> Option<&'static str> {
             world.proved || phase != PhaseName::Confirmed,
         ),
         (
+            "boot-proven means that evidence came in after a boot",
+            world.proved_at_boot || !(world.boot_proven || phase == PhaseName::BootProven),
+        ),
+        (
+            "what is boot-proven is not taken back",
+            !world.boot_proven || world.ended == Ended::Confirmed,
+        ),
+        (
             "going back never turns into confirmed",
-            !(world.went_back && matches!(phase, PhaseName::Confirmed | PhaseName::Committing)),
+            !(world.went_back
+                && matches!(
+                    phase,
+                    PhaseName::Confirmed | PhaseName::Committing | PhaseName::BootProven
+                )),
         ),
         (
             "recovery ends within two boots",
@@ -75,6 +87,7 @@ fn is_recorded(book: &Book<'_>, world: &World) -> bool {
     let needed = match process.effect {
         Effect::Activate => PhaseName::Activating,
         Effect::Verify => PhaseName::OnTrial,
+        Effect::VerifyBoot => PhaseName::BootTrial,
         Effect::SetProfile | Effect::InstallBoot | Effect::CheckCommit => PhaseName::Committing,
         _ => return true,
     };
@@ -101,10 +114,7 @@ fn is_watched(book: &Book<'_>, world: &World) -> bool {
         Some(process) => {
             !is_effect(process.at) || matches!(process.effect, Effect::Close | Effect::Nothing)
         }
-        None => matches!(
-            phase,
-            PhaseName::Confirmed | PhaseName::Reverted | PhaseName::Refused
-        ),
+        None => phase.is_bookkeeping(),
     }
 }
 

@@ -1,3 +1,4 @@
+use super::book::Book;
 use super::*;
 use crate::phase::{Phase, Revert};
 use crate::transaction::{Boot, Effect, Event, Restore, Step, step};
@@ -7,6 +8,7 @@ const FEW: Bounds = Bounds {
     crashes: 2,
     faults: 1,
     operators: 0,
+    restarts: 1,
 };
 
 fn told(explored: &Explored) -> String {
@@ -40,7 +42,7 @@ fn no_interleaving_with_three_crashes_breaks_a_promise() {
 #[test]
 fn a_wrong_decision_is_seen() {
     type Mutant = fn(&Phase, &Event, Step) -> Step;
-    let mutants: [(&str, Mutant); 12] = [
+    let mutants: [(&str, Mutant); 16] = [
         (
             "a crashed commit is finished under the old system",
             |phase, event, right| match (phase, event) {
@@ -170,6 +172,55 @@ fn a_wrong_decision_is_seen() {
                         effect: Effect::Reboot,
                     }
                 }
+                _ => right,
+            },
+        ),
+        (
+            "a first boot that fails stays",
+            |phase, event, right| match (phase, event) {
+                (Phase::BootTrial { .. }, Event::NotVerified(_)) => Step {
+                    phase: phase.clone(),
+                    effect: Effect::Nothing,
+                },
+                _ => right,
+            },
+        ),
+        (
+            "a first boot is proven by what is no evidence",
+            |phase, event, right| match (phase, event) {
+                (Phase::BootTrial { .. }, Event::BootInconclusive(_)) => Step {
+                    phase: Phase::BootProven {
+                        evidence: Book::new(&step).unwrap().evidence(),
+                    },
+                    effect: Effect::Close,
+                },
+                _ => right,
+            },
+        ),
+        (
+            "it reboots before the boot-proven system is the default",
+            |phase, event, right| match (phase, event) {
+                (Phase::Reverting(revert), Event::Restored(Restore::Profile, _))
+                    if revert.by_reboot =>
+                {
+                    Step {
+                        phase: Phase::Reverting(Revert {
+                            rebooted: true,
+                            ..revert.clone()
+                        }),
+                        effect: Effect::Reboot,
+                    }
+                }
+                _ => right,
+            },
+        ),
+        (
+            "a first boot is judged before that is written down",
+            |phase, event, right| match (phase, event) {
+                (Phase::Booted { .. }, Event::UnitsUp) => Step {
+                    phase: phase.clone(),
+                    effect: Effect::VerifyBoot,
+                },
                 _ => right,
             },
         ),

@@ -13,6 +13,8 @@ pub struct Bounds {
     pub faults: u8,
     /// Times that an operator steps in.
     pub operators: u8,
+    /// Reboots in order, once nothing is open.
+    pub restarts: u8,
 }
 
 impl Bounds {
@@ -21,6 +23,7 @@ impl Bounds {
         crashes: 3,
         faults: 1,
         operators: 1,
+        restarts: 1,
     };
     /// The same with two faults, in a minute.
     pub const FULL: Self = Self {
@@ -90,12 +93,15 @@ impl Timers {
 }
 
 /// The phases that have a watchdog of their own.
-pub(super) const WATCHED: [PhaseName; 5] = [
+pub(super) const WATCHED: [PhaseName; 8] = [
     PhaseName::Staged,
     PhaseName::Activating,
     PhaseName::OnTrial,
     PhaseName::Committing,
+    PhaseName::Booted,
+    PhaseName::BootTrial,
     PhaseName::Reverting,
+    PhaseName::CameBack,
 ];
 
 /// What a record of the journal says.
@@ -144,6 +150,8 @@ pub(super) enum Unit {
     Watchdog(PhaseName),
     /// The recovery's at boot.
     Recover,
+    /// The one that waits for the units of a boot.
+    BootTrial,
     /// An operator's.
     Operator,
 }
@@ -178,6 +186,7 @@ pub(super) struct World {
     pub crashes: u8,
     pub faults: u8,
     pub operators: u8,
+    pub restarts: u8,
     /// Boots since the last power cut, and before it was all settled.
     pub boots: u8,
     pub reboots: u8,
@@ -190,6 +199,20 @@ pub(super) struct World {
     /// A watchdog for the way back could not be armed: nobody but the next boot is left.
     pub unwatched: bool,
     pub ended: Ended,
+    /// The recovery looks whether a trial at boot is due.
+    pub trial_due: bool,
+    /// What is open, or was last, is the trial at the first boot.
+    pub trial: bool,
+    /// Somebody waits for the units of this boot to be up.
+    pub awaits: bool,
+    /// It was confirmed in place, and waits for its first boot.
+    pub unproven: bool,
+    /// The trial at this boot told nothing.
+    pub told_nothing: bool,
+    /// Evidence came in after a boot.
+    pub proved_at_boot: bool,
+    /// It is the boot-proven system.
+    pub boot_proven: bool,
 }
 
 impl World {
@@ -214,6 +237,7 @@ impl World {
             crashes: bounds.crashes,
             faults: bounds.faults,
             operators: bounds.operators,
+            restarts: bounds.restarts,
             boots: 0,
             reboots: 0,
             proved: false,
@@ -221,6 +245,13 @@ impl World {
             marked: false,
             unwatched: false,
             ended: Ended::Not,
+            trial_due: false,
+            trial: false,
+            awaits: false,
+            unproven: false,
+            told_nothing: false,
+            proved_at_boot: false,
+            boot_proven: false,
         }
     }
 
@@ -239,6 +270,7 @@ impl World {
             crashes: 0,
             faults: 0,
             operators: 0,
+            restarts: 0,
             ..self
         }
     }

@@ -1,0 +1,145 @@
+//! Opens the trial of a system that was confirmed in place, when it is booted for the first time.
+//!
+//! `recover` opens it early at boot and keeps nobody waiting: a unit of its own comes back once the
+//! units are up. The default that somebody else set, and an older system that somebody picked in the
+//! boot menu, are not on trial.
+
+use crate::boot_proven;
+use crate::disk::{Disk, HostDisk};
+use crate::holder;
+use crate::journal::{self, Deployment, Unproven};
+use crate::layout::Layout;
+use crate::network::Network;
+use crate::nixos::NixOs;
+use crate::phase::Phase;
+use crate::protocol::{BootId, DeploymentId, SystemRef};
+use crate::run::{RunError, Switcher};
+use crate::system::System;
+use crate::takeover::{KILLED, Taken, TakeoverError, settle, take_over};
+use crate::transaction::Event;
+
+impl<D: Disk, S: System> Switcher<'_, D, S> {
+    /// Opens the trial, if the system that was booted is due for one; says whether it is.
+    pub fn boot_trial(&mut self) -> Result<bool, RunError> {
+        let boot = self.system.boot_id().map_err(RunError::System)?;
+        let Some((deployment, late)) = self.due(&boot)? else {
+            return Ok(false);
+        };
+        self.record.deployment = Some(deployment);
+        self.drive(Event::BootedUnproven { late })?;
+        Ok(true)
+    }
+
+    fn due(&self, boot: &BootId) -> Result<Option<(Deployment, bool)>, RunError> {
+        let Some(unproven) = &self.record.unproven else {
+            return Ok(None);
+        };
+        let candidate = &unproven.request.candidate;
+        let booted = self.system.booted().map_err(RunError::System)?;
+        let current = self.system.current().map_err(RunError::System)?;
+        let profile = self.profile();
+        let default = profile.current().map_err(RunError::Profile)?;
+        let is_default = default.is_some_and(|default| &default.toplevel == candidate);
+        let Some(old) = boot_proven::named(self.disk, self.layout) else {
+            return Ok(None);
+        };
+        let is_due = self.record.phase == Phase::Idle
+            && &booted == candidate
+            && &current == candidate
+            && is_default
+            && &old != candidate;
+        if !is_due {
+            return Ok(None);
+        }
+        let told_nothing = unproven.told_nothing.as_ref().map(|told| &told.boot);
+        let late = told_nothing == Some(boot) || &unproven.confirmed_in == boot;
+        let old = SystemRef {
+            generation: profile.number(&old).map_err(RunError::Profile)?,
+            toplevel: old,
+        };
+        let Some(id) = self.id(boot) else {
+            return Ok(None);
+        };
+        Ok(Some((self.deployment(unproven, id, boot, old), late)))
+    }
+
+    /// Unique: no two trials begin in one second of a boot.
+    fn id(&self, boot: &BootId) -> Option<DeploymentId> {
+        let short: String = boot
+            .0
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .take(8)
+            .collect();
+        format!("boot-{short}-{}", self.system.boottime())
+            .parse()
+            .ok()
+    }
+
+    fn deployment(
+        &self,
+        unproven: &Unproven,
+        id: DeploymentId,
+        boot: &BootId,
+        old: SystemRef,
+    ) -> Deployment {
+        let mut request = unproven.request.clone();
+        request.deployment = id;
+        Deployment {
+            request,
+            persistent: old.clone(),
+            old,
+            boot: boot.clone(),
+            seen_boot: boot.clone(),
+            started: self.system.wallclock(),
+            active_before: Vec::new(),
+            failed_before: unproven.failed_before.clone(),
+            network_before: Network::default(),
+            plan: unproven.plan,
+            evidence: None,
+            watch: None,
+            runs: 0,
+            takeovers: 0,
+            boot_trial: true,
+        }
+    }
+}
+
+/// What the recovery does at boot: settles what a crash left, then opens the trial that is due.
+pub fn at_boot<D: Disk, S: System>(
+    disk: &D,
+    layout: &Layout,
+    system: &mut S,
+) -> Result<Taken, TakeoverError> {
+    let settled = settle(disk, layout, system)?;
+    let mut switcher = Switcher::open(disk, layout, system).map_err(TakeoverError::Run)?;
+    if switcher.boot_trial().map_err(TakeoverError::Run)? {
+        return Ok(Taken::Settled(switcher.record().phase.name()));
+    }
+    Ok(settled)
+}
+
+/// The units of a boot on trial are up, as far as they come.
+pub fn units_up(layout: &Layout, system: &mut NixOs) -> Result<Taken, TakeoverError> {
+    let Some(_held) = holder::take(layout, KILLED).map_err(TakeoverError::Lock)? else {
+        return Ok(Taken::Busy);
+    };
+    judge(&HostDisk, layout, system)
+}
+
+/// The same for a caller that holds the lock.
+pub fn judge<D: Disk, S: System>(
+    disk: &D,
+    layout: &Layout,
+    system: &mut S,
+) -> Result<Taken, TakeoverError> {
+    let record = journal::read(disk, layout).map_err(TakeoverError::Journal)?;
+    match record.phase {
+        Phase::Booted { .. } | Phase::CameBack(_) => {
+            take_over(disk, layout, system, Event::UnitsUp)
+        }
+        // Its own unit was killed, and started again.
+        Phase::BootTrial { .. } | Phase::BootProven { .. } => settle(disk, layout, system),
+        _ => Ok(Taken::Nothing),
+    }
+}
