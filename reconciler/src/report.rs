@@ -337,11 +337,11 @@ mod tests {
             outcome(Ending::Confirmed, None),
             "[web1] Successfully activated new system! (generation 43, 14 s)",
         );
-        let unreachable = CheckResult {
-            check: "repository".into(),
-            outcome: CheckOutcome::Fail,
-            reason: "unreachable after activation".into(),
-        };
+        let unreachable = CheckResult::new(
+            "repository",
+            CheckOutcome::Fail,
+            "unreachable after activation",
+        );
         check(
             outcome(
                 Ending::Reverted,

@@ -50,7 +50,10 @@ impl fmt::Display for Cause {
 fn list(checks: &[CheckResult]) -> String {
     checks
         .iter()
-        .map(|check| format!("{}: {}", check.check, check.reason))
+        .map(|check| match &check.by {
+            Some(peer) => format!("{} {peer}: {}", check.check, check.reason),
+            None => format!("{}: {}", check.check, check.reason),
+        })
         .collect::<Vec<_>>()
         .join("; ")
 }

@@ -184,6 +184,22 @@ pub struct Request {
     pub commit: Commit,
     /// The deadlines and rules of this deployment, from the *running* generation's configuration.
     pub policy: Policy,
+    /// What was so before, where the one who asks has looked. Kept for the candidate's verification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
+}
+
+/// What was so before anything was changed; what a candidate is judged by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// What the running system's checks found.
+    pub checks: Vec<CheckResult>,
+    /// The keys that let an operator in, each with its account before it.
+    #[serde(default)]
+    pub operators: Vec<String>,
+    /// The SSH host key, public.
+    #[serde(default)]
+    pub host_key: Option<String>,
 }
 
 /// What one health check found.
@@ -207,6 +223,25 @@ pub struct CheckResult {
     pub outcome: CheckOutcome,
     /// Why, in words that a person understands.
     pub reason: String,
+    /// The peer that found it, where it was not this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why it does not count for the verdict, where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disregarded: Option<String>,
+}
+
+impl CheckResult {
+    /// What this host found itself, and that counts.
+    pub fn new(check: &str, outcome: CheckOutcome, reason: impl Into<String>) -> Self {
+        Self {
+            check: check.to_owned(),
+            outcome,
+            reason: reason.into(),
+            by: None,
+            disregarded: None,
+        }
+    }
 }
 
 /// What `nixus verify` of the new generation hands to the switcher.

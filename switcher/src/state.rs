@@ -9,7 +9,7 @@ use crate::journal::{self, JournalError, Record, Unproven};
 use crate::layout::Layout;
 use crate::nixos::chain;
 use crate::phase::{Phase, PhaseName};
-use crate::protocol::{BootId, Commit, DeploymentId, Outcome, SystemRef, Toplevel, VERSION};
+use crate::protocol::{Before, BootId, Commit, DeploymentId, Outcome, SystemRef, Toplevel, VERSION};
 
 /// The deployment that is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct Open {
     pub boot: BootId,
     /// Units that were failed before.
     pub failed_before: Vec<String>,
+    /// What was so before, where the one who asked has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
     /// When the phase has to be over, in seconds of CLOCK_BOOTTIME.
     pub phase_deadline: Option<u64>,
     /// When it began, in seconds since 1970.
@@ -95,6 +98,7 @@ pub fn open(layout: &Layout) -> Result<Option<Open>, JournalError> {
         commit: open.request.commit,
         boot: open.boot,
         failed_before: open.failed_before,
+        before: open.request.before,
         phase_deadline: open.watch.map(|watch| watch.deadline),
         started: open.started,
     }))

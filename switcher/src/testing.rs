@@ -44,6 +44,7 @@ pub fn request() -> Request {
             commit_seconds: 100,
             failed_units: FailedUnits::Revert,
         },
+        before: None,
     }
 }
 
@@ -54,11 +55,11 @@ pub fn evidence(verdict: CheckOutcome, boot: &BootId) -> Evidence {
         boot: boot.clone(),
         toplevel: toplevel("new"),
         verdict,
-        checks: vec![CheckResult {
-            check: "repository".to_owned(),
-            outcome: verdict,
-            reason: "as the test says".to_owned(),
-        }],
+        checks: vec![CheckResult::new(
+            "repository",
+            verdict,
+            "as the test says",
+        )],
     }
 }
 

@@ -132,11 +132,11 @@ pub fn without_verdict(unknown: Option<Evidence>, ended: Option<&str>, limit: u6
             checks: those(evidence, CheckOutcome::Unknown),
         },
         (None, Some(how)) => Cause::VerificationInconclusive {
-            checks: vec![CheckResult {
-                check: "verify".to_owned(),
-                outcome: CheckOutcome::Unknown,
-                reason: format!("nixus-verify.service ended without a verdict: {how}"),
-            }],
+            checks: vec![CheckResult::new(
+                "verify",
+                CheckOutcome::Unknown,
+                format!("nixus-verify.service ended without a verdict: {how}"),
+            )],
         },
         (None, None) => Cause::NotConfirmed { seconds: limit },
     };
@@ -146,11 +146,11 @@ pub fn without_verdict(unknown: Option<Evidence>, ended: Option<&str>, limit: u6
 /// The end of a trial whose `nixus-verify.service` systemd could not run as its file says: neither
 /// would it run this generation's passes. `what` is the part of the file that it could not follow.
 pub fn never_ran(what: &str) -> TrialEnd {
-    let check = CheckResult {
-        check: "verify".to_owned(),
-        outcome: CheckOutcome::Fail,
-        reason: format!("systemd cannot run nixus-verify.service as its file says ({what})"),
-    };
+    let check = CheckResult::new(
+        "verify",
+        CheckOutcome::Fail,
+        format!("systemd cannot run nixus-verify.service as its file says ({what})"),
+    );
     let checks = vec![check];
     TrialEnd::NotVerified(Cause::VerificationFailed { checks }, None)
 }
@@ -171,7 +171,7 @@ fn those(evidence: &Evidence, outcome: CheckOutcome) -> Vec<CheckResult> {
     evidence
         .checks
         .iter()
-        .filter(|check| check.outcome == outcome)
+        .filter(|check| check.outcome == outcome && check.disregarded.is_none())
         .cloned()
         .collect()
 }
@@ -186,11 +186,11 @@ fn by_operator(deployment: &Deployment, by: Option<&str>) -> Evidence {
         boot: deployment.boot.clone(),
         toplevel: deployment.request.candidate.clone(),
         verdict: CheckOutcome::Pass,
-        checks: vec![CheckResult {
-            check: OPERATOR.to_owned(),
-            outcome: CheckOutcome::Pass,
-            reason: format!("confirmed by {by}"),
-        }],
+        checks: vec![CheckResult::new(
+            OPERATOR,
+            CheckOutcome::Pass,
+            format!("confirmed by {by}"),
+        )],
     }
 }
 

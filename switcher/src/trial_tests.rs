@@ -155,3 +155,21 @@ fn what_makes_no_sense_at_the_door_is_refused_and_ends_nothing() {
         "the door is gone"
     );
 }
+
+#[test]
+fn what_does_not_count_is_no_cause() {
+    let open = on_trial();
+    let mut found = evidence(CheckOutcome::Fail, &open.boot);
+    found.checks.push(CheckResult {
+        by: Some("db1".to_owned()),
+        disregarded: Some("it failed before too".to_owned()),
+        ..CheckResult::new("peer", CheckOutcome::Fail, "no answer")
+    });
+    let Some(TrialEnd::NotVerified(cause, Some(kept))) =
+        judge(&open, Message::Evidence(found)).end
+    else {
+        panic!("kept");
+    };
+    assert_eq!(cause.to_string(), "repository: as the test says");
+    assert_eq!(kept.checks.len(), 2, "all evidence is kept");
+}

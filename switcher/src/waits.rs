@@ -31,6 +31,8 @@ pub enum Kind {
     Sync,
     /// The time that checks have to go on passing.
     Soak,
+    /// Another host, or a service, that is spoken to without another program.
+    Network,
 }
 
 /// One wait, as a line of the file.

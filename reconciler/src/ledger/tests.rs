@@ -161,11 +161,7 @@ fn a_retry_releases_what_it_names_and_nothing_else() {
 
 /// A trial of `c` that ended at second 200 and told nothing of the repository.
 fn told_nothing(sequence: u64, reach: CheckOutcome) -> Outcome {
-    let check = |check: &str, outcome| CheckResult {
-        check: check.to_owned(),
-        outcome,
-        reason: "no answer".to_owned(),
-    };
+    let check = |check: &str, outcome| CheckResult::new(check, outcome, "no answer");
     let checks = vec![
         check("repository", CheckOutcome::Unknown),
         check("reach", reach),

@@ -163,11 +163,11 @@ impl Inner {
             }
             _ => CheckOutcome::Pass,
         };
-        let checks = vec![CheckResult {
-            check: "repository".to_owned(),
-            outcome: verdict,
-            reason: "as the story says".to_owned(),
-        }];
+        let checks = vec![CheckResult::new(
+            "repository",
+            verdict,
+            "as the story says",
+        )];
         let evidence = Evidence {
             version: VERSION,
             deployment: deployment.request.deployment.clone(),

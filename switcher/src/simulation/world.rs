@@ -69,6 +69,7 @@ fn request(deployment: &str, candidate: &str) -> Result<Request, String> {
             commit_seconds: 100,
             failed_units: FailedUnits::Revert,
         },
+        before: None,
     })
 }
 

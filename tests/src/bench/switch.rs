@@ -176,6 +176,7 @@ fn request(host: &Host, mark: &str, id: &str) -> Result<()> {
             commit_seconds: 60,
             failed_units: FailedUnits::Revert,
         },
+        before: None,
     };
     let text = serde_json::to_string(&request).context("cannot write the request")?;
     host.write(REQUEST, &text)
