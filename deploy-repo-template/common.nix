@@ -16,6 +16,11 @@
 
   services.nixus = {
     enable = true;
+    # A generation is kept only if it lets these in,
+    operators = fleet.operators;
+    # and if the other hosts can reach it.
+    peers = removeAttrs fleet.hosts [ name ];
+    addresses = (fleet.hosts.${name} or { }).addresses or [ ];
     deployKey = fleet.deployKey;
     knownHosts = fleet.knownHosts;
     settings = {

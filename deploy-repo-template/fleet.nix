@@ -17,6 +17,16 @@
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIReplaceThisWithThePublicKeyOfAnOperator0000000 alice"
   ];
 
+  # The hosts, as they reach each other: each looks whether the others can still be reached after a
+  # change. Host keys are in /etc/ssh/ssh_host_ed25519_key.pub of each host. Before a host gets another
+  # address or key, name both here, in an earlier commit.
+  hosts = {
+    # web1 = {
+    #   addresses = [ "192.0.2.11" ];
+    #   hostKeys = [ "ssh-ed25519 AAAA..." ];
+    # };
+  };
+
   # This host's private key for the git server. It is put there once, by hand, and is no part of
   # the repository.
   deployKey = "/var/lib/nixus-keys/deploy_key";

@@ -10,7 +10,7 @@ use nixus_switcher::history::{self, HistoryError};
 use nixus_switcher::holder;
 use nixus_switcher::journal::{self, JournalError};
 use nixus_switcher::layout::Layout;
-use nixus_switcher::protocol::{Cause, DeploymentId, Outcome, Policy, Request, Toplevel, VERSION};
+use nixus_switcher::protocol::{Before, Cause, DeploymentId, Outcome, Policy, Request, Toplevel, VERSION};
 use nixus_switcher::state::{self as switcher_state, UnprovenView};
 use nixus_switcher::{Open, PhaseName};
 use thiserror::Error;
@@ -214,6 +214,7 @@ impl Switcher {
         closure: &BuiltClosure,
         deployment: DeploymentId,
         switch: &Switch,
+        before: Option<Before>,
         paths: &Paths,
     ) -> Result<(), ActivationError> {
         let request = Request {
@@ -227,6 +228,7 @@ impl Switcher {
                 commit_seconds: switch.commit_timeout.as_secs(),
                 failed_units: switch.failed_units,
             },
+            before,
         };
         let path = paths.run.join(format!("request-{deployment}.json"));
         let content = serde_json::to_vec_pretty(&request).map_err(ActivationError::Encode)?;

@@ -132,6 +132,26 @@ A commit can ask the same of every host, by a line at the end of its message:
         #[command(flatten)]
         output: Output,
     },
+    /// Make all health checks now, as a generation on trial would.
+    #[command(after_help = "Examples:
+  nixus check                    exit code 1 where something that is required does not pass
+  nixus check --json | jq -r .verdict")]
+    Check(Output),
+    /// Answer one peer, as the forced command of the account that peers log in to.
+    #[command(
+        after_help = "In authorized_keys of that account, for each of the peer's host keys:
+  command=\"nixus probe db1\",restrict ssh-ed25519 AAAA...
+
+The request is one line of JSON on standard input, and so is the answer:
+  echo '{\"version\":1,\"ask\":{\"what\":\"hello\"}}' | nixus probe db1"
+    )]
+    Probe {
+        /// The peer that has this key, by its name in this host's configuration.
+        caller: String,
+    },
+    /// Take a request that `nixus probe` passes on (run by systemd).
+    #[command(hide = true)]
+    AnswerProbe,
     /// Print completions for a shell.
     #[command(after_help = "Examples:
   nixus completions bash > /etc/bash_completion.d/nixus

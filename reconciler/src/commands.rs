@@ -1,5 +1,6 @@
 //! Each command: from what was asked to what is printed.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,11 +10,13 @@ use clap::CommandFactory;
 use jiff::Timestamp;
 use nixus::activation::Switcher;
 use nixus::adopt::adopt;
+use nixus::checks::now;
 use nixus::cli::{Cli, Command, ReportsFrom};
 use nixus::config::{Config, Remote};
 use nixus::exit_code::Exit;
 use nixus::ledger::release::Retry;
 use nixus::pass_lock::PassLockError;
+use nixus::probe::{answer, relay};
 use nixus::process::in_words;
 use nixus::reconcile::{PassError, reconcile};
 use nixus::report::name;
@@ -137,6 +140,29 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
                 println!("{}", tables::settings(&config.settings()));
             }
         }
+        Command::Check(output) => {
+            let now = now::now(&config()?, &paths).await;
+            if output.json {
+                print_json(&now)?;
+            } else {
+                println!("{}", tables::checks(&now.checks));
+            }
+            if now.verdict != CheckOutcome::Pass {
+                return Ok(Exit::Failed);
+            }
+        }
+        Command::Probe { caller } => {
+            let answer = relay::relay(caller, Path::new(relay::SOCKET)).await?;
+            write_answer(&answer)?;
+        }
+        Command::AnswerProbe => match answer::answer(config(), &paths, &switcher).await {
+            Ok(line) => write_answer(&line)?,
+            // A refusal is an answer, and no failure of this unit.
+            Err(error) => {
+                tracing::warn!("refused: {}", in_words(&error));
+                write_answer(in_words(&error).as_bytes())?;
+            }
+        },
         Command::Completions { shell, switcher } => {
             let (mut command, name) = match switcher {
                 true => (Arguments::command(), "nixus-switcher"),
@@ -147,6 +173,14 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Man { directory } => manual(directory.as_deref())?,
     }
     Ok(Exit::Done)
+}
+
+/// The one who asked may be gone.
+fn write_answer(line: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(line)
+        .and_then(|()| out.flush())
+        .context("cannot write the answer")
 }
 
 fn say_released(released: &nixus::ledger::release::Released) {

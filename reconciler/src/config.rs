@@ -10,6 +10,7 @@ use nixus_switcher::protocol::FailedUnits;
 use thiserror::Error;
 
 mod check;
+pub mod health;
 mod limits;
 pub mod settings;
 mod written;
@@ -71,8 +72,8 @@ pub struct Config {
     pub closure: Closure,
     /// The deadlines and rules of a switch.
     pub switch: Switch,
-    /// The least time that the checks must go on passing before a generation is kept.
-    pub soak: Duration,
+    /// How the host proves that it is well.
+    pub health: health::Health,
     /// Where reports go, if anywhere.
     pub reports: Option<Remote>,
 }

@@ -30,6 +30,10 @@ pub fn next(reason: &Reason) -> String {
             "the next pass looks again; once the running system is sound, the commit is deployed"
                 .to_owned()
         }
+        Reason::PeersOnTrial { .. } => {
+            "the next pass asks the peers again; once their trials are over, the commit is deployed"
+                .to_owned()
+        }
         Reason::HistoryRewritten { accepted, .. } => format!(
             "a head that descends from {} is deployed; to follow the new history: `nixus adopt --again`",
             accepted.short()

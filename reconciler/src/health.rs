@@ -1,58 +1,228 @@
-//! What the checks say together: the pure fold from results to a verdict.
+//! What the checks say together: the pure fold from findings to a verdict.
+//!
+//! A generation is kept where all that counts has passed. What counts is less than what is checked:
+//! nothing that was as bad before, no peer that did not see this host well before, nobody's word who
+//! is on trial too. What does not count is kept as evidence all the same, with the reason.
 
-use nixus_switcher::protocol::{CheckOutcome, CheckResult};
+use nixus_switcher::protocol::{CheckOutcome, CheckResult, FailedUnits};
 
-/// Makes one check's result.
-pub fn result(check: &str, outcome: CheckOutcome, reason: impl Into<String>) -> CheckResult {
-    CheckResult {
-        check: check.to_owned(),
-        outcome,
-        reason: reason.into(),
+use crate::config::health::{Check, Kind, Quorum};
+
+/// The check that a pass of the new generation can do its work.
+pub const REPOSITORY: &str = "repository";
+/// The check that the own sshd lets operators in.
+pub const SSH: &str = "ssh";
+/// That the checks passed for long enough.
+pub const SOAK: &str = "soak";
+/// The check that peers get in.
+pub const PEER: &str = "peer";
+
+/// What one check found, or what one peer did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The check's name.
+    pub check: String,
+    /// The peer that found it, where it was not this host.
+    pub by: Option<String>,
+    /// What was found.
+    pub outcome: CheckOutcome,
+    /// Why, in words that a person understands.
+    pub reason: String,
+    /// Whether the peer has an open deployment itself.
+    pub on_trial: bool,
+}
+
+impl Finding {
+    /// What this host found itself.
+    pub fn new(check: &str, outcome: CheckOutcome, reason: impl Into<String>) -> Self {
+        Self {
+            check: check.to_owned(),
+            by: None,
+            outcome,
+            reason: reason.into(),
+            on_trial: false,
+        }
+    }
+
+    /// What was so before a deployment; the word of a peer on trial is none then either.
+    pub fn as_it_was(&self) -> CheckResult {
+        CheckResult {
+            outcome: weigh(self),
+            ..self.told(None)
+        }
+    }
+
+    /// The same check, had it passed.
+    pub fn as_well(&self) -> CheckResult {
+        CheckResult {
+            outcome: CheckOutcome::Pass,
+            ..self.told(None)
+        }
+    }
+
+    /// The same as others are told, with why it does not count where it does not.
+    fn told(&self, disregarded: Option<String>) -> CheckResult {
+        CheckResult {
+            by: self.by.clone(),
+            disregarded,
+            ..CheckResult::new(&self.check, self.outcome, &self.reason)
+        }
+    }
+}
+
+/// How one check is judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The check's name.
+    pub check: String,
+    /// Whether a generation is kept only if it passes.
+    pub required: bool,
+    /// How many peers must find all well, where it is for peers.
+    pub quorum: Quorum,
+}
+
+/// The rules of a configuration's checks. A check without a rule is required.
+pub fn rules(checks: &[Check], failed_units: FailedUnits) -> Vec<Rule> {
+    let ignored = |check: &Check| {
+        matches!(check.kind, Kind::Units { .. }) && failed_units == FailedUnits::Ignore
+    };
+    checks
+        .iter()
+        .map(|check| Rule {
+            check: check.name.clone(),
+            required: check.required && !ignored(check),
+            quorum: match check.kind {
+                Kind::Peer { quorum, .. } => quorum,
+                _ => Quorum::Any,
+            },
+        })
+        .collect()
+}
+
+/// What all findings say together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether to keep the generation.
+    pub outcome: CheckOutcome,
+    /// Every finding, and whether it counted.
+    pub checks: Vec<CheckResult>,
+}
+
+/// Judges what was found by what was so before; `before` is empty where nobody has looked.
+pub fn judge(before: &[CheckResult], after: &[Finding], rules: &[Rule]) -> Verdict {
+    let mut checks = Vec::new();
+    let mut counted = Vec::new();
+    let rule = |check: &str| rules.iter().find(|rule| rule.check == check);
+    for finding in after.iter().filter(|finding| finding.by.is_none()) {
+        let why = if rule(&finding.check).is_some_and(|rule| !rule.required) {
+            Some("it is only wanted".to_owned())
+        } else {
+            as_bad_before(before, finding)
+        };
+        if why.is_none() {
+            counted.push(finding.outcome);
+        }
+        checks.push(finding.told(why));
+    }
+    let peers: Vec<&Finding> = after.iter().filter(|one| one.by.is_some()).collect();
+    let rule = rule(PEER);
+    let required = rule.is_none_or(|rule| rule.required);
+    let quorum = rule.map_or(Quorum::Any, |rule| rule.quorum);
+    let (outcome, told) = peers_say(before, &peers, quorum, required);
+    counted.extend(outcome);
+    checks.extend(told);
+    Verdict {
+        outcome: together(&counted),
+        checks,
     }
 }
 
 /// One failure fails, one unknown makes unknown, and no evidence is never a pass.
-pub fn verdict(checks: &[CheckResult]) -> CheckOutcome {
-    let any = |outcome| checks.iter().any(|check| check.outcome == outcome);
-    if any(CheckOutcome::Fail) {
+fn together(outcomes: &[CheckOutcome]) -> CheckOutcome {
+    if outcomes.contains(&CheckOutcome::Fail) {
         CheckOutcome::Fail
-    } else if any(CheckOutcome::Unknown) || checks.is_empty() {
+    } else if outcomes.contains(&CheckOutcome::Unknown) || outcomes.is_empty() {
         CheckOutcome::Unknown
     } else {
         CheckOutcome::Pass
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn found_before(before: &[CheckResult], finding: &Finding) -> Option<CheckOutcome> {
+    before
+        .iter()
+        .find(|one| one.check == finding.check && one.by == finding.by)
+        .map(|one| one.outcome)
+}
+
+/// A host that cannot take the next commit, or does not let operators in, is never kept.
+fn as_bad_before(before: &[CheckResult], finding: &Finding) -> Option<String> {
     use CheckOutcome::{Fail, Pass, Unknown};
-    use proptest::prelude::*;
-
-    fn of(outcomes: &[CheckOutcome]) -> CheckOutcome {
-        let checks: Vec<_> = outcomes
-            .iter()
-            .map(|outcome| result("check", *outcome, ""))
-            .collect();
-        verdict(&checks)
+    if [REPOSITORY, SSH].contains(&finding.check.as_str()) {
+        return None;
     }
-
-    #[test]
-    fn no_evidence_is_never_a_pass() {
-        assert_eq!(of(&[]), Unknown);
-        assert_eq!(of(&[Pass, Unknown]), Unknown);
-        assert_eq!(of(&[Pass, Unknown, Fail]), Fail);
-        assert_eq!(of(&[Pass, Pass]), Pass);
-    }
-
-    proptest! {
-        #[test]
-        fn one_more_pass_never_makes_a_verdict_worse(
-            outcomes in prop::collection::vec(prop::sample::select(vec![Pass, Fail, Unknown]), 1..6)
-        ) {
-            let mut more = outcomes.clone();
-            more.push(Pass);
-            prop_assert_eq!(of(&outcomes), of(&more));
-        }
+    match (found_before(before, finding)?, finding.outcome) {
+        (_, Pass) => None,
+        (Fail, _) => Some("it failed before, too".to_owned()),
+        (Unknown, Unknown) => Some("it could not be found out before either".to_owned()),
+        _ => None,
     }
 }
+
+/// What the peers that count say together, if any does; and each of them.
+fn peers_say(
+    before: &[CheckResult],
+    peers: &[&Finding],
+    quorum: Quorum,
+    required: bool,
+) -> (Option<CheckOutcome>, Vec<CheckResult>) {
+    use CheckOutcome::{Fail, Pass};
+    let counts = |finding: &&&Finding| found_before(before, finding) == Some(Pass);
+    let (pass, fail, count) = {
+        let counting: Vec<_> = peers.iter().filter(counts).collect();
+        let of = |outcome| counting.iter().filter(|one| weigh(one) == outcome).count();
+        (of(Pass), of(Fail), counting.len())
+    };
+    let needed = quorum.of(count);
+    let outcome = if needed == 0 {
+        None
+    } else if pass >= needed {
+        Some(Pass)
+    } else if count - fail < needed {
+        Some(Fail)
+    } else {
+        Some(CheckOutcome::Unknown)
+    };
+    let told = peers
+        .iter()
+        .map(|finding| {
+            let why = if !required {
+                Some("it is only wanted".to_owned())
+            } else if !counts(&finding) {
+                Some("it did not see this host well before".to_owned())
+            } else if outcome == Some(Pass) && finding.outcome != Pass {
+                Some("enough others get in".to_owned())
+            } else {
+                None
+            };
+            let mut told = finding.told(why);
+            if finding.outcome == Fail && finding.on_trial {
+                told.outcome = weigh(finding);
+                told.reason.push_str("; it is on trial itself");
+            }
+            told
+        })
+        .collect();
+    (outcome.filter(|_| required), told)
+}
+
+/// The word of a peer that is on trial is as good as none where it is against this host.
+fn weigh(finding: &Finding) -> CheckOutcome {
+    match finding.outcome {
+        CheckOutcome::Fail if finding.on_trial => CheckOutcome::Unknown,
+        outcome => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What this host remembers from pass to pass: pure data, and how each result changes it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use nixus_switcher::protocol::{Commit, Ending, Outcome, Toplevel, VERSION};
@@ -17,6 +18,9 @@ pub mod release;
 const BACKOFF_STEPS: u32 = 7;
 /// The first wait after a failure, in seconds; each further one is twice as long.
 const BACKOFF_FIRST: i64 = 15;
+
+/// How long peers on trial are not asked again, in seconds.
+const LOOK_AGAIN: i64 = 4;
 
 /// Lengthens a wait by chance, so that hosts that failed together do not come back together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +92,19 @@ pub struct Backoff {
     pub reason: String,
 }
 
+/// That peers on trial go first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The commit that waits.
+    pub commit: CommitId,
+    /// Since when.
+    pub since: Timestamp,
+    /// Not longer than until then.
+    pub until: Timestamp,
+    /// The peers are not asked again before this time.
+    pub look_again: Timestamp,
+}
+
 /// Why there is no usable ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
@@ -121,6 +138,9 @@ pub struct Ledger {
     pub doubts: Vec<Doubt>,
     /// A wait after failures.
     pub backoff: Option<Backoff>,
+    /// That peers on trial go first.
+    #[serde(default)]
+    pub held: Option<Held>,
     /// The head that was refused because it is no descendant of what was accepted.
     pub refused: Option<CommitId>,
     /// The sequence number of the last switcher outcome that was taken into account.
@@ -150,6 +170,7 @@ impl Default for Ledger {
             interruptions: BTreeMap::new(),
             doubts: Vec::new(),
             backoff: None,
+            held: None,
             refused: None,
             outcomes_seen: 0,
             overtaken: 0,
@@ -244,6 +265,7 @@ impl Ledger {
     pub fn keep(&mut self, kept: Kept) {
         self.kept = Some(kept);
         self.backoff = None;
+        self.held = None;
         self.doubts.clear();
         self.interruptions.clear();
     }
@@ -270,6 +292,33 @@ impl Ledger {
             failures: failures.saturating_add(1),
             until,
             reason: shorten(reason),
+        });
+    }
+
+    /// The wait for peers on trial, where it is for this commit.
+    pub fn held(&self, commit: &CommitId) -> Option<&Held> {
+        self.held.as_ref().filter(|held| held.commit == *commit)
+    }
+
+    /// Lets peers on trial go first, for at most `bound` and a little longer by chance. They are asked
+    /// again after a while that chance lengthens, too: those who wait together do not go together.
+    pub fn hold(&mut self, commit: CommitId, now: Timestamp, bound: Duration, jitter: Jitter) {
+        let after = |seconds| {
+            let wait = jiff::SignedDuration::from_secs(jitter.lengthen(seconds));
+            now.checked_add(wait).unwrap_or(now)
+        };
+        let (since, until) = match self.held(&commit) {
+            Some(held) => (held.since, held.until),
+            None => (
+                now,
+                after(i64::try_from(bound.as_secs()).unwrap_or(i64::MAX / 4)),
+            ),
+        };
+        self.held = Some(Held {
+            commit,
+            since,
+            until,
+            look_again: after(LOOK_AGAIN),
         });
     }
 

@@ -1,8 +1,8 @@
 //! Checks that this host makes of itself.
 
-use nixus_switcher::protocol::{CheckOutcome, CheckResult};
+use nixus_switcher::protocol::CheckOutcome;
 
-use crate::health::result;
+use crate::health::Finding;
 use crate::plan::Baseline;
 use crate::process::in_words;
 use crate::systemd::{self, SystemdError};
@@ -15,13 +15,13 @@ const PASS: &str = "nixus-reconcile.service";
 const VERIFY: &str = "nixus-verify.service";
 
 /// The passes to come need their timer.
-pub async fn timer() -> CheckResult {
+pub async fn timer() -> Finding {
     let name = "timer";
     let properties = "LoadState,ActiveState,SubState,NextElapseUSecMonotonic,NextElapseUSecRealtime,\
                       WantedBy,RequiredBy";
     let shown = match systemd::show(TIMER, properties).await {
         Ok(shown) => shown,
-        Err(error) => return result(name, CheckOutcome::Unknown, in_words(&error)),
+        Err(error) => return Finding::new(name, CheckOutcome::Unknown, in_words(&error)),
     };
     let is = |property: &str, value: &str| shown.get(property).is_some_and(|found| found == value);
     let elapses = |property: &str| {
@@ -34,20 +34,20 @@ pub async fn timer() -> CheckResult {
     if !is("LoadState", "loaded") {
         let state = shown.get("LoadState").cloned().unwrap_or_default();
         let reason = format!("systemd does not take {TIMER}: {state}");
-        return result(name, CheckOutcome::Fail, reason);
+        return Finding::new(name, CheckOutcome::Fail, reason);
     }
     // A timer that nothing wants still runs, but would not start at the next boot.
     if is("WantedBy", "") && is("RequiredBy", "") {
         let reason = format!("{TIMER} is wanted by no target: no pass would follow the next boot");
-        return result(name, CheckOutcome::Fail, reason);
+        return Finding::new(name, CheckOutcome::Fail, reason);
     }
     // While its service runs, a timer has no next elapse.
     if is("ActiveState", "active") && (coming || is("SubState", "running")) {
-        return result(name, CheckOutcome::Pass, "the next pass is due");
+        return Finding::new(name, CheckOutcome::Pass, "the next pass is due");
     }
     let state = shown.get("ActiveState").cloned().unwrap_or_default();
     let reason = format!("{TIMER} is {state} and starts no further pass");
-    result(name, CheckOutcome::Fail, reason)
+    Finding::new(name, CheckOutcome::Fail, reason)
 }
 
 /// Whether the running system is fit to be changed: systemd answers, and the machine neither comes
@@ -62,23 +62,23 @@ pub async fn baseline() -> Baseline {
     }
 }
 
-/// No unit is failed that was not failed before.
-pub async fn units(failed_before: &[String]) -> CheckResult {
+/// No unit is failed that was not failed before, but for those that do not matter.
+pub async fn units(failed_before: &[String], ignore: &[String]) -> Finding {
     let name = "units";
     match systemd::failed_units().await {
-        Err(error) => result(name, CheckOutcome::Unknown, in_words(&error)),
+        Err(error) => Finding::new(name, CheckOutcome::Unknown, in_words(&error)),
         Ok(failed) => {
             let new: Vec<_> = failed
                 .into_iter()
-                .filter(|unit| !failed_before.contains(unit))
+                .filter(|unit| !failed_before.contains(unit) && !ignore.contains(unit))
                 // Ours are no part of what a host is for; the timer has a check of its own.
                 .filter(|unit| !unit.starts_with("nixus-"))
                 .collect();
             if new.is_empty() {
-                result(name, CheckOutcome::Pass, "no unit failed that ran before")
+                Finding::new(name, CheckOutcome::Pass, "no unit failed that ran before")
             } else {
                 let reason = format!("failed units: {}", new.join(", "));
-                result(name, CheckOutcome::Fail, reason)
+                Finding::new(name, CheckOutcome::Fail, reason)
             }
         }
     }
@@ -86,7 +86,7 @@ pub async fn units(failed_before: &[String]) -> CheckResult {
 
 /// What is proved here counts for the passes to come only if they run in the same place: the same
 /// user, sandbox, credentials and environment.
-pub async fn place() -> CheckResult {
+pub async fn place() -> Finding {
     let name = "place";
     let both = async {
         Ok::<_, SystemdError>((
@@ -95,16 +95,16 @@ pub async fn place() -> CheckResult {
         ))
     };
     match both.await {
-        Err(error) => result(name, CheckOutcome::Unknown, in_words(&error)),
+        Err(error) => Finding::new(name, CheckOutcome::Unknown, in_words(&error)),
         Ok((pass, verify)) => match first_difference(&pass, &verify) {
-            None => result(
+            None => Finding::new(
                 name,
                 CheckOutcome::Pass,
                 "passes run as this verification does",
             ),
             Some(line) => {
                 let reason = format!("{PASS} and {VERIFY} do not run alike: {line}");
-                result(name, CheckOutcome::Fail, reason)
+                Finding::new(name, CheckOutcome::Fail, reason)
             }
         },
     }

@@ -53,7 +53,8 @@ impl fmt::Display for Entry {
         let Some(outcome) = &self.outcome else {
             return Ok(());
         };
-        let mut line = |name: &str, value: String| writeln!(f, "    {name:<14}{value}");
+        // A name that is longer keeps its distance.
+        let mut line = |name: &str, value: String| writeln!(f, "    {name:<13} {value}");
         line("deployment", outcome.deployment.to_string())?;
         line("from", outcome.old.toplevel.to_string())?;
         line("to", outcome.new.toplevel.to_string())?;
@@ -65,8 +66,15 @@ impl fmt::Display for Entry {
                 CheckOutcome::Fail => "fail",
                 CheckOutcome::Unknown => "unknown",
             };
-            let reason = &check.reason;
-            line(&check.check, format!("{found:<9}{reason}"))?;
+            let mut reason = check.reason.clone();
+            if let Some(why) = &check.disregarded {
+                reason.push_str(&format!(" (does not count: {why})"));
+            }
+            let name = match &check.by {
+                Some(peer) => format!("{} {peer}", check.check),
+                None => check.check.clone(),
+            };
+            line(&name, format!("{found:<9}{reason}"))?;
         }
         Ok(())
     }

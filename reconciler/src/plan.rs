@@ -57,6 +57,8 @@ pub enum Baseline {
     Sound,
     /// It is not, for this reason.
     Unfit(String),
+    /// It is, but these peers are on trial themselves.
+    PeersOnTrial(Vec<String>),
 }
 
 /// Everything that the decision rests on.
@@ -115,6 +117,8 @@ pub enum Action {
     LookAtBaseline,
     /// Have the switcher judge the first boot of what runs, now that the repository answers.
     ProveBoot,
+    /// Note that peers on trial go first.
+    Hold(CommitId),
     /// Hand this commit's toplevel to the switcher.
     Activate(CommitId, Toplevel),
     /// Nothing can be done now.
@@ -248,14 +252,32 @@ fn plan_head(seen: &Observation<'_>, accepted: &CommitId, head: &CommitId) -> Ac
         None => Action::Build(head.clone()),
         Some(built) if built == seen.running => Action::Keep(head.clone(), built.clone()),
         Some(built) => match seen.baseline {
-            Baseline::Unknown => Action::LookAtBaseline,
+            Baseline::Unknown => match ledger.held(head) {
+                // Peers are not asked again at once.
+                Some(held) if seen.now < held.look_again => peers_first(head, &held.since),
+                _ => Action::LookAtBaseline,
+            },
             Baseline::Sound => Action::Activate(head.clone(), built.clone()),
+            Baseline::PeersOnTrial(_) => match ledger.held(head) {
+                Some(held) if held.until <= seen.now => {
+                    Action::Activate(head.clone(), built.clone())
+                }
+                Some(held) if seen.now < held.look_again => peers_first(head, &held.since),
+                _ => Action::Hold(head.clone()),
+            },
             Baseline::Unfit(why) => Action::Wait(Reason::Baseline {
                 commit: head.clone(),
                 why: why.clone(),
             }),
         },
     }
+}
+
+fn peers_first(head: &CommitId, since: &Timestamp) -> Action {
+    Action::Wait(Reason::PeersOnTrial {
+        commit: head.clone(),
+        since: *since,
+    })
 }
 
 /// Why the head is not tried, by what is remembered of it.

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use nixus_switcher::PhaseName;
-use nixus_switcher::protocol::{Commit, DeploymentId, Toplevel};
+use nixus_switcher::protocol::{Before, Commit, DeploymentId, Toplevel};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::task::JoinSet;
@@ -17,7 +17,6 @@ use crate::config::Config;
 use crate::ledger::release::Retry;
 use crate::ledger::{Jitter, Kept, Ledger};
 use crate::ledger_file::{self, LedgerFileError};
-use crate::local_checks;
 use crate::pass_lock::{PassLock, PassLockError};
 use crate::plan::{Action, Ancestry, Baseline, Head, Observation, OpenDeployment, Reason, plan};
 use crate::process::in_words;
@@ -28,6 +27,7 @@ use crate::state::{Paths, write_atomically};
 use crate::suspension;
 use crate::trust::{self, VerifiedCommit};
 
+mod baseline;
 mod build;
 mod decision;
 mod mend;
@@ -89,6 +89,7 @@ pub struct Pass<'a> {
     verified: Option<VerifiedCommit>,
     built: Option<BuiltClosure>,
     baseline: Baseline,
+    before: Option<Before>,
     recovery_tried: bool,
     boot_tried: bool,
     sending: JoinSet<Result<(), ReportsError>>,
@@ -119,6 +120,7 @@ pub async fn reconcile(
         verified: None,
         built: None,
         baseline: Baseline::Unknown,
+        before: None,
         recovery_tried: false,
         boot_tried: false,
         sending: JoinSet::new(),
@@ -200,7 +202,8 @@ impl Pass<'_> {
             Action::ProveBoot => return Ok(self.prove_boot().await),
             Action::Recover(deployment) => return Ok(self.recover(&deployment).await),
             Action::Witness => self.witness().await?,
-            Action::LookAtBaseline => self.baseline = local_checks::baseline().await,
+            Action::LookAtBaseline => self.look_at_baseline().await,
+            Action::Hold(head) => self.hold(head)?,
             Action::List => match self.source.list().await {
                 Ok(head) => self.head = head,
                 Err(error) => return Ok(Err(error.into())),
@@ -320,7 +323,13 @@ impl Pass<'_> {
         })?;
         Ok(self
             .switcher
-            .activate(&built, deployment, &self.config.switch, self.paths)
+            .activate(
+                &built,
+                deployment,
+                &self.config.switch,
+                self.before.take(),
+                self.paths,
+            )
             .await
             .map_err(StepError::from))
     }
@@ -354,10 +363,21 @@ impl Pass<'_> {
 
     /// Keeps a report durably and begins to send it; nothing waits for the network.
     fn report(&mut self, make: impl FnOnce(Reporter<'_>) -> Report) -> Result<(), PassError> {
-        let report = make(Reporter {
+        self.report_if(|reporter| Some(make(reporter)))
+    }
+
+    /// The same, where there is something to say.
+    fn report_if(
+        &mut self,
+        make: impl FnOnce(Reporter<'_>) -> Option<Report>,
+    ) -> Result<(), PassError> {
+        let made = make(Reporter {
             host: &self.config.host,
             now: Timestamp::now(),
         });
+        let Some(report) = made else {
+            return Ok(());
+        };
         decision::says(&report);
         ReportsRepository::new(self.paths.reports())
             .keep(&report)

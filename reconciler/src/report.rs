@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use nixus_switcher::protocol::{
-    Commit, DeploymentId, Ending, Evidence, Outcome, Toplevel, VERSION,
+    CheckOutcome, Commit, DeploymentId, Ending, Evidence, Outcome, Toplevel, VERSION,
 };
 use serde::{Deserialize, Serialize};
 
@@ -194,6 +194,31 @@ impl Reporter<'_> {
             accepted.short()
         );
         self.report(commit, State::Error, text)
+    }
+
+    /// Peers have found the new system well: what they say of it.
+    pub fn verified(self, outcome: &Outcome) -> Option<Report> {
+        let checks = &outcome.evidence.as_ref()?.checks;
+        let mut said: Vec<(&str, Vec<&str>)> = Vec::new();
+        for check in checks {
+            if let (Some(peer), CheckOutcome::Pass, None) =
+                (&check.by, check.outcome, &check.disregarded)
+            {
+                match said.iter_mut().find(|(words, _)| *words == check.reason) {
+                    Some((_, peers)) => peers.push(peer),
+                    None => said.push((&check.reason, vec![peer])),
+                }
+            }
+        }
+        let said: Vec<String> = said
+            .into_iter()
+            .map(|(words, peers)| format!("verified by {}: {words}", peers.join(", ")))
+            .collect();
+        (!said.is_empty()).then(|| Report {
+            toplevel: Some(outcome.new.toplevel.clone()),
+            deployment: Some(outcome.deployment.clone()),
+            ..self.report(&outcome.commit, State::Activating, said.join("; "))
+        })
     }
 
     /// The switcher ended a deployment.

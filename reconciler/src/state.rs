@@ -56,6 +56,11 @@ impl Paths {
         self.run.join("pass.lock")
     }
 
+    /// How often each peer has asked.
+    pub fn probes(&self) -> PathBuf {
+        self.run.join("probes")
+    }
+
     /// What the last pass ended with.
     pub fn last_pass(&self) -> PathBuf {
         self.run.join("last-pass.json")

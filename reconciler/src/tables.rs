@@ -2,6 +2,8 @@
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 
+use nixus_switcher::protocol::{CheckOutcome, CheckResult};
+
 use crate::log::Entry;
 use crate::report::{Report, State};
 use crate::status::age;
@@ -35,6 +37,29 @@ pub fn log(entries: &[Entry]) -> Table {
             Cell::new(generation(report)),
             state(report.state),
             Cell::new(&report.text),
+        ]);
+    }
+    table
+}
+
+/// What each check found.
+pub fn checks(checks: &[CheckResult]) -> Table {
+    let mut table = table(&["CHECK", "BY", "RESULT", "WHY"]);
+    for check in checks {
+        let (word, colour) = match check.outcome {
+            CheckOutcome::Pass => ("pass", Color::Green),
+            CheckOutcome::Unknown => ("unknown", Color::Yellow),
+            CheckOutcome::Fail => ("fail", Color::Red),
+        };
+        let why = match &check.disregarded {
+            Some(reason) => format!("{} ({reason})", check.reason),
+            None => check.reason.clone(),
+        };
+        table.add_row([
+            Cell::new(&check.check),
+            Cell::new(check.by.as_deref().unwrap_or("-")),
+            Cell::new(word).fg(colour),
+            Cell::new(why),
         ]);
     }
     table

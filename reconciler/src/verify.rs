@@ -6,33 +6,25 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nixus_switcher::protocol::{CheckOutcome, CheckResult, Evidence, Toplevel};
-use nixus_switcher::trial::{self, Message};
+use nixus_switcher::protocol::{CheckOutcome, CheckResult, Evidence};
+use nixus_switcher::trial::{Message, tell};
 use nixus_switcher::{Open, PhaseName};
 use thiserror::Error;
 
 use crate::activation::{ActivationError, Switcher};
-use crate::closure;
-use crate::commit_id::CommitId;
+use crate::checks::Scene;
 use crate::config::Config;
-use crate::health::{result, verdict};
-use crate::local_checks;
-use crate::plan::Head;
-use crate::process::in_words;
-use crate::source::reach::{self, Reach, reach};
-use crate::source::{Source, SourceError};
+use crate::health::Verdict;
+use crate::source::reach;
 use crate::state::Paths;
 use crate::systemd::{self, SystemdError};
-use crate::trust;
+use trial::Trial;
 
 mod rounds;
+mod trial;
 
 /// What is left of the trial when the last findings are handed over.
 const MARGIN: Duration = Duration::from_secs(2);
-/// The check that a pass of the new generation can do its work.
-pub const REPOSITORY: &str = "repository";
-/// The check that the repository's host accepts connections, made where a pass could not.
-pub const REACH: &str = "reach";
 /// The unit that runs this.
 const UNIT: &str = "nixus-verify.service";
 
@@ -81,13 +73,26 @@ pub async fn verify(
 ) -> Result<CheckOutcome, VerifyError> {
     let open = on_trial(switcher)?;
     see_own_generation(&open, switcher).await?;
-    let checks = match config {
+    let Verdict {
+        outcome: verdict,
+        checks,
+    } = match config {
         Ok(config) => until_settled(config, &open, paths).await,
-        Err(problem) => vec![result("configuration", CheckOutcome::Fail, problem)],
+        Err(problem) => Verdict {
+            outcome: CheckOutcome::Fail,
+            checks: vec![CheckResult::new(
+                "configuration",
+                CheckOutcome::Fail,
+                problem,
+            )],
+        },
     };
-    let verdict = verdict(&checks);
     for check in &checks {
-        tracing::info!("{}: {:?}: {}", check.check, check.outcome, check.reason);
+        let by = check
+            .by
+            .as_ref()
+            .map_or(String::new(), |peer| format!(" {peer}"));
+        tracing::info!("{}{by}: {:?}: {}", check.check, check.outcome, check.reason);
     }
     let evidence = Evidence {
         version: open.format,
@@ -137,22 +142,22 @@ async fn see_own_generation(open: &Open, switcher: &Switcher) -> Result<(), Veri
     Ok(())
 }
 
-async fn until_settled(config: &Config, open: &Open, paths: &Paths) -> Vec<CheckResult> {
+async fn until_settled(config: &Config, open: &Open, paths: &Paths) -> Verdict {
+    let scene = Scene {
+        config,
+        paths,
+        open: Some(open),
+    };
+    let trial = Trial::begin(scene);
     let left = || time_left(open);
     // After a first round that is cut off, there must be time to look for the server.
-    let found = rounds::until_settled(config.soak, left, reach::LIMIT, async || {
-        round(config, open, paths).await
+    let settled = rounds::until_settled(config.health.soak, left, reach::LIMIT, async || {
+        trial.round().await
     });
-    match found.await {
-        Some(checks) => checks,
-        None => not_reached(config, "it did not answer during the trial".to_owned()).await,
+    match settled.await {
+        Some(verdict) => verdict,
+        None => trial.cut_off().await,
     }
-}
-
-async fn round(config: &Config, open: &Open, paths: &Paths) -> Vec<CheckResult> {
-    let mut checks = local(open).await;
-    checks.extend(repository(config, open, paths).await);
-    checks
 }
 
 /// The time in which findings can still be gathered.
@@ -166,113 +171,12 @@ fn time_left(open: &Open) -> Duration {
     })
 }
 
-async fn local(open: &Open) -> Vec<CheckResult> {
-    vec![
-        local_checks::timer().await,
-        local_checks::place().await,
-        local_checks::units(&open.failed_before).await,
-    ]
-}
-
-/// Why a dry pass did not come to its end.
-enum Problem {
-    /// The new generation is wrong, whatever the repository does.
-    Own(String),
-    /// The repository was not to be used; that may be its own fault.
-    Repository(SourceError),
-}
-
-impl From<String> for Problem {
-    fn from(problem: String) -> Self {
-        Self::Own(problem)
-    }
-}
-
-impl From<SourceError> for Problem {
-    fn from(error: SourceError) -> Self {
-        Self::Repository(error)
-    }
-}
-
-/// The dry pass: list, fetch, find this commit, and come to the same toplevel again.
-async fn repository(config: &Config, open: &Open, paths: &Paths) -> Vec<CheckResult> {
-    match dry_pass(config, open, paths).await {
-        Ok(reason) => vec![result(REPOSITORY, CheckOutcome::Pass, reason)],
-        // What the branch or the cache has become since is no fault of a boot.
-        Err(Problem::Own(problem)) if open.phase == PhaseName::BootTrial => {
-            vec![result(REPOSITORY, CheckOutcome::Unknown, problem)]
-        }
-        Err(Problem::Own(problem)) => vec![result(REPOSITORY, CheckOutcome::Fail, problem)],
-        Err(Problem::Repository(error)) => not_reached(config, in_words(&error)).await,
-    }
-}
-
-/// The repository did not answer: whose fault that may be.
-async fn not_reached(config: &Config, error: String) -> Vec<CheckResult> {
-    let repository = |outcome, reason: String| result(REPOSITORY, outcome, reason);
-    match reach(&config.remotes()).await {
-        // The kernel knows of no way there: no outage elsewhere does that.
-        Reach::NoRoute => vec![repository(
-            CheckOutcome::Fail,
-            format!("{error}; this host has no route to it"),
-        )],
-        Reach::Connected => vec![
-            repository(CheckOutcome::Unknown, error),
-            result(REACH, CheckOutcome::Pass, "its host accepts connections"),
-        ],
-        Reach::NotConnected(reason) => vec![
-            repository(CheckOutcome::Unknown, error),
-            result(REACH, CheckOutcome::Unknown, reason),
-        ],
-    }
-}
-
-async fn dry_pass(config: &Config, open: &Open, paths: &Paths) -> Result<String, Problem> {
-    let source = Source::new(config.remotes(), config.branch.clone(), paths.repository());
-    let Head::At(_) = source.list().await? else {
-        return Err(Problem::Own(format!(
-            "{} has no branch {}",
-            config.repository.url, config.branch
-        )));
-    };
-    let head = source.fetch().await?;
-    let accepted = CommitId::try_from(open.commit.id.clone())?;
-    if trust::verify(&source, &head, &accepted)?.is_none() {
-        return Err(Problem::Own(format!(
-            "the branch {} of {} does not contain commit {}",
-            config.branch,
-            config.repository.url,
-            accepted.short()
-        )));
-    }
-    let commit = trust::verify(&source, &accepted, &accepted)?
-        .ok_or_else(|| "the commit does not descend from itself".to_owned())?;
-    let again = closure::resolve(&config.closure, &source, &commit)
-        .await
-        .map_err(|error| in_words(&error))?;
-    same_system(&again, &open.candidate)?;
-    Ok(format!(
-        "fetched {} and came to the same system again",
-        head.short()
-    ))
-}
-
-fn same_system(again: &Toplevel, candidate: &Toplevel) -> Result<(), String> {
-    if again == candidate {
-        return Ok(());
-    }
-    Err(format!(
-        "the new generation makes another system of this commit: {again}"
-    ))
-}
-
 fn hand_over(socket: &Path, evidence: Evidence) -> Result<(), VerifyError> {
-    let reply = trial::tell(socket, &Message::Evidence(evidence)).map_err(|source| {
-        VerifyError::HandOver {
+    let reply =
+        tell(socket, &Message::Evidence(evidence)).map_err(|source| VerifyError::HandOver {
             path: socket.to_owned(),
             source,
-        }
-    })?;
+        })?;
     if reply.accepted {
         return Ok(());
     }

@@ -9,7 +9,9 @@ use crate::journal::{self, JournalError, Record, Unproven};
 use crate::layout::Layout;
 use crate::nixos::chain;
 use crate::phase::{Phase, PhaseName};
-use crate::protocol::{Before, BootId, Commit, DeploymentId, Outcome, SystemRef, Toplevel, VERSION};
+use crate::protocol::{
+    Before, BootId, Commit, DeploymentId, Outcome, SystemRef, Toplevel, VERSION,
+};
 
 /// The deployment that is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

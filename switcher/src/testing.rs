@@ -55,11 +55,7 @@ pub fn evidence(verdict: CheckOutcome, boot: &BootId) -> Evidence {
         boot: boot.clone(),
         toplevel: toplevel("new"),
         verdict,
-        checks: vec![CheckResult::new(
-            "repository",
-            verdict,
-            "as the test says",
-        )],
+        checks: vec![CheckResult::new("repository", verdict, "as the test says")],
     }
 }
 

@@ -165,8 +165,7 @@ fn what_does_not_count_is_no_cause() {
         disregarded: Some("it failed before too".to_owned()),
         ..CheckResult::new("peer", CheckOutcome::Fail, "no answer")
     });
-    let Some(TrialEnd::NotVerified(cause, Some(kept))) =
-        judge(&open, Message::Evidence(found)).end
+    let Some(TrialEnd::NotVerified(cause, Some(kept))) = judge(&open, Message::Evidence(found)).end
     else {
         panic!("kept");
     };

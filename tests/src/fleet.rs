@@ -62,6 +62,11 @@ impl Member {
     pub fn address(&self) -> String {
         format!("10.77.0.{}", self.number)
     }
+
+    /// Its IPv6 address.
+    pub fn address6(&self) -> String {
+        format!("fd77::{}", self.number)
+    }
 }
 
 /// The URL of a repository on the git server.
@@ -125,13 +130,16 @@ pub fn deploy_files(
     {GIT_SERVER} {}
   '';
   operators = [ "{} operator" ];
+  hosts = {{
+{}  }};
   deployKey = "/var/lib/lab-keys/deploy_key";
 }}
 "#,
             url(DEPLOY),
             url(REPORTS),
             git_host.public,
-            operator.public
+            operator.public,
+            hosts(members)
         ),
     );
     files.insert("lab.nix".to_owned(), LAB.replace("@common@", common));
@@ -142,6 +150,20 @@ pub fn deploy_files(
         );
     }
     Ok(files)
+}
+
+/// Every host knows all others, and is one of their peers.
+fn hosts(members: &[Member]) -> String {
+    let host = |member: &Member| {
+        format!(
+            "    {} = {{ addresses = [ \"{}\" \"{}\" ]; hostKeys = [ \"{}\" ]; }};\n",
+            member.name,
+            member.address(),
+            member.address6(),
+            member.host_key.public
+        )
+    };
+    members.iter().map(host).collect()
 }
 
 /// What is the same for all hosts of a lab: everything is quicker.
@@ -165,7 +187,6 @@ const LAB: &str = r#"# What only hosts of the lab have.
         path = "/var/lib/lab-keys/ssh_host_ed25519_key";
       }
     ];
-    settings.PerSourcePenaltyExemptList = "10.77.0.0/24,fd77::/64";
   };
 @common@}
 "#;

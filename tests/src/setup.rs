@@ -28,7 +28,7 @@ const PROGRAMS: [(&str, &str); 8] = [
 ];
 
 /// The packages of the hosts' Debian.
-const INCLUDE: &str = "systemd,systemd-sysv,udev,dbus,openssh-server,iproute2,nix-bin,nix-setup-systemd,git,ca-certificates,kmod,procps,lighttpd,lighttpd-mod-openssl";
+const INCLUDE: &str = "systemd,systemd-sysv,udev,dbus,openssh-server,iproute2,nix-bin,nix-setup-systemd,git,ca-certificates,kmod,nftables,procps,lighttpd,lighttpd-mod-openssl";
 const SUITE: &str = "trixie";
 const BOOT: &str = include_str!("lab-boot.sh");
 /// Where programs of an administrator are, also for those whose own `PATH` lacks them.

@@ -8,6 +8,8 @@ use toml::Spanned;
 use super::{Closure, ClosureSource, Config, ConfigError, Limits, Remote, Switch, server, written};
 use crate::https::has_password;
 
+mod health;
+
 /// Reads the text and checks every value.
 pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
     let raw: written::File = toml::from_str(place.text)
@@ -45,7 +47,7 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
             commit_timeout: seconds(&raw.switch.commit_timeout, 5 * 60)?,
             failed_units: raw.switch.failed_units.unwrap_or_default(),
         },
-        soak: place.soak(&raw)?,
+        health: place.health(&raw)?,
         host,
         repository,
         mirrors,
@@ -63,7 +65,7 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn wrong(&self, offset: usize, problem: impl Into<String>) -> ConfigError {
+    pub(super) fn wrong(&self, offset: usize, problem: impl Into<String>) -> ConfigError {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.matches('\n').count();
         ConfigError::Wrong {
@@ -80,6 +82,11 @@ impl Place<'_> {
             Some(name.trim_matches('[').trim().to_owned())
         };
         let mut before = self.text.lines().take(line + 1).collect::<Vec<_>>();
+        // An item of a list that stands on a line of its own has its key on a line above.
+        let is_item = |text: &str| text.trim_start().starts_with(['"', '\'', '{']);
+        while before.last().is_some_and(|text| is_item(text)) && before.len() > 1 {
+            before.pop();
+        }
         let here = before.pop().unwrap_or_default();
         if let Some(table) = header(here) {
             return format!("[{table}]");
@@ -92,7 +99,7 @@ impl Place<'_> {
         table.map_or(key.clone(), |table| format!("{table}.{key}"))
     }
 
-    fn host(&self, host: &Spanned<String>) -> Result<String, ConfigError> {
+    pub(super) fn host(&self, host: &Spanned<String>) -> Result<String, ConfigError> {
         let name = host.get_ref();
         // The host's name is part of a ref and of an attribute path.
         let valid = (1..=253).contains(&name.len())
@@ -196,7 +203,7 @@ impl Place<'_> {
         Ok(())
     }
 
-    fn absolute(&self, path: &Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
+    pub(super) fn absolute(&self, path: &Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
         if path.get_ref().is_absolute() {
             return Ok(path.get_ref().clone());
         }
@@ -204,7 +211,7 @@ impl Place<'_> {
         Err(self.wrong(path.span().start, problem))
     }
 
-    fn duration(
+    pub(super) fn duration(
         &self,
         value: Option<&Spanned<String>>,
         default_seconds: u64,
@@ -289,7 +296,7 @@ impl Place<'_> {
         Ok(limits)
     }
 
-    fn soak(&self, raw: &written::File) -> Result<Duration, ConfigError> {
+    pub(super) fn soak(&self, raw: &written::File) -> Result<Duration, ConfigError> {
         let soak = self.duration(raw.health.soak.as_ref(), 10)?;
         let trial = self.duration(raw.switch.trial_timeout.as_ref(), 5 * 60)?;
         match &raw.health.soak {

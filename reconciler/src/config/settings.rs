@@ -6,6 +6,9 @@ use std::time::Duration;
 use nixus_switcher::protocol::FailedUnits;
 use serde::Serialize;
 
+use crate::public_key::PublicKey;
+
+use super::health::{Health, Kind, Quorum};
 use super::{ClosureSource, Config, Remote};
 
 /// What `nixus check-config --json` prints. Settings are named as in the file, their table before
@@ -63,12 +66,76 @@ impl Config {
             FailedUnits::Ignore => "ignore",
         };
         add("switch.failed_units", failed_units.to_owned());
-        add("health.soak", time(self.soak));
+        add("health.soak", time(self.health.soak));
         for (key, value) in self.reports.iter().flat_map(|one| remote("reports", one)) {
             add(&key, value);
         }
+        all.extend(health(&self.health));
         all
     }
+}
+
+fn health(health: &Health) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    let mut add = |key: String, value: String| all.push((key, value));
+    let list = |keys: &[PublicKey]| {
+        let keys: Vec<_> = keys.iter().map(PublicKey::fingerprint).collect();
+        keys.join(", ")
+    };
+    let own = &health.ssh;
+    add("ssh.addresses".to_owned(), own.addresses.join(", "));
+    add("ssh.port".to_owned(), own.port.to_string());
+    add(
+        "ssh.host_key".to_owned(),
+        own.host_key.display().to_string(),
+    );
+    add("ssh.host_keys".to_owned(), list(&own.host_keys));
+    for (number, operator) in health.operators.iter().enumerate() {
+        let key = format!("{} {}", operator.user, operator.key.fingerprint());
+        add(format!("operators.{number}"), key);
+    }
+    for peer in &health.peers {
+        let name = |key: &str| format!("peers.{}.{key}", peer.name);
+        add(name("addresses"), peer.addresses.join(", "));
+        add(name("port"), peer.port.to_string());
+        add(name("host_keys"), list(&peer.host_keys));
+        add(name("user"), peer.user.clone());
+    }
+    for check in &health.checks {
+        let name = |key: &str| format!("checks.{}.{key}", check.name);
+        let need = if check.required { "required" } else { "wanted" };
+        add(name("kind"), check.kind.word().to_owned());
+        add(name("need"), need.to_owned());
+        add(name("timeout"), time(check.timeout));
+        let millis = check.interval.as_millis();
+        add(name("interval"), format!("{millis}ms"));
+        match &check.kind {
+            Kind::Repository | Kind::Ssh => {}
+            Kind::Peer { quorum, ports } => {
+                add(
+                    name("quorum"),
+                    match quorum {
+                        Quorum::Any => "any".to_owned(),
+                        Quorum::All => "all".to_owned(),
+                        Quorum::Number(number) => number.to_string(),
+                    },
+                );
+                let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+                add(name("ports"), ports.join(", "));
+            }
+            Kind::Tcp { host, port } => add(name("address"), format!("{host} port {port}")),
+            Kind::Http { url, status, body } => {
+                add(name("url"), url.clone());
+                add(name("status"), status.to_string());
+                if let Some(body) = body {
+                    add(name("body"), body.clone());
+                }
+            }
+            Kind::Command { command } => add(name("command"), command.join(" ")),
+            Kind::Units { ignore } => add(name("ignore"), ignore.join(", ")),
+        }
+    }
+    all
 }
 
 fn remote(table: &str, remote: &Remote) -> Vec<(String, String)> {

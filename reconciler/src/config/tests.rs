@@ -133,7 +133,7 @@ fn each_mistake_is_told_with_file_line_and_key() {
         (
             "[reports]",
             "[report]",
-            "config.toml:9: [report]: unknown field `report`, expected one of `host`, `repository`, `closure`, `switch`, `health`, `reports`",
+            "config.toml:9: [report]: unknown field `report`, expected one of `host`, `repository`, `closure`, `switch`, `health`, `reports`, `ssh`, `operators`, `peers`, `checks`",
         ),
     ];
     for (line, instead, message) in table {
@@ -195,4 +195,124 @@ known_hosts = "/etc/nixus/known_hosts"
     assert_eq!(third.timeout, Duration::from_secs(5));
     let urls: Vec<_> = config.remotes().into_iter().map(|one| one.url).collect();
     assert_eq!(urls.len(), 4);
+}
+
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBT6MQqUxSWOzRU0MScLyq7oAFDuWq3S3zbWqb1cCFSC";
+
+/// A good configuration with more at its end.
+fn with(more: &str) -> Result<Config, String> {
+    parse(&format!("{GOOD}{}", more.replace("KEY", KEY)))
+}
+
+#[test]
+fn each_mistake_about_health_is_told_with_file_line_and_key() {
+    let table = [
+        (
+            "[[peers]]\nname = \"db1\"\naddresses = [\"10.0.0.2\"]\nhost_keys = []\n",
+            "config.toml:14: peers.host_keys: db1 needs a host key: nothing is trusted on first use",
+        ),
+        (
+            "[[peers]]\nname = \"db1\"\naddresses = [\"10.0.0.2\"]\n",
+            "config.toml:11: [peers]: missing field `host_keys`",
+        ),
+        (
+            "[[peers]]\nname = \"db1\"\naddresses = []\nhost_keys = [\"KEY\"]\n",
+            "config.toml:13: peers.addresses: db1 needs an address",
+        ),
+        (
+            "[[peers]]\nname = \"db1\"\naddresses = [\"10.0.0.2 -p 1\"]\nhost_keys = [\"KEY\"]\n",
+            "config.toml:13: peers.addresses: \"10.0.0.2 -p 1\" is neither an IP address nor a host name",
+        ),
+        (
+            "[[peers]]\nname = \"../x\"\naddresses = [\"10.0.0.2\"]\nhost_keys = [\"KEY\"]\n",
+            "config.toml:12: peers.name: \"../x\" is not a host name",
+        ),
+        (
+            "[[operators]]\nkeys = [\n  \"KEY\",\n  \"alice\",\n]\n",
+            "config.toml:14: operators.keys: \"alice\" is not a public key such as \"ssh-ed25519 AAAA… name\", without options",
+        ),
+        (
+            "[[operators]]\nkeys = [\"ssh-rsa-cert-v01@openssh.com AAAA\"]\n",
+            "config.toml:12: operators.keys: \"ssh-rsa-cert-v01@openssh.com AAAA\" is a certificate, which ends by itself, and a host is not to be judged by that: name the plain key",
+        ),
+        (
+            "[[operators]]\nuser = \"-o\"\nkeys = [\"KEY\"]\n",
+            "config.toml:12: operators.user: \"-o\" is not the name of an account",
+        ),
+        (
+            "[[checks]]\nkind = \"ping\"\n",
+            "config.toml:12: checks.kind: unknown variant `ping`, expected one of `repository`, `ssh`, `peer`, `tcp`, `http`, `command`, `units`",
+        ),
+        (
+            "[[checks]]\nkind = \"tcp\"\n",
+            "config.toml:12: checks.kind: a check of kind \"tcp\" needs address",
+        ),
+        (
+            "[[checks]]\nkind = \"tcp\"\naddress = \"127.0.0.1\"\n",
+            "config.toml:13: checks.address: \"127.0.0.1\" is not an address with a port, such as \"127.0.0.1:8080\"",
+        ),
+        (
+            "[[checks]]\nkind = \"units\"\nstatus = 200\n",
+            "config.toml:13: checks.status: is only for checks of kind \"http\"",
+        ),
+        (
+            "[[checks]]\nkind = \"http\"\nurl = \"ftp://x\"\n",
+            "config.toml:13: checks.url: \"ftp://x\" is not an http:// or https:// URL",
+        ),
+        (
+            "[[checks]]\nkind = \"command\"\ncommand = [\"true\"]\n",
+            "config.toml:13: checks.command: must begin with the absolute path of a program",
+        ),
+        (
+            "[[checks]]\nkind = \"repository\"\nneed = \"wanted\"\n",
+            "config.toml:13: checks.need: the repository is always required: a generation that cannot take the next commit is never kept",
+        ),
+        (
+            "[[checks]]\nkind = \"peer\"\n",
+            "config.toml:12: checks.kind: needs [[peers]]: there is nobody to ask",
+        ),
+        (
+            "[[checks]]\nkind = \"ssh\"\n[[checks]]\nkind = \"ssh\"\n",
+            "config.toml:14: checks.kind: there is a check of kind \"ssh\" already",
+        ),
+        (
+            "[[checks]]\nkind = \"tcp\"\nname = \"peer\"\naddress = \"a:1\"\n",
+            "config.toml:13: checks.name: \"peer\" is not a name for a check of kind \"tcp\"",
+        ),
+        (
+            "[ssh]\nport = 0\n",
+            "config.toml:12: ssh.port: 0 is not a port",
+        ),
+    ];
+    for (more, message) in table {
+        assert_eq!(with(more).unwrap_err(), message, "{more}");
+    }
+}
+
+#[test]
+fn every_host_has_the_checks_that_need_no_configuration() {
+    let names = |config: &Config| -> Vec<String> {
+        let checks = config.health.checks.iter();
+        checks.map(|check| check.name.clone()).collect()
+    };
+    let config = parse(GOOD).unwrap();
+    assert_eq!(names(&config), ["repository", "ssh", "units"]);
+    assert!(config.health.checks.iter().all(|check| check.required));
+    let peers = "[[peers]]\nname = \"db1\"\naddresses = [\"10.0.0.2\"]\nhost_keys = [\"KEY\"]\n";
+    let config = with(peers).unwrap();
+    assert_eq!(names(&config), ["repository", "ssh", "units", "peer"]);
+    assert_eq!(config.health.peers[0].user, health::PROBE_USER);
+    let more = format!(
+        "{peers}[[checks]]\nkind = \"ssh\"\nneed = \"wanted\"\n[[checks]]\nkind = \"tcp\"\nname = \"shop\"\naddress = \"[::1]:80\"\n[[checks]]\nkind = \"peer\"\nquorum = 2\nports = [80]\n"
+    );
+    let config = with(&more).unwrap();
+    assert_eq!(
+        names(&config),
+        ["ssh", "shop", "peer", "repository", "units"]
+    );
+    assert!(!config.health.checks[0].required);
+    let shown = config.shown();
+    assert_eq!(shown.settings["checks.shop.address"], "::1 port 80");
+    assert_eq!(shown.settings["checks.peer.quorum"], "2");
 }

@@ -18,6 +18,14 @@ pub struct File {
     #[serde(default)]
     pub health: Health,
     pub reports: Option<Remote>,
+    #[serde(default)]
+    pub ssh: Ssh,
+    #[serde(default)]
+    pub operators: Vec<Operators>,
+    #[serde(default)]
+    pub peers: Vec<Peer>,
+    #[serde(default)]
+    pub checks: Vec<Check>,
 }
 
 #[derive(Deserialize)]
@@ -92,4 +100,78 @@ pub struct Switch {
 #[serde(deny_unknown_fields)]
 pub struct Health {
     pub soak: Option<Spanned<String>>,
+}
+
+/// This host's own sshd.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Ssh {
+    #[serde(default)]
+    pub addresses: Vec<Spanned<String>>,
+    pub port: Option<Spanned<i64>>,
+    pub host_key: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub host_keys: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operators {
+    pub user: Option<Spanned<String>>,
+    pub keys: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    pub name: Spanned<String>,
+    pub addresses: Spanned<Vec<Spanned<String>>>,
+    pub port: Option<Spanned<i64>>,
+    pub host_keys: Spanned<Vec<Spanned<String>>>,
+    pub user: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckKind {
+    Repository,
+    Ssh,
+    Peer,
+    Tcp,
+    Http,
+    Command,
+    Units,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Need {
+    Required,
+    Wanted,
+}
+
+/// One check; which of the last keys it takes depends on its kind.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    pub kind: Spanned<CheckKind>,
+    pub name: Option<Spanned<String>>,
+    pub need: Option<Spanned<Need>>,
+    pub timeout: Option<Spanned<String>>,
+    pub interval: Option<Spanned<String>>,
+    pub quorum: Option<Spanned<Quorum>>,
+    pub ports: Option<Spanned<Vec<i64>>>,
+    pub address: Option<Spanned<String>>,
+    pub url: Option<Spanned<String>>,
+    pub status: Option<Spanned<i64>>,
+    pub body: Option<Spanned<String>>,
+    pub command: Option<Spanned<Vec<String>>>,
+    pub ignore: Option<Spanned<Vec<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum Quorum {
+    Number(i64),
+    Word(String),
 }

@@ -6,8 +6,9 @@ use nixus_switcher::protocol::{CheckOutcome, Outcome, Toplevel};
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, quarantined};
+use crate::checks::repository::REACH;
 use crate::commit_id::CommitId;
-use crate::verify::{REACH, REPOSITORY};
+use crate::health::{REPOSITORY, SOAK};
 
 /// After this many trials that told nothing, a toplevel is not tried again.
 const MAX_TRIALS: u32 = 3;
@@ -35,6 +36,9 @@ pub struct Doubt {
     /// When the last trial ended and how much the system before is to weigh as a witness; nothing
     /// once it was asked.
     pub awaits: Option<(Timestamp, u32)>,
+    /// The other checks of the last trial that the system before is asked about.
+    #[serde(default)]
+    pub asks: Vec<String>,
 }
 
 impl Ledger {
@@ -55,6 +59,7 @@ impl Ledger {
             against: before.as_ref().map_or(0, |doubt| doubt.against),
             reason: super::shorten(reason),
             awaits: weight(outcome).map(|weight| (ended, weight)),
+            asks: told_nothing(outcome),
         });
         if self.doubts.len() > MAX_DOUBTS {
             self.doubts.remove(0);
@@ -66,15 +71,36 @@ impl Ledger {
         self.doubts.iter().any(|doubt| doubt.awaits.is_some())
     }
 
-    /// The system that was put back has tried the repository. Gives the commit that is not tried
-    /// again after this, with the reason, where there is one.
-    pub fn witnessed(&mut self, now: Timestamp, reached: bool) -> Option<(CommitId, String)> {
+    /// The checks that the system that was put back is to make once more.
+    pub fn witness_asks(&self) -> Vec<String> {
+        let awaiting = self.doubts.iter().filter(|doubt| doubt.awaits.is_some());
+        awaiting.flat_map(|doubt| doubt.asks.clone()).collect()
+    }
+
+    /// The system that was put back has tried the repository, and made these other checks, of which
+    /// those that `passed` are named. Gives the commit that is not tried again after this, with the
+    /// reason, where there is one.
+    pub fn witnessed(
+        &mut self,
+        now: Timestamp,
+        reached: bool,
+        passed: &[String],
+    ) -> Option<(CommitId, String)> {
         let mut failed = None;
         for doubt in &mut self.doubts {
             let Some((ended, weight)) = doubt.awaits.take() else {
                 continue;
             };
-            if reached && now.duration_since(ended) <= WITNESS {
+            // One that an earlier release noted is about the repository.
+            let well = (!doubt.asks.is_empty() || reached)
+                && doubt.asks.iter().all(|check| {
+                    if check == REPOSITORY {
+                        reached
+                    } else {
+                        passed.contains(check)
+                    }
+                });
+            if well && now.duration_since(ended) <= WITNESS {
                 doubt.against += weight;
             }
             if doubt.against >= ENOUGH {
@@ -83,8 +109,13 @@ impl Ledger {
         }
         let doubt = failed?;
         self.doubts.retain(|one| one.toplevel != doubt.toplevel);
+        let well = if doubt.asks.iter().all(|check| check == REPOSITORY) {
+            "the system before reaches the repository"
+        } else {
+            "with the system before it is well"
+        };
         let reason = format!(
-            "{}; the system before reaches the repository",
+            "{}; {well}",
             doubt.reason.trim_start_matches("inconclusive: ")
         );
         let commit = doubt.commit.clone();
@@ -101,20 +132,31 @@ impl Ledger {
     }
 }
 
-/// How much it weighs that the system before reaches the repository that this trial did not; nothing
-/// where the trial was about something else.
+/// The checks that could not tell, each once; what is about the trial itself is no such check.
+fn told_nothing(outcome: &Outcome) -> Vec<String> {
+    let checks = outcome.evidence.iter().flat_map(|found| &found.checks);
+    let mut names: Vec<String> = checks
+        .filter(|one| one.outcome == CheckOutcome::Unknown && one.disregarded.is_none())
+        .filter(|one| ![REACH, SOAK, "verify"].contains(&one.check.as_str()))
+        .map(|one| one.check.clone())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// How much it weighs that the system before is well where this trial could not tell; nothing where
+/// there is nothing to ask it about.
 fn weight(outcome: &Outcome) -> Option<u32> {
     let checks = &outcome.evidence.as_ref()?.checks;
+    if told_nothing(outcome).is_empty() {
+        return None;
+    }
     let is = |name: &str, outcome| {
         checks
             .iter()
             .any(|check| check.check == name && check.outcome == outcome)
     };
-    is(REPOSITORY, CheckOutcome::Unknown).then(|| {
-        if is(REACH, CheckOutcome::Pass) {
-            ENOUGH
-        } else {
-            1
-        }
-    })
+    let reachable = is(REPOSITORY, CheckOutcome::Unknown) && is(REACH, CheckOutcome::Pass);
+    Some(if reachable { ENOUGH } else { 1 })
 }

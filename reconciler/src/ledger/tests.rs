@@ -195,7 +195,7 @@ fn the_system_before_tells_an_outage_from_a_generation_that_cannot_reach_its_rep
             ledger.absorb(&told, Timestamp::from_second(201).unwrap(), Jitter::NONE);
             assert!(ledger.wants_witness() && ledger.backoff.is_some());
             let now = Timestamp::from_second(200 + reached.unwrap_or(1)).unwrap();
-            ledger.witnessed(now, reached.is_some());
+            ledger.witnessed(now, reached.is_some(), &[]);
             assert!(!ledger.wants_witness());
         }
         let found = ledger.quarantined(&commit('c'), Some(&toplevel('c')));
@@ -265,4 +265,49 @@ proptest! {
         prop_assert!(least <= BACKOFF_FIRST << BACKOFF_STEPS);
         prop_assert_eq!(&ledger.quarantine, &[]);
     }
+}
+
+#[test]
+fn a_wait_for_peers_has_one_end_however_often_they_are_asked() {
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let mut ledger = Ledger::default();
+    let bound = std::time::Duration::from_secs(100);
+    ledger.hold(commit('b'), at(0), bound, Jitter::NONE);
+    ledger.hold(commit('b'), at(50), bound, Jitter::of(255));
+    let held = ledger.held(&commit('b')).unwrap();
+    assert_eq!((held.since, held.until), (at(0), at(100)));
+    // Chance lengthens the pause, so that those who wait together do not go together.
+    assert_eq!(held.look_again, at(56));
+    // Another commit waits for itself.
+    assert!(ledger.held(&commit('c')).is_none());
+    ledger.hold(commit('c'), at(60), bound, Jitter::NONE);
+    assert_eq!(ledger.held(&commit('c')).unwrap().until, at(160));
+}
+
+/// A peer that gave no answer on trial, and whether it finds the system before well.
+#[test]
+fn what_is_well_again_with_the_system_before_speaks_against_the_other() {
+    let check = |passed: &[&str], quarantined: bool| {
+        let mut ledger = Ledger::default();
+        ledger.adopt(commit('a'));
+        let passed: Vec<String> = passed.iter().map(|name| (*name).to_owned()).collect();
+        for sequence in 1..=2 {
+            let mut told = told_nothing(sequence, CheckOutcome::Unknown);
+            let mut peer = CheckResult::new("peer", CheckOutcome::Unknown, "no answer");
+            peer.by = Some("db1".to_owned());
+            told.evidence.as_mut().unwrap().checks = vec![peer];
+            ledger.absorb(&told, at_once(), Jitter::NONE);
+            assert_eq!(ledger.witness_asks(), ["peer"]);
+            ledger.witnessed(at_once(), true, &passed);
+        }
+        let found = ledger.quarantined(&commit('c'), Some(&toplevel('c')));
+        assert_eq!(found.is_some(), quarantined, "{passed:?}");
+    };
+    check(&["peer"], true);
+    check(&[], false);
+    check(&["ssh"], false);
+}
+
+fn at_once() -> Timestamp {
+    Timestamp::from_second(201).unwrap()
 }

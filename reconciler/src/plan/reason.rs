@@ -58,6 +58,13 @@ pub enum Reason {
         /// What is wrong before any change.
         why: String,
     },
+    /// Peers are on trial: hosts that look after each other go one after the other.
+    PeersOnTrial {
+        /// The head.
+        commit: CommitId,
+        /// Since when this host waits for them.
+        since: Timestamp,
+    },
     /// The head is no descendant of the accepted commit.
     HistoryRewritten {
         /// The head.
@@ -109,6 +116,7 @@ impl Reason {
             Self::Inconclusive { .. } => "inconclusive",
             Self::RebootNeeded { .. } => "reboot-needed",
             Self::Baseline { .. } => "baseline",
+            Self::PeersOnTrial { .. } => "peers-on-trial",
             Self::HistoryRewritten { .. } => "history-rewritten",
             Self::BackingOff { .. } => "backing-off",
             Self::NoBranch => "no-branch",
@@ -127,6 +135,7 @@ impl Reason {
             | Self::Inconclusive { commit, .. }
             | Self::RebootNeeded { commit, .. }
             | Self::Baseline { commit, .. }
+            | Self::PeersOnTrial { commit, .. }
             | Self::HistoryRewritten { commit, .. } => Some(commit),
             _ => None,
         }
@@ -171,6 +180,11 @@ impl fmt::Display for Reason {
             Self::Baseline { commit, why } => write!(
                 f,
                 "{} waits, the running system is not fit to be changed: {why}",
+                commit.short()
+            ),
+            Self::PeersOnTrial { commit, since } => write!(
+                f,
+                "{} waits since {since:.0}: peers are on trial",
                 commit.short()
             ),
             Self::HistoryRewritten { commit, accepted } => write!(

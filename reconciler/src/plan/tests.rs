@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ledger::doubt::Doubt;
-use crate::ledger::{Backoff, Damage, Jitter, Kept, Quarantined};
+use crate::ledger::{Backoff, Damage, Held, Jitter, Kept, Quarantined};
 use nixus_switcher::protocol::Commit;
 
 fn commit(letter: char) -> CommitId {
@@ -435,6 +435,7 @@ fn hosts() -> impl Strategy<Value = Host> {
         Baseline::Unknown,
         Baseline::Sound,
         Baseline::Unfit("stopping".into()),
+        Baseline::PeersOnTrial(vec!["db1".into()]),
     ]);
     let rejections = prop::collection::vec((letters(), any::<bool>()), 0..3);
     (
@@ -538,4 +539,54 @@ proptest! {
         }
         prop_assert!(ledger.overtaken <= MAX_OVERTAKEN);
     }
+}
+
+/// A host with a new commit that it has built, and peers on trial. `held` are the seconds since when
+/// it waits for them, until when it does so at most, and before which it does not ask again.
+fn beside_peers_on_trial(held: Option<(i64, i64, i64)>, baseline: Baseline) -> Action {
+    let mut host = Host::new();
+    host.ledger.accept(commit('b'));
+    host.head = Head::At(commit('b'));
+    host.ancestry = Ancestry::Descends;
+    host.built = Some(toplevel('b'));
+    host.baseline = baseline;
+    let at = |second| Timestamp::from_second(second).unwrap();
+    host.ledger.held = held.map(|(since, until, look_again)| Held {
+        commit: commit('b'),
+        since: at(since),
+        until: at(until),
+        look_again: at(look_again),
+    });
+    host.plan()
+}
+
+#[test]
+fn hosts_that_look_after_each_other_go_one_after_the_other_but_none_waits_for_ever() {
+    let on_trial = || Baseline::PeersOnTrial(vec!["db1".into()]);
+    let check = |held, baseline, expected| {
+        assert_eq!(beside_peers_on_trial(held, baseline), expected, "{held:?}");
+    };
+    let waits = Action::Wait(Reason::PeersOnTrial {
+        commit: commit('b'),
+        since: Timestamp::from_second(900).unwrap(),
+    });
+    let activate = Action::Activate(commit('b'), toplevel('b'));
+    // It is the time 1000. The first that it hears of them is noted, and then it waits.
+    check(None, on_trial(), Action::Hold(commit('b')));
+    check(Some((900, 1200, 1004)), on_trial(), waits.clone());
+    // The next pass does not ask before its time,
+    check(Some((900, 1200, 1004)), Baseline::Unknown, waits);
+    // and then does.
+    check(
+        Some((900, 1200, 1000)),
+        Baseline::Unknown,
+        Action::LookAtBaseline,
+    );
+    check(
+        Some((900, 1200, 1000)),
+        on_trial(),
+        Action::Hold(commit('b')),
+    );
+    check(Some((900, 1200, 1000)), Baseline::Sound, activate.clone());
+    check(Some((900, 1000, 1000)), on_trial(), activate);
 }

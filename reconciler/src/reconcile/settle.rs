@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::{Commit, DeploymentId, Ending, Outcome};
 
 use super::{Pass, PassError, StepError, jitter};
+use crate::checks;
 use crate::ledger::Kept;
 use crate::process::in_words;
 
@@ -15,6 +16,9 @@ impl Pass<'_> {
             .ended_after(self.ledger.outcomes_seen)
             .map_err(PassError::Switcher)?;
         for outcome in outcomes {
+            if outcome.ending == Ending::Confirmed {
+                self.report_if(|reporter| reporter.verified(&outcome))?;
+            }
             // The report first: after a crash in between, it is recognised as said already.
             self.report(|reporter| reporter.ended(&outcome))?;
             self.ledger.absorb(&outcome, Timestamp::now(), jitter());
@@ -35,7 +39,12 @@ impl Pass<'_> {
                 in_words(error)
             );
         }
-        if let Some((id, reason)) = self.ledger.witnessed(Timestamp::now(), listed.is_ok()) {
+        let asks = self.ledger.witness_asks();
+        let passed = checks::passing(self.config, self.paths, &asks).await;
+        let witnessed = self
+            .ledger
+            .witnessed(Timestamp::now(), listed.is_ok(), &passed);
+        if let Some((id, reason)) = witnessed {
             let commit = self.source.commit(&id).unwrap_or_else(|_| Commit {
                 id: id.to_string(),
                 subject: String::new(),

@@ -6,7 +6,7 @@ use nixus_switcher::protocol::{CheckOutcome, CheckResult};
 use nixus_switcher::waits::{self, Kind};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::health::{result, verdict};
+use crate::health::{SOAK, Verdict};
 
 /// The pause between two rounds.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -18,32 +18,32 @@ pub async fn until_settled(
     soak: Duration,
     left: impl Fn() -> Duration,
     reserved: Duration,
-    round: impl AsyncFn() -> Vec<CheckResult>,
-) -> Option<Vec<CheckResult>> {
+    round: impl AsyncFn() -> Verdict,
+) -> Option<Verdict> {
     let mut passing_since: Option<Instant> = None;
-    let mut found: Option<Vec<CheckResult>> = None;
+    let mut found: Option<Verdict> = None;
     loop {
         let begun = Instant::now();
         let limit = match found {
             Some(_) => left(),
             None => left().saturating_sub(reserved),
         };
-        let Ok(checks) = timeout(limit, round()).await else {
+        let Ok(verdict) = timeout(limit, round()).await else {
             return found.map(unsettled);
         };
-        if verdict(&checks) == CheckOutcome::Pass {
+        if verdict.outcome == CheckOutcome::Pass {
             let since = *passing_since.get_or_insert(begun);
             if since.elapsed() >= soak {
-                return Some(checks);
+                return Some(verdict);
             }
         } else {
             passing_since = None;
         }
         // The next round would not come to its end.
         if left() <= begun.elapsed() {
-            return Some(unsettled(checks));
+            return Some(unsettled(verdict));
         }
-        found = Some(checks);
+        found = Some(verdict);
         let _wait = waits::begin(Kind::Soak, || "the next round of checks".to_owned());
         let soaking = passing_since.map(|since| soak.saturating_sub(since.elapsed()));
         sleep(soaking.map_or(PAUSE, |left| left.min(PAUSE))).await;
@@ -51,15 +51,16 @@ pub async fn until_settled(
 }
 
 /// What passed at last, but not for long enough, is not known to work.
-fn unsettled(mut checks: Vec<CheckResult>) -> Vec<CheckResult> {
-    if verdict(&checks) == CheckOutcome::Pass {
-        checks.push(result(
-            "soak",
+fn unsettled(mut verdict: Verdict) -> Verdict {
+    if verdict.outcome == CheckOutcome::Pass {
+        verdict.outcome = CheckOutcome::Unknown;
+        verdict.checks.push(CheckResult::new(
+            SOAK,
             CheckOutcome::Unknown,
             "the checks had not passed for long enough when the trial ended",
         ));
     }
-    checks
+    verdict
 }
 
 #[cfg(test)]
@@ -89,13 +90,16 @@ mod tests {
                     let (length, outcome) = rounds[number.get().min(rounds.len() - 1)];
                     number.set(number.get() + 1);
                     sleep(Duration::from_secs(length)).await;
-                    vec![result("check", outcome, "")]
+                    Verdict {
+                        outcome,
+                        checks: vec![CheckResult::new("check", outcome, "")],
+                    }
                 },
             )
             .await;
             assert_eq!(
                 (
-                    found.map(|checks| verdict(&checks)),
+                    found.map(|verdict| verdict.outcome),
                     begun.elapsed().as_secs()
                 ),
                 (expected, seconds),

@@ -163,11 +163,7 @@ impl Inner {
             }
             _ => CheckOutcome::Pass,
         };
-        let checks = vec![CheckResult::new(
-            "repository",
-            verdict,
-            "as the story says",
-        )];
+        let checks = vec![CheckResult::new("repository", verdict, "as the story says")];
         let evidence = Evidence {
             version: VERSION,
             deployment: deployment.request.deployment.clone(),

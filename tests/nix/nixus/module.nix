@@ -17,14 +17,29 @@ let
     path: attrs:
     let
       isTable = v: builtins.isAttrs v;
+      isTables = v: builtins.isList v && v != [ ] && builtins.all builtins.isAttrs v;
       # `null` takes a default away.
-      here = lib.filterAttrs (_: v: !(isTable v) && v != null) attrs;
+      here = lib.filterAttrs (_: v: !(isTable v || isTables v) && v != null) attrs;
       below = lib.filterAttrs (_: isTable) attrs;
+      many = lib.filterAttrs (_: isTables) attrs;
     in
     lib.optionalString (path != [ ] && (here != { } || below == { }))
       "\n[${lib.concatStringsSep "." path}]\n"
     + lib.concatStringsSep "" (lib.mapAttrsToList (key: v: "${key} = ${value v}\n") here)
-    + lib.concatStringsSep "" (lib.mapAttrsToList (key: table (path ++ [ key ])) below);
+    + lib.concatStringsSep "" (lib.mapAttrsToList (key: table (path ++ [ key ])) below)
+    + lib.concatStringsSep "" (
+      lib.mapAttrsToList (
+        key: lib.concatMapStrings (item: "\n[[${lib.concatStringsSep "." (path ++ [ key ])}]]\n" + table [ ] item)
+      ) many
+    );
+
+  # Who may ask: each peer's host keys open the account, and nothing but its own question.
+  probeKeys = builtins.concatLists (
+    lib.mapAttrsToList (
+      name: peer: map (key: "command=\"${cfg.package}/bin/nixus probe ${name}\",restrict ${key}") peer.hostKeys
+    ) cfg.peers
+  );
+  hostKeyFile = (builtins.head config.services.openssh.hostKeys).path;
 
   kept = {
     restartIfChanged = false;
@@ -56,6 +71,14 @@ in
     bootDelay = lib.mkOption { default = "30s"; };
     deployKey = lib.mkOption { default = null; };
     knownHosts = lib.mkOption { default = ""; };
+    # The keys that must let an operator in as root.
+    operators = lib.mkOption { default = [ ]; };
+    # Where this host's own sshd must answer.
+    addresses = lib.mkOption { default = [ ]; };
+    # The hosts that look whether this one can be reached: name -> { addresses; hostKeys; }.
+    peers = lib.mkOption { default = { }; };
+    # Checks beside those that every host has.
+    checks = lib.mkOption { default = [ ]; };
   };
 
   config = lib.mkMerge [
@@ -65,7 +88,37 @@ in
         host = lib.mkDefault config.networking.hostName;
         repository.ssh_key = lib.mkDefault "/etc/nixus/deploy_key";
         repository.known_hosts = lib.mkDefault "/etc/nixus/known_hosts";
+        ssh.host_key = lib.mkDefault hostKeyFile;
+        ssh.addresses = cfg.addresses;
+        operators = lib.optionals (cfg.operators != [ ]) [
+          {
+            user = "root";
+            keys = cfg.operators;
+          }
+        ];
+        peers = lib.mapAttrsToList (name: peer: {
+          inherit name;
+          inherit (peer) addresses;
+          host_keys = peer.hostKeys;
+        }) cfg.peers;
+        checks = cfg.checks;
       };
+      # Questions about keys look like guessing (sshd_config(5)); known since OpenSSH 9.8.
+      services.openssh.settings.PerSourcePenaltyExemptList = lib.mkDefault (
+        lib.concatStringsSep "," (
+          [ "127.0.0.1" "::1" ]
+          ++ cfg.addresses
+          ++ builtins.concatLists (lib.mapAttrsToList (_: peer: peer.addresses) cfg.peers)
+        )
+      );
+      users.users.nixus-probe = {
+        isSystemUser = true;
+        group = "nixus-probe";
+        home = "/var/empty";
+        shell = "/bin/sh";
+        openssh.authorizedKeys.keys = probeKeys;
+      };
+      users.groups.nixus-probe = { };
       environment.systemPackages = [ cfg.package ];
       environment.etc = {
         "nixus/config.toml".text = table [ ] cfg.settings;
@@ -86,6 +139,28 @@ in
           };
           serviceConfig = oneshot "${cfg.package}/bin/nixus verify";
         };
+        "nixus-probe@" = kept // {
+          description = "Answer a peer";
+          unitConfig = {
+            X-StopOnRemoval = false;
+            CollectMode = "inactive-or-failed";
+          };
+          serviceConfig = {
+            ExecStart = "${cfg.package}/bin/nixus answer-probe";
+            StandardInput = "socket";
+            StandardOutput = "socket";
+            StandardError = "journal";
+            RuntimeMaxSec = "60s";
+            RuntimeDirectory = "nixus";
+            RuntimeDirectoryPreserve = true;
+            CapabilityBoundingSet = "";
+            NoNewPrivileges = true;
+            PrivateTmp = true;
+            ProtectHome = true;
+            ProtectSystem = "strict";
+            RestrictAddressFamilies = "AF_UNIX AF_INET AF_INET6 AF_NETLINK";
+          };
+        };
         nixus-recover = kept // {
           description = "Settle what a crash left of a deployment";
           wantedBy = [ "multi-user.target" ];
@@ -100,6 +175,18 @@ in
             Restart = "on-failure";
             RestartSec = "1s";
           };
+        };
+      };
+      # The account may only ask; who answers may use this host's key, and nothing else of root's.
+      systemd.sockets.nixus-probe = {
+        description = "Take what peers ask";
+        wantedBy = [ "sockets.target" ];
+        socketConfig = {
+          ListenStream = "/run/nixus-probe.sock";
+          SocketUser = "nixus-probe";
+          SocketMode = "0600";
+          Accept = true;
+          MaxConnections = 8;
         };
       };
       systemd.timers.nixus-reconcile = {

@@ -1,0 +1,156 @@
+//! Each check of a configuration, made once: one file for each kind.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use nixus_switcher::Open;
+use nixus_switcher::protocol::{Before, CheckOutcome};
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::config::health::{Check, Kind};
+use crate::health::{Finding, SSH};
+use crate::local_checks;
+use crate::plan::Baseline;
+use crate::probe::protocol::Found;
+use crate::state::Paths;
+
+pub mod accounts;
+pub mod command;
+pub mod http;
+pub mod now;
+pub mod peer;
+pub mod repository;
+pub mod ssh;
+pub mod tcp;
+
+use ssh::Bar;
+
+/// What a check is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// The configuration that is to work.
+    pub config: &'a Config,
+    /// Where this host keeps its state.
+    pub paths: &'a Paths,
+    /// The deployment that is on trial; none where a system is looked at as it is.
+    pub open: Option<&'a Open>,
+}
+
+impl<'a> Scene<'a> {
+    /// What was so before, where this is a trial.
+    pub fn before(&self) -> Option<&'a Before> {
+        self.open.and_then(|open| open.before.as_ref())
+    }
+}
+
+/// Makes one check. Peers give a finding each.
+pub async fn make(check: &Check, scene: &Scene<'_>) -> Vec<Finding> {
+    let health = &scene.config.health;
+    let limit = check.timeout;
+    let one = |found: Found| vec![Finding::new(&check.name, found.outcome, found.reason)];
+    match &check.kind {
+        Kind::Repository => repository::check(scene, limit).await,
+        Kind::Ssh => {
+            let bar = match scene.open {
+                Some(_) => Bar::Candidate(scene.before()),
+                None => Bar::AsConfigured,
+            };
+            let found = timeout(limit, ssh::own(health, bar)).await;
+            vec![found.unwrap_or_else(|_| {
+                let reason = format!("its questions took more than {} s", limit.as_secs());
+                Finding::new(SSH, CheckOutcome::Fail, reason)
+            })]
+        }
+        Kind::Peer { ports, .. } => peer::all(health, ports, limit, scene.before()).await,
+        Kind::Tcp { host, port } => one(tcp::open(host, *port, limit).await),
+        Kind::Http { url, status, body } => {
+            one(http::page(url, *status, body.as_deref(), limit).await)
+        }
+        Kind::Command { command } => one(command::ends_well(command, limit).await),
+        Kind::Units { ignore } => {
+            let failed_before = scene.open.map_or(&[][..], |open| &open.failed_before);
+            vec![local_checks::units(failed_before, ignore).await]
+        }
+    }
+}
+
+/// Makes all checks at once.
+pub async fn all(scene: &Scene<'_>) -> Vec<Finding> {
+    let checks = scene.config.health.checks.iter();
+    let found = join_all(checks.map(|check| make(check, scene))).await;
+    found.into_iter().flatten().collect()
+}
+
+/// Looks at the running system before anything is changed: what a candidate will be judged by, and
+/// whether it may be changed at all.
+pub async fn baseline(config: &Config, paths: &Paths) -> (Baseline, Before) {
+    let scene = Scene {
+        config,
+        paths,
+        open: None,
+    };
+    let health = &config.health;
+    // The pass that asks has just used the repository, and the switcher notes the failed units.
+    let looked_at = |check: &&Check| !matches!(check.kind, Kind::Repository | Kind::Units { .. });
+    let checks = health.checks.iter().filter(looked_at);
+    let (state, found) = tokio::join!(
+        local_checks::baseline(),
+        join_all(checks.map(|check| make(check, &scene)))
+    );
+    let found: Vec<Finding> = found.into_iter().flatten().collect();
+    let before = Before {
+        checks: found.iter().map(Finding::as_it_was).collect(),
+        operators: health.operators.iter().map(ssh::as_line).collect(),
+        host_key: ssh::public_half(&health.ssh.host_key)
+            .ok()
+            .map(|key| key.to_string()),
+    };
+    let required = |name: &str| {
+        let mut checks = health.checks.iter();
+        checks.any(|check| check.name == name && check.required)
+    };
+    let shut = found
+        .iter()
+        .find(|one| one.check == SSH && one.outcome != CheckOutcome::Pass && required(SSH));
+    let on_trial: Vec<String> = found
+        .iter()
+        .filter(|one| one.on_trial)
+        .filter_map(|one| one.by.clone())
+        .collect();
+    let baseline = match (state, shut) {
+        (Baseline::Sound, Some(ssh)) => Baseline::Unfit(format!("ssh: {}", ssh.reason)),
+        (Baseline::Sound, None) if !on_trial.is_empty() => Baseline::PeersOnTrial(on_trial),
+        (state, _) => state,
+    };
+    (baseline, before)
+}
+
+/// The pause until a check is made again.
+pub fn pause(check: &Check, passed: bool) -> Option<Duration> {
+    (!(passed && check.kind.asks_for_keys())).then_some(check.interval)
+}
+
+/// Those of the named checks that pass of the system as it runs, but for the repository: of a check
+/// by peers, that one of them finds all well.
+pub async fn passing(config: &Config, paths: &Paths, names: &[String]) -> Vec<String> {
+    let scene = Scene {
+        config,
+        paths,
+        open: None,
+    };
+    let checks = config.health.checks.iter();
+    let asked = checks
+        .filter(|check| names.contains(&check.name) && !matches!(check.kind, Kind::Repository));
+    let made = join_all(asked.map(async |check| {
+        let found = make(check, &scene).await;
+        let mut passes = found.iter().map(|one| one.outcome == CheckOutcome::Pass);
+        let well = match check.kind {
+            Kind::Peer { .. } => passes.any(|pass| pass),
+            _ => passes.all(|pass| pass),
+        };
+        well.then(|| check.name.clone())
+    }))
+    .await;
+    made.into_iter().flatten().collect()
+}

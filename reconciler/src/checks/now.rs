@@ -1,0 +1,56 @@
+//! `nixus check`: every check made once, for an operator or for monitoring.
+
+use nixus_switcher::protocol::{CheckOutcome, CheckResult};
+use serde::Serialize;
+
+use super::Scene;
+use crate::config::Config;
+use crate::health::{Finding, judge, rules};
+use crate::local_checks;
+use crate::state::Paths;
+
+/// What `nixus check --json` prints.
+#[derive(Debug, Serialize)]
+pub struct Now {
+    /// The version of this format.
+    pub version: u32,
+    /// The host.
+    pub host: String,
+    /// What all say together, as they would of a generation on trial.
+    pub verdict: CheckOutcome,
+    /// Each finding.
+    pub checks: Vec<CheckResult>,
+}
+
+/// Makes all checks of the system that runs.
+pub async fn now(config: &Config, paths: &Paths) -> Now {
+    let scene = Scene {
+        config,
+        paths,
+        open: None,
+    };
+    let (timer, place, found) = tokio::join!(
+        local_checks::timer(),
+        local_checks::place(),
+        super::all(&scene)
+    );
+    let mut all = vec![timer, place];
+    all.extend(found);
+    // Here every peer counts.
+    let before: Vec<CheckResult> = all
+        .iter()
+        .filter(|one| one.by.is_some())
+        .map(Finding::as_well)
+        .collect();
+    let verdict = judge(
+        &before,
+        &all,
+        &rules(&config.health.checks, config.switch.failed_units),
+    );
+    Now {
+        version: 1,
+        host: config.host.clone(),
+        verdict: verdict.outcome,
+        checks: verdict.checks,
+    }
+}

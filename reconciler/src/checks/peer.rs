@@ -1,0 +1,103 @@
+//! Peers get in: each is asked to come back to this host over a new connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use nixus_switcher::protocol::{Before, CheckOutcome};
+use russh::keys::PrivateKey;
+
+use crate::config::health::{Health, Peer};
+use crate::health::{Finding, PEER};
+use crate::probe::protocol::{Answer, Ask, OperatorKey, Request, together};
+use crate::probe::{ProbeError, ask};
+use crate::process::in_words;
+use crate::public_key::PublicKey;
+use crate::sshd::{SshError, own_key};
+
+/// How long peers may take to say whether they reach the repository.
+const WITNESS: Duration = Duration::from_secs(20);
+
+/// What each peer finds.
+pub async fn all(
+    health: &Health,
+    ports: &[u16],
+    limit: Duration,
+    before: Option<&Before>,
+) -> Vec<Finding> {
+    let key = match own_key(&health.ssh.host_key) {
+        Ok(key) => Arc::new(key),
+        Err(error) => {
+            let unknown = |peer| finding(peer, CheckOutcome::Unknown, in_words(&error));
+            return health.peers.iter().map(unknown).collect();
+        }
+    };
+    let request = Request::new(Ask::Look {
+        operators: health.operators.iter().map(OperatorKey::from).collect(),
+        ports: ports.to_vec(),
+    });
+    let has_changed = has_changed(&key, before);
+    join_all(
+        health
+            .peers
+            .iter()
+            .map(async |peer| match ask(peer, &key, &request, limit).await {
+                Ok(answer) => found(peer, &answer),
+                Err(error) => not_asked(peer, &error, has_changed),
+            }),
+    )
+    .await
+}
+
+fn has_changed(key: &PrivateKey, before: Option<&Before>) -> bool {
+    let old = before.and_then(|before| before.host_key.as_ref()?.parse().ok());
+    old.is_some_and(|old: PublicKey| !old.is(key.public_key()))
+}
+
+fn finding(peer: &Peer, outcome: CheckOutcome, reason: String) -> Finding {
+    Finding {
+        by: Some(peer.name.clone()),
+        ..Finding::new(PEER, outcome, reason)
+    }
+}
+
+fn found(peer: &Peer, answer: &Answer) -> Finding {
+    let found = together(&answer.found);
+    Finding {
+        on_trial: answer.on_trial,
+        ..finding(peer, found.outcome, found.reason)
+    }
+}
+
+/// Whoever cannot be asked says nothing; but a host that shows up with another key than before, and
+/// is not let in with it, has changed the key by which it is known.
+fn not_asked(peer: &Peer, error: &ProbeError, has_changed: bool) -> Finding {
+    match error {
+        ProbeError::Ssh(SshError::Login { .. }) if has_changed => {
+            let reason = format!(
+                "{}: this host's key has changed, and {} does not know the new one: name both for \
+                 this host in an earlier commit",
+                in_words(error),
+                peer.name
+            );
+            finding(peer, CheckOutcome::Fail, reason)
+        }
+        _ => finding(peer, CheckOutcome::Unknown, in_words(error)),
+    }
+}
+
+/// The peers that reach the repository which this host does not.
+pub async fn witnesses(health: &Health) -> Vec<String> {
+    let Ok(key) = own_key(&health.ssh.host_key) else {
+        return Vec::new();
+    };
+    let key = Arc::new(key);
+    let request = Request::new(Ask::Repository);
+    let asked = join_all(health.peers.iter().map(async |peer| {
+        let answer = ask(peer, &key, &request, WITNESS).await.ok()?;
+        let reaches = together(&answer.found).outcome == CheckOutcome::Pass;
+        reaches.then(|| peer.name.clone())
+    }))
+    .await;
+    asked.into_iter().flatten().collect()
+}

@@ -1,0 +1,144 @@
+//! A pass could take the next commit: proved on trial by doing all of one, over a new connection.
+
+use std::time::Duration;
+
+use nixus_switcher::protocol::{CheckOutcome, Toplevel};
+use nixus_switcher::{Open, PhaseName};
+use tokio::time::timeout;
+
+use super::Scene;
+use crate::closure;
+use crate::commit_id::CommitId;
+use crate::config::Config;
+use crate::health::{Finding, REPOSITORY};
+use crate::plan::Head;
+use crate::process::in_words;
+use crate::source::reach::{Reach, reach};
+use crate::source::{Source, SourceError};
+use crate::state::Paths;
+use crate::trust;
+
+/// The check that the repository's host accepts connections, made where a pass could not.
+pub const REACH: &str = "reach";
+
+/// Why a dry pass did not come to its end.
+enum Problem {
+    /// The new generation is wrong, whatever the repository does.
+    Own(String),
+    /// The repository was not to be used; that may be its own fault.
+    Repository(SourceError),
+}
+
+impl From<String> for Problem {
+    fn from(problem: String) -> Self {
+        Self::Own(problem)
+    }
+}
+
+impl From<SourceError> for Problem {
+    fn from(error: SourceError) -> Self {
+        Self::Repository(error)
+    }
+}
+
+/// On trial a dry pass, else a look at the branch.
+pub async fn check(scene: &Scene<'_>, limit: Duration) -> Vec<Finding> {
+    let config = scene.config;
+    let work = async {
+        match scene.open {
+            Some(open) => dry_pass(config, open, scene.paths).await,
+            None => list(config, scene.paths).await,
+        }
+    };
+    match timeout(limit, work).await {
+        Ok(Ok(reason)) => vec![Finding::new(REPOSITORY, CheckOutcome::Pass, reason)],
+        Ok(Err(Problem::Own(problem))) => {
+            // What the branch or the cache has become since is no fault of a boot.
+            let boots = scene
+                .open
+                .is_some_and(|open| open.phase == PhaseName::BootTrial);
+            let outcome = match boots {
+                true => CheckOutcome::Unknown,
+                false => CheckOutcome::Fail,
+            };
+            vec![Finding::new(REPOSITORY, outcome, problem)]
+        }
+        Ok(Err(Problem::Repository(error))) => not_reached(config, in_words(&error)).await,
+        Err(_) => {
+            let error = format!("it was not used within {} s", limit.as_secs());
+            not_reached(config, error).await
+        }
+    }
+}
+
+/// The repository did not answer: whose fault that may be.
+pub async fn not_reached(config: &Config, error: String) -> Vec<Finding> {
+    let repository = |outcome, reason: String| Finding::new(REPOSITORY, outcome, reason);
+    match reach(&config.remotes()).await {
+        // The kernel knows of no way there: no outage elsewhere does that.
+        Reach::NoRoute => vec![repository(
+            CheckOutcome::Fail,
+            format!("{error}; this host has no route to it"),
+        )],
+        Reach::Connected => vec![
+            repository(CheckOutcome::Unknown, error),
+            Finding::new(REACH, CheckOutcome::Pass, "its host accepts connections"),
+        ],
+        Reach::NotConnected(reason) => vec![
+            repository(CheckOutcome::Unknown, error),
+            Finding::new(REACH, CheckOutcome::Unknown, reason),
+        ],
+    }
+}
+
+fn source(config: &Config, paths: &Paths) -> Source {
+    Source::new(config.remotes(), config.branch.clone(), paths.repository())
+}
+
+async fn list(config: &Config, paths: &Paths) -> Result<String, Problem> {
+    match source(config, paths).list().await? {
+        Head::At(head) => Ok(format!("{} is at {}", config.branch, head.short())),
+        _ => Err(Problem::Own(no_branch(config))),
+    }
+}
+
+fn no_branch(config: &Config) -> String {
+    format!("{} has no branch {}", config.repository.url, config.branch)
+}
+
+/// List, fetch, find this commit, and come to the same toplevel again.
+async fn dry_pass(config: &Config, open: &Open, paths: &Paths) -> Result<String, Problem> {
+    let source = source(config, paths);
+    let Head::At(_) = source.list().await? else {
+        return Err(Problem::Own(no_branch(config)));
+    };
+    let head = source.fetch().await?;
+    let accepted = CommitId::try_from(open.commit.id.clone())?;
+    if trust::verify(&source, &head, &accepted)?.is_none() {
+        return Err(Problem::Own(format!(
+            "the branch {} of {} does not contain commit {}",
+            config.branch,
+            config.repository.url,
+            accepted.short()
+        )));
+    }
+    let commit = trust::verify(&source, &accepted, &accepted)?
+        .ok_or_else(|| "the commit does not descend from itself".to_owned())?;
+    let again = closure::resolve(&config.closure, &source, &commit)
+        .await
+        .map_err(|error| in_words(&error))?;
+    same_system(&again, &open.candidate)?;
+    Ok(format!(
+        "fetched {} and came to the same system again",
+        head.short()
+    ))
+}
+
+fn same_system(again: &Toplevel, candidate: &Toplevel) -> Result<(), String> {
+    if again == candidate {
+        return Ok(());
+    }
+    Err(format!(
+        "the new generation makes another system of this commit: {again}"
+    ))
+}

@@ -1,0 +1,267 @@
+//! What somebody who comes from outside finds at a host's sshd; and the own sshd, looked at so.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use nixus_switcher::protocol::{Before, CheckOutcome};
+use tokio::time::timeout;
+
+use super::accounts;
+use crate::config::health::{Health, Operator};
+use crate::health::{Finding, SSH};
+use crate::probe::protocol::{Found, OperatorKey, together};
+use crate::process::in_words;
+use crate::public_key::PublicKey;
+use crate::sshd::{Answer, Place, Session, SshError, own_key};
+
+/// How long sshd may take to accept a connection and to show its key.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// What was found at one address.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// What was found, in the order in which it was looked at.
+    pub found: Vec<Found>,
+    /// The keys that sshd accepts.
+    pub accepted: Vec<OperatorKey>,
+}
+
+/// Looks at the sshd at one address: its host key, and whether it accepts these keys.
+pub async fn look(at: &Place<'_>, host_keys: &[PublicKey], keys: &[OperatorKey]) -> Look {
+    let mut look = Look::default();
+    let first = match begin(at, host_keys).await {
+        Ok(session) => session,
+        Err(found) => {
+            look.found.push(found);
+            return look;
+        }
+    };
+    look.found
+        .push(Found::new(CheckOutcome::Pass, "ssh host key ok"));
+    let mut users: BTreeMap<&str, Vec<&OperatorKey>> = BTreeMap::new();
+    for key in keys {
+        users.entry(&key.user).or_default().push(key);
+    }
+    let mut session = Some(first);
+    // A connection is for one account: sshd ends it when another is named (RFC 4252, section 5).
+    for keys in users.values() {
+        ask(at, host_keys, keys, session.take(), &mut look).await;
+    }
+    if let Some(unused) = session {
+        unused.end().await;
+    }
+    look
+}
+
+async fn begin(at: &Place<'_>, host_keys: &[PublicKey]) -> Result<Session, Found> {
+    match timeout(CONNECT, Session::begin(at, host_keys)).await {
+        Ok(Ok(session)) => Ok(session),
+        Ok(Err(error)) => Err(failed(&error)),
+        Err(_) => {
+            let seconds = CONNECT.as_secs();
+            let reason = format!("{} does not answer within {seconds} s", at.in_words());
+            Err(Found::new(CheckOutcome::Fail, reason))
+        }
+    }
+}
+
+/// A server that had no time for us says nothing of its configuration.
+pub fn failed(error: &SshError) -> Found {
+    let outcome = if error.is_turned_away() {
+        CheckOutcome::Unknown
+    } else {
+        CheckOutcome::Fail
+    };
+    Found::new(outcome, in_words(error))
+}
+
+/// Asks about all keys of one account over one connection, and over another only where sshd has ended
+/// it after too many that it refused (sshd_config(5), MaxAuthTries).
+async fn ask(
+    at: &Place<'_>,
+    host_keys: &[PublicKey],
+    keys: &[&OperatorKey],
+    first: Option<Session>,
+    look: &mut Look,
+) {
+    let mut session = first;
+    let mut rest = keys;
+    while let Some((key, others)) = rest.split_first() {
+        let fresh = session.is_none();
+        let mut open = match session.take() {
+            Some(session) => session,
+            None => match begin(at, host_keys).await {
+                Ok(session) => session,
+                Err(found) => return look.found.push(found),
+            },
+        };
+        let name = format!("{} key {}", key.user, key.key.fingerprint());
+        let answer = open.asks(&key.user, &key.key).await;
+        let found = match answer {
+            Ok(Answer::Accepted) => {
+                look.accepted.push((*key).clone());
+                Found::new(CheckOutcome::Pass, format!("{name} accepted"))
+            }
+            Ok(Answer::Refused) => Found::new(CheckOutcome::Fail, format!("{name} refused")),
+            // The answers before it may have been the last that this connection gave.
+            Err(_) if !fresh && rest.len() < keys.len() => continue,
+            Err(error) => {
+                look.found
+                    .push(Found::new(CheckOutcome::Unknown, in_words(&error)));
+                return;
+            }
+        };
+        look.found.push(found);
+        session = Some(open);
+        rest = others;
+    }
+    if let Some(session) = session {
+        session.end().await;
+    }
+}
+
+/// What the own sshd is judged by.
+#[derive(Debug, Clone, Copy)]
+pub enum Bar<'a> {
+    /// It works as it is configured.
+    AsConfigured,
+    /// The same, and it keeps nobody out who was let in before.
+    Candidate(Option<&'a Before>),
+}
+
+/// Looks at the own sshd, over the own addresses.
+pub async fn own(health: &Health, bar: Bar<'_>) -> Finding {
+    let found = own_parts(health, bar).await;
+    let found = together(&found);
+    Finding::new(SSH, found.outcome, found.reason)
+}
+
+async fn own_parts(health: &Health, bar: Bar<'_>) -> Vec<Found> {
+    let fail = |reason: String| vec![Found::new(CheckOutcome::Fail, reason)];
+    if health.operators.is_empty() && matches!(bar, Bar::Candidate(_)) {
+        return fail(
+            "no operator's key is configured: name those who must be able to get in as [[operators]]"
+                .to_owned(),
+        );
+    }
+    let host_keys = match host_keys(health) {
+        Ok(keys) => keys,
+        Err(error) => return fail(in_words(&error)),
+    };
+    let addresses = match own_addresses(health) {
+        Ok(addresses) if addresses.is_empty() => {
+            return fail("this host has no address".to_owned());
+        }
+        Ok(addresses) => addresses,
+        Err(error) => return fail(format!("cannot tell this host's addresses: {error}")),
+    };
+    let keys: Vec<OperatorKey> = health.operators.iter().map(OperatorKey::from).collect();
+    let old = match bar {
+        Bar::Candidate(Some(before)) => earlier(before),
+        _ => Vec::new(),
+    };
+    let mut asked = keys.clone();
+    asked.extend(old.iter().filter(|key| !keys.contains(key)).cloned());
+    let port = health.ssh.port;
+    let mut all = Vec::new();
+    let mut looked = None;
+    for address in &addresses {
+        let at = Place { address, port };
+        // Each key once, at the first address that answers.
+        let keys = if looked.is_none() {
+            asked.as_slice()
+        } else {
+            &[]
+        };
+        let look = look(&at, &host_keys, keys).await;
+        if looked.is_none()
+            && look
+                .found
+                .iter()
+                .any(|one| one.outcome == CheckOutcome::Pass)
+        {
+            looked = Some(look);
+            // What nobody has promised need not answer.
+            if health.ssh.addresses.is_empty() {
+                all.clear();
+                break;
+            }
+        } else {
+            all.extend(
+                look.found
+                    .into_iter()
+                    .filter(|one| one.outcome != CheckOutcome::Pass),
+            );
+        }
+    }
+    let Some(look) = looked else {
+        return all;
+    };
+    let extra = |found: &Found| {
+        old.iter().filter(|key| !keys.contains(key)).any(|key| {
+            found
+                .reason
+                .contains(&format!("{} key {} ", key.user, key.key.fingerprint()))
+        })
+    };
+    // Of the keys before, one is enough.
+    all.extend(look.found.into_iter().filter(|found| !extra(found)));
+    if !old.is_empty() && !old.iter().any(|key| look.accepted.contains(key)) {
+        all.push(Found::new(
+            CheckOutcome::Fail,
+            "none of the operators' keys before is accepted any more: add the new keys in one commit, \
+             and remove the old ones in a later one",
+        ));
+    }
+    all.extend(accounts::locked(&health.operators));
+    all
+}
+
+/// The operators before, as far as this release understands them.
+fn earlier(before: &Before) -> Vec<OperatorKey> {
+    let keys = before.operators.iter().filter_map(|line| {
+        let (user, key) = line.split_once(' ')?;
+        let key = key.parse().ok()?;
+        let user = user.to_owned();
+        Some(OperatorKey { user, key })
+    });
+    keys.collect()
+}
+
+/// An operator as it is handed on to the next generation.
+pub fn as_line(operator: &Operator) -> String {
+    format!("{} {}", operator.user, operator.key)
+}
+
+/// The keys that the own sshd may show.
+fn host_keys(health: &Health) -> Result<Vec<PublicKey>, SshError> {
+    if health.ssh.host_keys.is_empty() {
+        return public_half(&health.ssh.host_key).map(|key| vec![key]);
+    }
+    Ok(health.ssh.host_keys.clone())
+}
+
+/// The public half of the own host key.
+pub fn public_half(path: &Path) -> Result<PublicKey, SshError> {
+    Ok(own_key(path)?.public_key().clone().into())
+}
+
+/// The configured addresses; else those that the host has, but for those that only it can use.
+fn own_addresses(health: &Health) -> std::io::Result<Vec<String>> {
+    if !health.ssh.addresses.is_empty() {
+        return Ok(health.ssh.addresses.clone());
+    }
+    let addresses = nix::ifaddrs::getifaddrs().map_err(std::io::Error::from)?;
+    Ok(addresses
+        .filter_map(|interface| {
+            let address = interface.address?;
+            if let Some(v4) = address.as_sockaddr_in() {
+                let ip = v4.ip();
+                return (!ip.is_loopback() && !ip.is_link_local()).then(|| ip.to_string());
+            }
+            let ip = address.as_sockaddr_in6()?.ip();
+            (!ip.is_loopback() && !ip.is_unicast_link_local()).then(|| ip.to_string())
+        })
+        .collect())
+}

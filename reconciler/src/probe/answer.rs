@@ -1,0 +1,205 @@
+//! The service behind the forced command: it looks at the caller, at the addresses that this host's
+//! own configuration has for it, and nowhere else.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nixus_switcher::PhaseName;
+use nixus_switcher::protocol::CheckOutcome;
+use russh::keys::PrivateKey;
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::budget;
+use super::input;
+use super::protocol::{Answer, Ask, Found, OperatorKey, Passed, ProtocolError, Request, VERSION};
+use crate::activation::Switcher;
+use crate::checks::{ssh, tcp};
+use crate::config::health::Peer;
+use crate::config::{Config, ConfigError};
+use crate::plan::Head;
+use crate::process::in_words;
+use crate::source::Source;
+use crate::sshd::{Place, Session, own_key};
+use crate::state::Paths;
+
+/// A look at a caller may take this long.
+const LOOK: Duration = Duration::from_secs(25);
+/// A login to the caller may take this long.
+const LOGIN: Duration = Duration::from_secs(10);
+/// A port may take this long.
+const PORT: Duration = Duration::from_secs(5);
+/// The repository may take this long.
+const LIST: Duration = Duration::from_secs(15);
+/// The answer to a login is at most this long.
+const HELLO: usize = 8192;
+
+/// Why a request was refused.
+#[derive(Debug, Error)]
+pub enum AnswerError {
+    /// It did not come, or not as it should.
+    #[error("no request came")]
+    Read(#[source] std::io::Error),
+    /// It was not understood.
+    #[error("the request makes no sense")]
+    Request(#[source] ProtocolError),
+    /// The configuration does not say who the peers are.
+    #[error("this host cannot tell its peers")]
+    Config(#[source] ConfigError),
+    /// It came from nobody that this host knows.
+    #[error("{0:?} is no peer of this host")]
+    Stranger(String),
+    /// It came too often.
+    #[error("{0} asks too often")]
+    TooOften(String),
+    /// How often it came could not be told.
+    #[error("cannot count the requests of {caller}")]
+    Count {
+        /// The caller.
+        caller: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The answer could not be written.
+    #[error("cannot write the answer")]
+    Write(#[source] ProtocolError),
+}
+
+/// Takes one request from standard input; gives the line to answer with.
+pub async fn answer(
+    config: Result<Config, ConfigError>,
+    paths: &Paths,
+    switcher: &Switcher,
+) -> Result<Vec<u8>, AnswerError> {
+    let request = input::read().map_err(AnswerError::Read)?;
+    let Passed { caller, request } = Passed::from_line(&request).map_err(AnswerError::Request)?;
+    let config = config.map_err(AnswerError::Config)?;
+    let peers = &config.health.peers;
+    let Some(peer) = peers.iter().find(|peer| peer.name == caller) else {
+        return Err(AnswerError::Stranger(crate::sshd::printable(
+            caller.as_bytes(),
+        )));
+    };
+    match budget::take(&paths.probes(), &peer.name) {
+        Ok(true) => {}
+        Ok(false) => return Err(AnswerError::TooOften(caller)),
+        Err(source) => return Err(AnswerError::Count { caller, source }),
+    }
+    let found = match &request.ask {
+        Ask::Hello => Vec::new(),
+        Ask::Look { operators, ports } => {
+            look(peer, &config.health.ssh.host_key, operators, ports).await
+        }
+        Ask::Repository => vec![repository(&config, paths).await],
+    };
+    let answer = Answer {
+        version: VERSION,
+        host: config.host.clone(),
+        on_trial: is_on_trial(switcher),
+        found,
+    };
+    for found in &answer.found {
+        tracing::info!("{caller}: {:?}: {}", found.outcome, found.reason);
+    }
+    answer.to_line().map_err(AnswerError::Write)
+}
+
+/// One that is stuck does not come off by itself, and is as it will be.
+fn is_on_trial(switcher: &Switcher) -> bool {
+    let open = switcher.open().ok().flatten();
+    open.is_some_and(|open| open.phase != PhaseName::Stuck)
+}
+
+/// Looks at each address of the caller until one has all that it should.
+async fn look(peer: &Peer, key: &Path, operators: &[OperatorKey], ports: &[u16]) -> Vec<Found> {
+    let key = match own_key(key) {
+        Ok(key) => Arc::new(key),
+        Err(error) => return vec![Found::new(CheckOutcome::Unknown, in_words(&error))],
+    };
+    let looked = timeout(LOOK, async {
+        let mut best = Vec::new();
+        for address in &peer.addresses {
+            let found = look_at(peer, address, &key, operators, ports).await;
+            let passes = |found: &[Found]| {
+                let pass = found.iter().filter(|one| one.outcome == CheckOutcome::Pass);
+                pass.count()
+            };
+            if passes(&found) == found.len() {
+                return found;
+            }
+            if best.is_empty() || passes(&found) > passes(&best) {
+                best = found;
+            }
+        }
+        best
+    });
+    looked.await.unwrap_or_else(|_| {
+        let reason = format!("{} does not answer within {} s", peer.name, LOOK.as_secs());
+        vec![Found::new(CheckOutcome::Fail, reason)]
+    })
+}
+
+async fn look_at(
+    peer: &Peer,
+    address: &str,
+    key: &Arc<PrivateKey>,
+    operators: &[OperatorKey],
+    ports: &[u16],
+) -> Vec<Found> {
+    let at = Place {
+        address,
+        port: peer.port,
+    };
+    let ssh::Look { mut found, .. } = ssh::look(&at, &peer.host_keys, operators).await;
+    // Whoever shows no key, or a wrong one, is not spoken to any further.
+    if found.iter().all(|one| one.outcome != CheckOutcome::Pass) {
+        return found;
+    }
+    found.push(login(&at, peer, key).await);
+    for port in ports {
+        found.push(tcp::open(address, *port, PORT).await);
+    }
+    found
+}
+
+/// A real login: account, PAM, shell and forced command of the caller all have their part in it.
+async fn login(at: &Place<'_>, peer: &Peer, key: &Arc<PrivateKey>) -> Found {
+    let attempt = async {
+        let hello = Request::new(Ask::Hello)
+            .to_line()
+            .map_err(|error| in_words(&error))?;
+        let session = Session::begin(at, &peer.host_keys).await;
+        let session = session.map_err(|error| in_words(&error))?;
+        let said = session.say(&peer.user, key, &hello, HELLO).await;
+        let said = said.map_err(|error| in_words(&error))?;
+        let answer = Answer::from_line(&said).map_err(|error| in_words(&error))?;
+        if answer.host != peer.name {
+            return Err(format!(
+                "it says that it is {}, and not {}",
+                answer.host, peer.name
+            ));
+        }
+        Ok(())
+    };
+    match timeout(LOGIN, attempt).await {
+        Ok(Ok(())) => Found::new(CheckOutcome::Pass, "login ok"),
+        Ok(Err(problem)) => Found::new(CheckOutcome::Fail, problem),
+        Err(_) => {
+            let reason = format!("a login takes more than {} s", LOGIN.as_secs());
+            Found::new(CheckOutcome::Fail, reason)
+        }
+    }
+}
+
+/// Whether this host reaches the repository that it follows itself.
+async fn repository(config: &Config, paths: &Paths) -> Found {
+    let source = Source::new(config.remotes(), config.branch.clone(), paths.repository());
+    match timeout(LIST, source.list()).await {
+        Ok(Ok(Head::At(_))) => Found::new(CheckOutcome::Pass, "reaches the repository"),
+        Ok(Ok(_)) => Found::new(CheckOutcome::Fail, "the repository has no such branch"),
+        Ok(Err(error)) => Found::new(CheckOutcome::Fail, in_words(&error)),
+        Err(_) => Found::new(CheckOutcome::Fail, "the repository does not answer"),
+    }
+}

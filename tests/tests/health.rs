@@ -1,0 +1,167 @@
+//! Promises about health: whoever breaks the way in or the way out goes back, and a peer says so.
+
+use anyhow::{Result, ensure};
+use lab::Host;
+use lab::story::Story;
+use nixus::report::{Report, State};
+
+use crate::failures::takes_the_next_commit;
+
+pub const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
+
+/// A packet filter as nixpkgs has it: a unit whose end takes its rules away.
+pub fn firewall(rules: &str) -> String {
+    format!(
+        r#"
+        environment.etc."lab.nft".text = ''
+          table inet lab {{
+            {rules}
+          }}
+        '';
+        systemd.services.firewall = {{
+          wantedBy = [ "multi-user.target" ];
+          serviceConfig = {{
+            Type = "oneshot";
+            RemainAfterExit = true;
+            ExecStart = "/usr/sbin/nft -f /etc/lab.nft";
+            ExecStop = "/usr/sbin/nft destroy table inet lab";
+          }};
+        }};
+        "#
+    )
+}
+
+/// New connections that come in from the network are dropped.
+const INBOUND: &str = r#"chain in { type filter hook input priority 0; iifname "host0" tcp flags & (syn|ack) == syn drop; }"#;
+/// New connections that go out to the network are dropped.
+const OUTBOUND: &str = r#"chain out { type filter hook output priority 0; oifname "host0" tcp flags & (syn|ack) == syn drop; }"#;
+
+/// Pushes a description of `web1`, which has the peer `db1`, that cannot be kept: the host goes back,
+/// says why in these words, lets the operator in, and takes the next commit.
+fn check(broken: &str, words: &[&str]) -> Result<Report> {
+    let story = Story::begin(&["web1", "db1"])?;
+    let report = breaks(&story, broken, words)?;
+    takes_the_next_commit(&story)?;
+    Ok(report)
+}
+
+/// The same in a story that has begun, up to the way back.
+pub fn breaks(story: &Story, broken: &str, words: &[&str]) -> Result<Report> {
+    let before = story.host("web1")?.current_system()?;
+    let commit = story.lab().deploy("web1", broken, "break web1")?;
+    let report = story.went_back("web1", &commit, &before, words[0])?;
+    for words in words {
+        ensure!(
+            report.text.contains(words),
+            "not {words:?}: {}",
+            report.text
+        );
+    }
+    Ok(report)
+}
+
+/// What `nixus log --verbose` says of the last deployment.
+pub fn evidence(host: &Host) -> Result<String> {
+    host.must(["nixus", "log", "--verbose", "-n", "1"])
+}
+
+#[test]
+fn kept_with_what_a_peer_has_found() -> Result<()> {
+    let story = Story::begin(&["web1", "db1"])?;
+    let web1 = story.host("web1")?;
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    story.kept("web1", &commit)?;
+    let reports = story.lab().operator().reports("web1")?;
+    let verified = reports
+        .iter()
+        .find(|report| report.text.starts_with("verified by db1: "));
+    let text = verified.map_or(String::new(), |report| report.text.clone());
+    for words in [
+        "ssh host key ok",
+        "root key SHA256:",
+        " accepted",
+        "login ok",
+    ] {
+        ensure!(text.contains(words), "{words:?} is not in {text:?}");
+    }
+    let evidence = evidence(web1)?;
+    for line in ["repository ", "ssh ", "units ", "peer db1 "] {
+        ensure!(evidence.contains(&format!("    {line}")), "{evidence}");
+    }
+    ensure!(!evidence.contains("does not count"), "{evidence}");
+
+    let table = web1.must(["nixus", "check"])?;
+    ensure!(
+        table.contains("db1") && table.contains("accepted"),
+        "{table}"
+    );
+    let json = web1.must(["nixus", "check", "--json"])?;
+    let json: serde_json::Value = serde_json::from_str(&json)?;
+    ensure!(json.pointer("/verdict") == Some(&"pass".into()), "{json}");
+    // What an operator or a monitor is told when something is broken.
+    web1.must(["systemctl", "stop", "sshd"])?;
+    let broken = web1.exec(["nixus", "check"])?;
+    ensure!(broken.code == Some(1), "{broken:?}");
+    ensure!(
+        broken.stdout.contains("does not accept connections"),
+        "{}",
+        broken.stdout
+    );
+    web1.must(["systemctl", "start", "sshd"])?;
+    Ok(())
+}
+
+#[test]
+fn operators_keys_removed_from_authorized_keys() -> Result<()> {
+    let report = check(
+        "users.users.root.openssh.authorizedKeys.keys = lib.mkForce [ ];",
+        &["peer db1: root key SHA256:", "refused"],
+    )?;
+    ensure!(report.state == State::Failure);
+    Ok(())
+}
+
+#[test]
+fn the_network_is_renumbered_and_no_peer_gets_in() -> Result<()> {
+    check(
+        r#"systemd.network.networks."10-lab".address = lib.mkForce [ "10.99.0.11/24" ];"#,
+        &[
+            "repository: cannot list ssh://git@10.77.0.2/srv/git/deploy.git",
+            "ssh: ",
+        ],
+    )?;
+    Ok(())
+}
+
+#[test]
+fn sshds_configuration_is_no_configuration() -> Result<()> {
+    check(
+        r#"services.openssh.extraConfig = "NoSuchOption yes";"#,
+        &["sshd.service"],
+    )?;
+    Ok(())
+}
+
+#[test]
+fn sshd_runs_and_lets_nobody_in() -> Result<()> {
+    check(
+        "services.openssh.settings.PubkeyAuthentication = false;",
+        &["peer db1: ", "ssh: "],
+    )?;
+    Ok(())
+}
+
+#[test]
+fn firewall_drops_inbound_only() -> Result<()> {
+    check(
+        &firewall(INBOUND),
+        &["peer db1: 10.77.0.11 port 22 does not answer"],
+    )?;
+    Ok(())
+}
+
+#[test]
+fn firewall_drops_outbound_only() -> Result<()> {
+    check(&firewall(OUTBOUND), &["repository: "])?;
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Peers and git servers that are down, before, during and after: whose fault it is not, and whose.
+
+use anyhow::{Result, ensure};
+use lab::story::{PATIENCE, Story};
+use nixus::report::State;
+
+use crate::failures::takes_the_next_commit;
+use crate::health::{GREETING, breaks, firewall};
+use crate::passes::{phase, slow_build};
+
+#[test]
+fn the_peer_is_down_before_and_after() -> Result<()> {
+    let story = Story::begin(&["web1", "db1"])?;
+    story.host("db1")?.power_cut()?;
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    story.kept("web1", &commit)?;
+    let evidence = crate::health::evidence(story.host("web1")?)?;
+    ensure!(
+        evidence.contains("does not count: it did not see this host well before"),
+        "{evidence}"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_only_peer_dies_during_the_trial() -> Result<()> {
+    let story = Story::begin(&["web1", "db1"])?;
+    let (web1, db1) = (story.host("web1")?, story.host("db1")?);
+    let before = web1.current_system()?;
+    let slow = format!(r#"system.activationScripts.slow = "sleep 5"; {GREETING}"#);
+    let commit = story.lab().deploy("web1", &slow, "greet slowly")?;
+    phase(web1, "activating")?;
+    db1.power_cut()?;
+    // Nobody can tell whether it is the new generation's doing: it goes back, and is not blamed.
+    let report = story.report("web1", &commit, &[State::Failure])?;
+    ensure!(
+        report.text.contains("inconclusive: peer db1: "),
+        "{}",
+        report.text
+    );
+    ensure!(web1.boot_default()? == before);
+    story.blames_no_commit("web1")?;
+    // The next time the peer was down before, too.
+    story.kept_at_last("web1", &commit)?;
+    Ok(())
+}
+
+#[test]
+fn the_git_server_dies_during_the_trial_of_one_host() -> Result<()> {
+    let story = Story::begin(&["web1", "db1"])?;
+    let (web1, git) = (story.host("web1")?, story.host("git")?);
+    let before = (web1.current_system()?, web1.boot_id()?);
+    let slow = format!(r#"services.nixus.settings.health.soak = lib.mkForce "10s"; {GREETING}"#);
+    let commit = story.lab().deploy("web1", &slow, "during an outage")?;
+    phase(web1, "on-trial")?;
+    git.power_cut()?;
+    story.waits_for("web1", "backing-off")?;
+    story.at_rest("web1", &before.0)?;
+    story.blames_no_commit("web1")?;
+    git.start()?;
+    story.kept_at_last("web1", &commit)?;
+    ensure!(
+        before.1 == web1.boot_id()?,
+        "a dead git server rebooted a host"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_git_server_dies_during_the_trial_of_all_hosts_at_once() -> Result<()> {
+    // Hosts that look after each other go one after the other; these two are to be on trial at once.
+    let alone = "services.nixus.peers = lib.mkForce { };";
+    let lab = lab::Lab::of(&["web1", "db1"])
+        .common(&format!("  {alone}\n"))
+        .start()?;
+    let story = Story::adopt(lab, PATIENCE)?;
+    let hosts = [story.host("web1")?, story.host("db1")?];
+    let git = story.host("git")?;
+    let mut before = Vec::new();
+    for host in hosts {
+        before.push((host.current_system()?, host.boot_id()?));
+    }
+    let slow = format!(r#"services.nixus.settings.health.soak = lib.mkForce "15s"; {GREETING}"#);
+    let files = hosts
+        .iter()
+        .map(|host| story.lab().describe(&host.name, &slow))
+        .collect::<Result<_>>()?;
+    let commit = story.lab().operator().deploy(&files, "during an outage")?;
+    for host in hosts {
+        phase(host, "on-trial")?;
+    }
+    git.power_cut()?;
+    for (host, before) in hosts.iter().zip(&before) {
+        story.waits_for(&host.name, "backing-off")?;
+        story.at_rest(&host.name, &before.0)?;
+        story.blames_no_commit(&host.name)?;
+    }
+    git.start()?;
+    for (host, before) in hosts.iter().zip(&before) {
+        story.kept_at_last(&host.name, &commit)?;
+        ensure!(before.1 == host.boot_id()?, "{} rebooted", host.name);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_git_server_is_unreachable_from_this_host_only() -> Result<()> {
+    let story = Story::begin(&["web1", "db1"])?;
+    let cut = firewall(
+        "chain out { type filter hook output priority 0; ip daddr 10.77.0.2 tcp dport 22 drop; }",
+    );
+    breaks(&story, &cut, &["repository: cannot list", "reached by db1"])?;
+    takes_the_next_commit(&story)
+}
+
+/// Restarts sshd, and gives the network another address beside those that there are.
+fn restarts_the_way_in(number: u32) -> String {
+    format!(
+        r#"
+        services.openssh.settings.MaxSessions = 9;
+        systemd.network.networks."10-lab".routes = [ {{ Destination = "10.88.{number}.0/24"; Type = "unreachable"; }} ];
+        "#
+    )
+}
+
+#[test]
+fn one_commit_restarts_sshd_and_network_on_four_peers() -> Result<()> {
+    let names = ["web1", "web2", "web3", "db1"];
+    let story = Story::begin(&names)?;
+    let files = names
+        .iter()
+        .zip(1..)
+        .map(|(name, number)| story.lab().describe(name, &restarts_the_way_in(number)))
+        .collect::<Result<_>>()?;
+    let commit = story
+        .lab()
+        .operator()
+        .deploy(&files, "restart the way in")?;
+    for name in names {
+        story.kept_at_last(name, &commit)?;
+        story.blames_no_commit(name)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn one_commit_breaks_dns_on_all_hosts() -> Result<()> {
+    let names = ["web1", "db1"];
+    let story = Story::begin(&names)?;
+    let by_name = r#"
+      services.nixus.settings.repository.url = lib.mkForce "ssh://git@git.fleet/srv/git/deploy.git";
+      services.nixus.knownHosts = lib.mkForce (
+        builtins.replaceStrings [ "10.77.0.2" ] [ "10.77.0.2,git.fleet" ] (import ../fleet.nix).knownHosts
+      );
+    "#;
+    let all = |more: &str| {
+        names
+            .iter()
+            .map(|name| story.lab().describe(name, more))
+            .collect::<Result<_>>()
+    };
+    let operator = story.lab().operator();
+    let named = format!(r#"{by_name} networking.hosts."10.77.0.2" = [ "git.fleet" ];"#);
+    let commit = operator.deploy(&all(&named)?, "name the git server")?;
+    let mut before = Vec::new();
+    for name in names {
+        story.kept_at_last(name, &commit)?;
+        before.push(story.host(name)?.current_system()?);
+    }
+    let commit = operator.deploy(&all(by_name)?, "forget the git server's name")?;
+    for (name, before) in names.iter().zip(&before) {
+        story.waits_for(name, "quarantined")?;
+        story.at_rest(name, before)?;
+        story.tries_no_more(name)?;
+    }
+    story.report("web1", &commit, &[State::Failure])?;
+    Ok(())
+}
+
+#[test]
+fn the_git_server_is_down_while_a_host_with_a_peer_builds() -> Result<()> {
+    let story = Story::begin(&["web1", "db1"])?;
+    let commit = story.lab().deploy("web1", &slow_build(4), "build slowly")?;
+    crate::passes::builds(story.host("web1")?)?;
+    let git = story.host("git")?;
+    git.power_cut()?;
+    story.waits_for("web1", "backing-off")?;
+    git.start()?;
+    story.kept_at_last("web1", &commit)?;
+    Ok(())
+}
