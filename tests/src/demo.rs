@@ -16,6 +16,7 @@ const HOSTS: [&str; 3] = ["db1", "web1", "web2"];
 const SHOP: &str = r#"  environment.etc."shop/port".text = "8080";"#;
 const BROKEN_NETWORK: &str =
     r#"  systemd.network.networks."10-lab".address = lib.mkForce [ "10.99.0.12/24" ];"#;
+const NO_KEYS: &str = "  users.users.root.openssh.authorizedKeys.keys = lib.mkForce [ ];";
 const BROKEN_BUILD: &str = r#"  environment.systemPackages = [ (pkgs.runCommand "shop" { } "echo 'shop.c:1: error: no such header' >&2; exit 1") ];"#;
 
 /// Tells the story; succeeds only if every host is where it should be, at each turn and at the end.
@@ -56,10 +57,25 @@ pub fn demo() -> Result<ExitCode> {
     })?;
     demo.lets_the_operator_in("web2")?;
 
+    say(
+        "A commit that removes the operators' keys on web1. Its peers cannot see them accepted any more.",
+    );
+    let removed = format!("{}\n{NO_KEYS}", more("one"));
+    let keys = demo.push(
+        "tidy up the keys of web1",
+        &[("web1", &removed), ("web2", SHOP)],
+    )?;
+    demo.follow(&keys, &HOSTS, |host| match host {
+        "web1" => State::Failure,
+        _ => State::Success,
+    })?;
+    demo.peers_said(&keys, "web1")?;
+    demo.lets_the_operator_in("web1")?;
+
     say("A commit that does not build on db1.");
     let build = demo.push(
         "build our own shop",
-        &[("db1", BROKEN_BUILD), ("web2", SHOP)],
+        &[("db1", BROKEN_BUILD), ("web1", &more("one"))],
     )?;
     demo.follow(&build, &HOSTS, |host| match host {
         "db1" => State::Error,
@@ -166,6 +182,21 @@ impl Demo {
         }
         news.sort_by_key(|report| report.time);
         Ok(news)
+    }
+
+    /// Sees that the roll-back line of a host has what a peer found.
+    fn peers_said(&self, commit: &str, host: &str) -> Result<()> {
+        let reports = self.story.lab().operator().reports(host)?;
+        let says = |report: &Report| {
+            report.commit.id == commit
+                && report.text.contains("Rolled back")
+                && report.text.contains("peer db1: root key SHA256:")
+        };
+        ensure!(
+            reports.iter().any(says),
+            "no peer's finding in: {reports:?}"
+        );
+        Ok(())
     }
 
     fn lets_the_operator_in(&self, name: &str) -> Result<()> {

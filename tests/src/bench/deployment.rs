@@ -25,6 +25,7 @@ pub fn measure(story: &Story) -> Result<Table> {
         ("switch-to-configuration", Use::Child(Name::Switch)),
         ("systemd's programs", Use::Child(Name::Other)),
         ("syncs to disk", Use::Sync),
+        ("sshd (network)", Use::Network),
         ("the configured soak", Use::Soak),
         ("ours", Use::Own),
     ];

@@ -9,6 +9,8 @@ pub enum Use {
     Child(Name),
     /// Data to reach the disk.
     Sync,
+    /// Another host that our own programs speak to.
+    Network,
     /// The checks to go on passing.
     Soak,
     /// Nothing: it is our own.
@@ -80,6 +82,8 @@ impl<'a> Stretch<'a> {
             Use::Child(name(&line.what))
         } else if over(Kind::Sync).next().is_some() {
             Use::Sync
+        } else if over(Kind::Network).next().is_some() {
+            Use::Network
         } else if over(Kind::Soak).next().is_some() {
             Use::Soak
         } else {
