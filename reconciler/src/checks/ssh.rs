@@ -19,26 +19,55 @@ use crate::sshd::{Answer, Place, Session, SshError, own_key};
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// What was found at one address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Look {
-    /// What was found, in the order in which it was looked at.
-    pub found: Vec<Found>,
-    /// The keys that sshd accepts.
-    pub accepted: Vec<OperatorKey>,
+    /// Its host key, or why it did not show it.
+    pub host: Found,
+    /// What it says of each key that it was asked about.
+    pub keys: Vec<(OperatorKey, Answer)>,
+    /// Why it was not asked about the others.
+    pub trouble: Vec<Found>,
+}
+
+impl Look {
+    /// In words, with what it says of these keys.
+    pub fn in_words(&self, of: impl Fn(&OperatorKey) -> bool) -> Vec<Found> {
+        let asked = self.keys.iter().filter(|(key, _)| of(key));
+        let keys = asked.map(|(key, answer)| {
+            let name = format!("{} key {}", key.user, key.key.fingerprint());
+            match answer {
+                Answer::Accepted => Found::new(CheckOutcome::Pass, format!("{name} accepted")),
+                Answer::Refused => Found::new(CheckOutcome::Fail, format!("{name} refused")),
+            }
+        });
+        let host = std::iter::once(self.host.clone());
+        host.chain(keys)
+            .chain(self.trouble.iter().cloned())
+            .collect()
+    }
+
+    /// Whether it has shown the right host key.
+    pub fn is_spoken_to(&self) -> bool {
+        self.host.outcome == CheckOutcome::Pass
+    }
+
+    fn accepts(&self, key: &OperatorKey) -> bool {
+        let mut keys = self.keys.iter();
+        keys.any(|(asked, answer)| asked == key && *answer == Answer::Accepted)
+    }
 }
 
 /// Looks at the sshd at one address: its host key, and whether it accepts these keys.
 pub async fn look(at: &Place<'_>, host_keys: &[PublicKey], keys: &[OperatorKey]) -> Look {
-    let mut look = Look::default();
+    let mut look = Look {
+        host: Found::new(CheckOutcome::Pass, "ssh host key ok"),
+        keys: Vec::new(),
+        trouble: Vec::new(),
+    };
     let first = match begin(at, host_keys).await {
         Ok(session) => session,
-        Err(found) => {
-            look.found.push(found);
-            return look;
-        }
+        Err(host) => return Look { host, ..look },
     };
-    look.found
-        .push(Found::new(CheckOutcome::Pass, "ssh host key ok"));
     let mut users: BTreeMap<&str, Vec<&OperatorKey>> = BTreeMap::new();
     for key in keys {
         users.entry(&key.user).or_default().push(key);
@@ -93,26 +122,18 @@ async fn ask(
             Some(session) => session,
             None => match begin(at, host_keys).await {
                 Ok(session) => session,
-                Err(found) => return look.found.push(found),
+                Err(found) => return look.trouble.push(found),
             },
         };
-        let name = format!("{} key {}", key.user, key.key.fingerprint());
-        let answer = open.asks(&key.user, &key.key).await;
-        let found = match answer {
-            Ok(Answer::Accepted) => {
-                look.accepted.push((*key).clone());
-                Found::new(CheckOutcome::Pass, format!("{name} accepted"))
-            }
-            Ok(Answer::Refused) => Found::new(CheckOutcome::Fail, format!("{name} refused")),
+        match open.asks(&key.user, &key.key).await {
+            Ok(answer) => look.keys.push(((*key).clone(), answer)),
             // The answers before it may have been the last that this connection gave.
             Err(_) if !fresh && rest.len() < keys.len() => continue,
             Err(error) => {
-                look.found
-                    .push(Found::new(CheckOutcome::Unknown, in_words(&error)));
-                return;
+                let unknown = Found::new(CheckOutcome::Unknown, in_words(&error));
+                return look.trouble.push(unknown);
             }
-        };
-        look.found.push(found);
+        }
         session = Some(open);
         rest = others;
     }
@@ -175,39 +196,23 @@ async fn own_parts(health: &Health, bar: Bar<'_>) -> Vec<Found> {
             &[]
         };
         let look = look(&at, &host_keys, keys).await;
-        if looked.is_none()
-            && look
-                .found
-                .iter()
-                .any(|one| one.outcome == CheckOutcome::Pass)
-        {
+        if !look.is_spoken_to() {
+            all.push(look.host);
+        } else if looked.is_none() {
             looked = Some(look);
             // What nobody has promised need not answer.
             if health.ssh.addresses.is_empty() {
                 all.clear();
                 break;
             }
-        } else {
-            all.extend(
-                look.found
-                    .into_iter()
-                    .filter(|one| one.outcome != CheckOutcome::Pass),
-            );
         }
     }
     let Some(look) = looked else {
         return all;
     };
-    let extra = |found: &Found| {
-        old.iter().filter(|key| !keys.contains(key)).any(|key| {
-            found
-                .reason
-                .contains(&format!("{} key {} ", key.user, key.key.fingerprint()))
-        })
-    };
     // Of the keys before, one is enough.
-    all.extend(look.found.into_iter().filter(|found| !extra(found)));
-    if !old.is_empty() && !old.iter().any(|key| look.accepted.contains(key)) {
+    all.extend(look.in_words(|key| keys.contains(key)));
+    if !old.is_empty() && !old.iter().any(|key| look.accepts(key)) {
         all.push(Found::new(
             CheckOutcome::Fail,
             "none of the operators' keys before is accepted any more: add the new keys in one commit, \

@@ -330,6 +330,7 @@ fn what_is_known_of_the_head_is_the_reason_to_wait() {
                     against: 0,
                     reason: "no answer".into(),
                     awaits: None,
+                    asks: Vec::new(),
                 });
             },
             expected,
@@ -362,6 +363,7 @@ fn what_is_left_over_is_settled_first() {
                 against: 0,
                 reason: "no answer".into(),
                 awaits: Some((Timestamp::from_second(998).unwrap(), 1)),
+                asks: Vec::new(),
             });
         },
         Action::Witness,

@@ -152,9 +152,10 @@ async fn look_at(
         address,
         port: peer.port,
     };
-    let ssh::Look { mut found, .. } = ssh::look(&at, &peer.host_keys, operators).await;
+    let look = ssh::look(&at, &peer.host_keys, operators).await;
+    let mut found = look.in_words(|_| true);
     // Whoever shows no key, or a wrong one, is not spoken to any further.
-    if found.iter().all(|one| one.outcome != CheckOutcome::Pass) {
+    if !look.is_spoken_to() {
         return found;
     }
     found.push(login(&at, peer, key).await);
