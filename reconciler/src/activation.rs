@@ -10,7 +10,9 @@ use nixus_switcher::history::{self, HistoryError};
 use nixus_switcher::holder;
 use nixus_switcher::journal::{self, JournalError};
 use nixus_switcher::layout::Layout;
-use nixus_switcher::protocol::{Before, Cause, DeploymentId, Outcome, Policy, Request, Toplevel, VERSION};
+use nixus_switcher::protocol::{
+    Before, Cause, DeploymentId, Outcome, Policy, Request, Toplevel, VERSION,
+};
 use nixus_switcher::state::{self as switcher_state, UnprovenView};
 use nixus_switcher::{Open, PhaseName};
 use thiserror::Error;

@@ -392,11 +392,11 @@ mod tests {
                 boot: nixus_switcher::protocol::BootId("b".into()),
                 toplevel: ended.new.toplevel.clone(),
                 verdict: CheckOutcome::Pass,
-                checks: vec![CheckResult {
-                    check: nixus_switcher::protocol::OPERATOR.into(),
-                    outcome: CheckOutcome::Pass,
-                    reason: "confirmed by alice".into(),
-                }],
+                checks: vec![CheckResult::new(
+                    nixus_switcher::protocol::OPERATOR,
+                    CheckOutcome::Pass,
+                    "confirmed by alice",
+                )],
             }),
             ..ended
         };

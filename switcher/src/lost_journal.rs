@@ -209,6 +209,7 @@ fn unknown(candidate: Toplevel, now: u64) -> Request {
             commit_seconds: 300,
             failed_units: FailedUnits::Revert,
         },
+        before: None,
     }
 }
 

@@ -211,11 +211,7 @@ impl Inner {
             _ => CheckOutcome::Pass,
         };
         self.scar(&(verdict as u8));
-        let checks = vec![CheckResult {
-            check: "repository".to_owned(),
-            outcome: verdict,
-            reason: "as the story says".to_owned(),
-        }];
+        let checks = vec![CheckResult::new("repository", verdict, "as the story says")];
         let evidence = Evidence {
             version: VERSION,
             deployment: deployment.request.deployment.clone(),
