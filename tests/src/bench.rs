@@ -15,6 +15,7 @@ mod poll;
 mod relay;
 mod switch;
 mod trace;
+mod verdict;
 
 /// The waits of all programs on a host ([`nixus_switcher::waits`]).
 const WAITS: &str = "/run/nixus-waits";
@@ -26,6 +27,8 @@ pub enum Bench {
     Poll,
     /// The switcher alone: a deployment that is confirmed, and one that is not
     Switch,
+    /// What it costs to tell whether a host with a peer is healthy
+    Verdict,
 }
 
 /// What the bench starts of this program on hosts, and around what it measures.
@@ -60,6 +63,7 @@ pub fn bench(what: Bench, json: bool) -> Result<ExitCode> {
     let tables: Vec<Table> = match what {
         Bench::Poll => poll::poll()?,
         Bench::Switch => switch::switch()?,
+        Bench::Verdict => verdict::verdict()?,
     };
     if json {
         let text = serde_json::to_string_pretty(&tables).context("cannot describe the figures")?;

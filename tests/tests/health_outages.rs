@@ -1,6 +1,8 @@
 //! Peers and git servers that are down, before, during and after: whose fault it is not, and whose.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
 use lab::story::{PATIENCE, Story};
 use nixus::report::State;
 
@@ -187,5 +189,83 @@ fn the_git_server_is_down_while_a_host_with_a_peer_builds() -> Result<()> {
     story.waits_for("web1", "backing-off")?;
     git.start()?;
     story.kept_at_last("web1", &commit)?;
+    Ok(())
+}
+
+/// Makes a host a git server with the same repositories as the lab's own, beside what it is. Its
+/// description must have [`SERVES_GIT`] by then.
+fn serve_git(story: &Story, name: &str) -> Result<()> {
+    let (git, host) = (story.host("git")?, story.host(name)?);
+    for path in ["srv/git", "usr/local/bin/nixus-git-shell"] {
+        let to = host.disk().join(path);
+        std::fs::create_dir_all(to.parent().context("it is nowhere")?)?;
+        let mut copy = std::process::Command::new("cp");
+        copy.arg("-a").arg(git.disk().join(path)).arg(&to);
+        lab::command::must(&mut copy, None, Duration::from_secs(60))?;
+    }
+    Ok(())
+}
+
+const SERVES_GIT: &str = r#"
+  users.users.git = { uid = 900; isSystemUser = true; home = "/srv/git"; shell = "/bin/sh"; };
+  services.openssh.settings.AcceptEnv = "GIT_PROTOCOL";
+  services.openssh.settings.MaxStartups = "200";
+"#;
+
+#[test]
+fn the_git_server_is_itself_a_host_of_the_fleet() -> Result<()> {
+    let story = Story::begin(&["web1", "db1"])?;
+    let (web1, operator) = (story.host("web1")?, story.lab().operator());
+    let commit = story.lab().deploy("web1", SERVES_GIT, "a git server")?;
+    story.kept("web1", &commit)?;
+    story.kept("db1", &commit)?;
+    serve_git(&story, "web1")?;
+
+    // It must have the commit that names it before the server that the hosts still follow does.
+    let new = "ssh://git@10.77.0.11/srv/git/deploy.git";
+    let old = lab::fleet::url(lab::fleet::DEPLOY);
+    let git = |arguments: &[&str]| -> Result<()> {
+        let said = operator.git(arguments)?;
+        ensure!(said.ok(), "{said:?}");
+        Ok(())
+    };
+    git(&["remote", "set-url", "origin", new])?;
+    let members = story.lab().members();
+    let key = &members.get("web1").context("no web1")?.host_key.public;
+    let path = operator.clone_path().join("fleet.nix");
+    let fleet = std::fs::read_to_string(&path)?;
+    ensure!(fleet.contains(&old), "{fleet}");
+    let fleet = fleet.replace(&old, new).replace(
+        "knownHosts = ''\n",
+        &format!("knownHosts = ''\n    10.77.0.11 {key}\n"),
+    );
+    let moved = operator.deploy(
+        &[("fleet.nix".to_owned(), fleet)].into(),
+        "move the repository",
+    )?;
+    git(&["push", "--quiet", &old, "main"])?;
+    for name in ["web1", "db1"] {
+        story.kept_at_last(name, &moved)?;
+    }
+
+    // It takes a commit that restarts its own sshd, from itself.
+    let restarts = format!("{SERVES_GIT} services.openssh.settings.MaxSessions = 9;");
+    let commit = story
+        .lab()
+        .deploy("web1", &restarts, "restart the git server's sshd")?;
+    for name in ["web1", "db1"] {
+        story.kept_at_last(name, &commit)?;
+        story.blames_no_commit(name)?;
+    }
+    // And does not keep one after which nobody gets at the repository any more, itself included.
+    let broken = format!("{SERVES_GIT} services.openssh.settings.PubkeyAuthentication = false;");
+    breaks(&story, &broken, &["ssh: "])?;
+    ensure!(web1.current_system()? == web1.boot_default()?);
+    let commit = story
+        .lab()
+        .deploy("web1", &restarts, "mend the git server")?;
+    for name in ["web1", "db1"] {
+        story.kept_at_last(name, &commit)?;
+    }
     Ok(())
 }

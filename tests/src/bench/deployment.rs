@@ -64,7 +64,7 @@ pub fn measure(story: &Story) -> Result<Table> {
 }
 
 /// The waits for a deployment. Reports are sent beside it: nothing waits for them.
-fn waits(text: &str) -> Result<Vec<Line>> {
+pub fn waits(text: &str) -> Result<Vec<Line>> {
     let lines: Result<Vec<Line>> = text
         .lines()
         .map(|line| serde_json::from_str(line).with_context(|| format!("no wait: {line}")))
