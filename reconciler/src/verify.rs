@@ -15,7 +15,6 @@ use crate::activation::{ActivationError, Switcher};
 use crate::checks::Scene;
 use crate::config::Config;
 use crate::health::Verdict;
-use crate::source::reach;
 use crate::state::Paths;
 use crate::systemd::{self, SystemdError};
 use trial::Trial;
@@ -150,10 +149,13 @@ async fn until_settled(config: &Config, open: &Open, paths: &Paths) -> Verdict {
     };
     let trial = Trial::begin(scene);
     let left = || time_left(open);
-    // After a first round that is cut off, there must be time to look for the server.
-    let settled = rounds::until_settled(config.health.soak, left, reach::LIMIT, async || {
-        trial.round().await
-    });
+    // After a first round that is cut off, there must be time to look whose fault that is.
+    let settled = rounds::until_settled(
+        config.health.soak,
+        left,
+        trial::reserved(&config.health),
+        async || trial.round().await,
+    );
     match settled.await {
         Some(verdict) => verdict,
         None => trial.cut_off().await,

@@ -232,7 +232,7 @@ fn peers_are_reached_over_ipv6_alone() -> Result<()> {
     breaks(
         &story,
         r#"systemd.network.networks."10-lab".address = lib.mkForce [ "10.77.0.11/24" ];"#,
-        &["peer db1: "],
+        &["ssh: fd77::11 port 22"],
     )?;
     Ok(())
 }

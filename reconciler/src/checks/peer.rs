@@ -15,8 +15,8 @@ use crate::process::in_words;
 use crate::public_key::PublicKey;
 use crate::sshd::{SshError, own_key};
 
-/// How long peers may take to say whether they reach the repository.
-const WITNESS: Duration = Duration::from_secs(20);
+/// How long a peer is listened to on trial whose word does not count.
+const IDLE_TALK: Duration = Duration::from_secs(5);
 
 /// What each peer finds.
 pub async fn all(
@@ -37,16 +37,22 @@ pub async fn all(
         ports: ports.to_vec(),
     });
     let has_changed = has_changed(&key, before);
-    join_all(
-        health
-            .peers
-            .iter()
-            .map(async |peer| match ask(peer, &key, &request, limit).await {
-                Ok(answer) => found(peer, &answer),
-                Err(error) => not_asked(peer, &error, has_changed),
-            }),
-    )
+    join_all(health.peers.iter().map(async |peer| {
+        match ask(peer, &key, &request, time_for(peer, limit, before)).await {
+            Ok(answer) => found(peer, &answer),
+            Err(error) => not_asked(peer, &error, has_changed),
+        }
+    }))
     .await
+}
+
+/// A peer that did not find all well before does not count: it may not hold a trial up either.
+fn time_for(peer: &Peer, limit: Duration, before: Option<&Before>) -> Duration {
+    let well = before.is_none_or(|before| {
+        let mut checks = before.checks.iter();
+        checks.any(|one| one.by.as_ref() == Some(&peer.name) && one.outcome == CheckOutcome::Pass)
+    });
+    if well { limit } else { limit.min(IDLE_TALK) }
 }
 
 fn has_changed(key: &PrivateKey, before: Option<&Before>) -> bool {
@@ -86,15 +92,15 @@ fn not_asked(peer: &Peer, error: &ProbeError, has_changed: bool) -> Finding {
     }
 }
 
-/// The peers that reach the repository which this host does not.
-pub async fn witnesses(health: &Health) -> Vec<String> {
+/// The peers that reach the repository which this host does not, and say so in this time.
+pub async fn witnesses(health: &Health, limit: Duration) -> Vec<String> {
     let Ok(key) = own_key(&health.ssh.host_key) else {
         return Vec::new();
     };
     let key = Arc::new(key);
     let request = Request::new(Ask::Repository);
     let asked = join_all(health.peers.iter().map(async |peer| {
-        let answer = ask(peer, &key, &request, WITNESS).await.ok()?;
+        let answer = ask(peer, &key, &request, limit).await.ok()?;
         let reaches = together(&answer.found).outcome == CheckOutcome::Pass;
         reaches.then(|| peer.name.clone())
     }))

@@ -8,12 +8,27 @@ use nixus_switcher::protocol::{CheckOutcome, CheckResult};
 use tokio::time::Instant;
 
 use crate::checks::{self, Scene, peer, repository};
-use crate::config::health::Check;
+use crate::config::health::{Check, Health};
 use crate::health::{Finding, REPOSITORY, Rule, SOAK, Verdict, judge, rules};
 use crate::local_checks;
+use crate::source::reach;
 
 /// The pause until peers are asked again whether they reach the repository.
 const WITNESSES: Duration = Duration::from_secs(5);
+
+/// How long peers may take to say whether they reach the repository,
+const WITNESS: Duration = Duration::from_secs(20);
+/// and how long at the end of a trial in which the repository did not even fail.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// The time at the end of a trial that belongs to finding out why its first round did not end.
+pub fn reserved(health: &Health) -> Duration {
+    if health.peers.is_empty() {
+        reach::LIMIT
+    } else {
+        reach::LIMIT.max(LAST_WORDS)
+    }
+}
 
 /// The checks of a trial and what they last found.
 pub struct Trial<'a> {
@@ -75,27 +90,20 @@ impl<'a> Trial<'a> {
         found.cloned().collect()
     }
 
-    /// What others reach and this host does not is no outage.
     async fn hear_witnesses(&self, found: &mut [Finding]) {
-        let unknown =
-            |one: &&mut Finding| one.check == REPOSITORY && one.outcome == CheckOutcome::Unknown;
-        let Some(repository) = found.iter_mut().find(unknown) else {
+        if !found.iter().any(is_in_doubt) {
             return;
-        };
+        }
         let heard = self.witnesses.borrow().clone();
         let witnesses = match heard {
             Some((at, witnesses)) if at.elapsed() < WITNESSES => witnesses,
             _ => {
-                let witnesses = peer::witnesses(&self.scene.config.health).await;
+                let witnesses = peer::witnesses(&self.scene.config.health, WITNESS).await;
                 *self.witnesses.borrow_mut() = Some((Instant::now(), witnesses.clone()));
                 witnesses
             }
         };
-        if !witnesses.is_empty() {
-            repository.outcome = CheckOutcome::Fail;
-            let reason = format!("; reached by {}", witnesses.join(", "));
-            repository.reason.push_str(&reason);
-        }
+        outvote(found, &witnesses);
     }
 
     fn judge(&self, found: &[Finding]) -> Verdict {
@@ -114,7 +122,10 @@ impl<'a> Trial<'a> {
             }
             if check.name == REPOSITORY {
                 let unknown = repository::not_reached(self.scene.config, silent.to_owned());
-                found.extend(unknown.await);
+                let witnesses = peer::witnesses(&self.scene.config.health, LAST_WORDS);
+                let (unknown, witnesses) = tokio::join!(unknown, witnesses);
+                found.extend(unknown);
+                outvote(&mut found, &witnesses);
             } else {
                 found.push(Finding::new(&check.name, CheckOutcome::Unknown, silent));
             }
@@ -128,5 +139,46 @@ impl<'a> Trial<'a> {
                 .push(CheckResult::new(SOAK, CheckOutcome::Unknown, silent));
         }
         verdict
+    }
+}
+
+fn is_in_doubt(one: &Finding) -> bool {
+    one.check == REPOSITORY && one.outcome == CheckOutcome::Unknown
+}
+
+/// What others reach and this host does not is no outage.
+fn outvote(found: &mut [Finding], witnesses: &[String]) {
+    if witnesses.is_empty() {
+        return;
+    }
+    for repository in found.iter_mut().filter(|one| is_in_doubt(one)) {
+        repository.outcome = CheckOutcome::Fail;
+        let reason = format!("; reached by {}", witnesses.join(", "));
+        repository.reason.push_str(&reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_doubt_is_settled_by_those_who_reach_the_repository() {
+        use CheckOutcome::{Fail, Pass, Unknown};
+        let check = |outcome, witnesses: &[&str], expected, words: &str| {
+            let witnesses: Vec<String> = witnesses.iter().map(|name| (*name).to_owned()).collect();
+            let mut found = vec![Finding::new(REPOSITORY, outcome, "no answer")];
+            outvote(&mut found, &witnesses);
+            assert_eq!(found, [Finding::new(REPOSITORY, expected, words)]);
+        };
+        check(Unknown, &[], Unknown, "no answer");
+        check(
+            Unknown,
+            &["db1", "web2"],
+            Fail,
+            "no answer; reached by db1, web2",
+        );
+        check(Pass, &["db1"], Pass, "no answer");
+        check(Fail, &["db1"], Fail, "no answer");
     }
 }
