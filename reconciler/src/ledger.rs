@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nixus_switcher::protocol::{Commit, Ending, Outcome, Toplevel, VERSION};
+use nixus_switcher::protocol::{Cause, CheckResult, Commit, Ending, Outcome, Toplevel, VERSION};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Judgement, judge};
 use crate::commit_id::CommitId;
+use crate::health::{PEER, SSH};
 use doubt::Doubt;
 
 pub mod doubt;
@@ -79,6 +80,10 @@ pub struct Quarantined {
     /// It did not fail: it cannot take over without a reboot.
     #[serde(default)]
     pub needs_reboot: bool,
+    /// Who gets in was judged by what was so before; another generation that is kept makes that
+    /// another question. A change in two commits leads to the toplevel that failed as one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_what_was: bool,
 }
 
 /// A wait after failures that may pass by themselves.
@@ -263,6 +268,10 @@ impl Ledger {
 
     /// The host is on this commit.
     pub fn keep(&mut self, kept: Kept) {
+        let before = self.kept.as_ref().map(|kept| &kept.toplevel);
+        if before.is_some_and(|before| *before != kept.toplevel) {
+            self.quarantine.retain(|entry| !entry.by_what_was);
+        }
         self.kept = Some(kept);
         self.backoff = None;
         self.held = None;
@@ -367,9 +376,10 @@ impl Ledger {
                 needs_reboot: true,
                 ..quarantined(commit, toplevel, &why, now)
             }),
-            (_, Judgement::Failed) => {
-                self.reject(quarantined(commit, toplevel, &why, now));
-            }
+            (_, Judgement::Failed) => self.reject(Quarantined {
+                by_what_was: is_of_who_gets_in(outcome),
+                ..quarantined(commit, toplevel, &why, now)
+            }),
         }
     }
 }
@@ -386,6 +396,18 @@ fn quarantined(
         reason: shorten(reason),
         since,
         needs_reboot: false,
+        by_what_was: false,
+    }
+}
+
+/// Whether a trial failed for nothing but who gets in.
+fn is_of_who_gets_in(outcome: &Outcome) -> bool {
+    match &outcome.cause {
+        Some(Cause::VerificationFailed { checks }) => {
+            let gets_in = |check: &CheckResult| [SSH, PEER].contains(&check.check.as_str());
+            !checks.is_empty() && checks.iter().all(gets_in)
+        }
+        _ => false,
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::bootloader;
 use crate::disk::{Disk, HostDisk};
 use crate::history;
 use crate::holder;
@@ -23,7 +24,7 @@ use crate::protocol::{
     Cause, Commit, DeploymentId, FailedUnits, Policy, Request, SystemRef, Toplevel, VERSION,
 };
 use crate::roots::Root;
-use crate::system::{System, SystemError};
+use crate::system::{BootDefault, System, SystemError};
 use crate::takeover::{self, Taken, TakeoverError};
 use crate::transaction::Event;
 
@@ -75,7 +76,7 @@ pub fn replace(layout: &Layout, system: &mut NixOs, cause: Cause) -> Result<Repl
 
 /// Whether there is a way back to go: a deployment was open, and its candidate is not permanent.
 pub fn was_open(layout: &Layout) -> bool {
-    rooted(&HostDisk, layout).is_some()
+    rooted(&HostDisk, layout, &bootloader::default(layout)).is_some()
 }
 
 /// The same for a caller that holds the lock.
@@ -112,8 +113,9 @@ struct Rooted {
 }
 
 /// All three are there from before the first change until the deployment is closed. A candidate
-/// that the profile names was confirmed.
-fn rooted(disk: &impl Disk, layout: &Layout) -> Option<Rooted> {
+/// that the profile names, and that the boot loader starts as far as can be told, was made permanent;
+/// one of the two alone is half a commit.
+fn rooted(disk: &impl Disk, layout: &Layout, boot: &BootDefault) -> Option<Rooted> {
     let named = |root: Root| {
         let target = disk.read_link(&layout.roots().join(root.name())).ok()?;
         Toplevel::try_from(target).ok()
@@ -125,7 +127,12 @@ fn rooted(disk: &impl Disk, layout: &Layout) -> Option<Rooted> {
     };
     let profile = Profile::new(disk, layout.profiles());
     let permanent = profile.current().ok().flatten();
-    let confirmed = permanent.is_some_and(|system| system.toplevel == rooted.candidate);
+    let boots = match boot {
+        BootDefault::System(system) => *system == rooted.candidate,
+        BootDefault::Unknown => true,
+        BootDefault::Broken(_) => false,
+    };
+    let confirmed = boots && permanent.is_some_and(|system| system.toplevel == rooted.candidate);
     (!confirmed).then_some(rooted)
 }
 
@@ -135,7 +142,7 @@ fn rebuild<D: Disk, S: System>(
     system: &S,
     cause: Cause,
 ) -> Result<Option<Record>, LostError> {
-    let Some(rooted) = rooted(disk, layout) else {
+    let Some(rooted) = rooted(disk, layout, &system.boot_default()) else {
         return Ok(None);
     };
     let profile = Profile::new(disk, layout.profiles());

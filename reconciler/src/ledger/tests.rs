@@ -126,6 +126,7 @@ fn a_retry_releases_what_it_names_and_nothing_else() {
         reason: "broken".into(),
         since: Timestamp::UNIX_EPOCH,
         needs_reboot: false,
+        by_what_was: false,
     };
     let check = |retry: Retry, left: &[char]| {
         let mut ledger = Ledger::default();
@@ -245,6 +246,31 @@ fn a_system_that_needs_a_reboot_is_not_called_failed() {
         Jitter::NONE,
     );
     assert!(ledger.quarantine[0].needs_reboot);
+}
+
+#[test]
+fn who_gets_in_is_asked_anew_once_another_system_is_kept() {
+    let check = |failing: &[&str], left: usize| {
+        let mut ledger = Ledger::default();
+        let mut absorb = |outcome: &Outcome| {
+            ledger.absorb(outcome, Timestamp::UNIX_EPOCH, Jitter::NONE);
+            ledger.quarantine.len()
+        };
+        absorb(&outcome(1, 'a', None));
+        let failing = failing.iter();
+        let checks = failing.map(|check| CheckResult::new(check, CheckOutcome::Fail, "no"));
+        let cause = Cause::VerificationFailed {
+            checks: checks.collect(),
+        };
+        assert_eq!(absorb(&outcome(2, 'b', Some(cause))), 1);
+        // The same system kept again says nothing new.
+        assert_eq!(absorb(&outcome(3, 'a', None)), 1);
+        assert_eq!(absorb(&outcome(4, 'c', None)), left);
+    };
+    check(&["ssh"], 0);
+    check(&["ssh", "peer"], 0);
+    check(&["ssh", "units"], 1);
+    check(&["repository"], 1);
 }
 
 proptest! {

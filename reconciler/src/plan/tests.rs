@@ -33,6 +33,7 @@ fn rejected(letter: char, built: bool) -> Quarantined {
         reason: "broken".into(),
         since: Timestamp::UNIX_EPOCH,
         needs_reboot: false,
+        by_what_was: false,
     }
 }
 

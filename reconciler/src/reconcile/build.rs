@@ -73,6 +73,7 @@ impl Pass<'_> {
                     reason,
                     since: Timestamp::now(),
                     needs_reboot: false,
+                    by_what_was: false,
                 });
                 self.save()?;
                 Ok(Ok(()))

@@ -81,6 +81,7 @@ fn full() -> Status {
             reason: "error\nmore".into(),
             since: time,
             needs_reboot: false,
+            by_what_was: false,
         }],
         reports_unsent: Some(true),
         damage: Some(Damage {

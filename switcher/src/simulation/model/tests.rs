@@ -178,7 +178,8 @@ fn a_wrong_decision_is_seen() {
         (
             "a first boot that fails stays",
             |phase, event, right| match (phase, event) {
-                (Phase::BootTrial { .. }, Event::NotVerified(_)) => Step {
+                // Without its watchdog's say as well: that alone would still go back.
+                (Phase::BootTrial { .. }, Event::NotVerified(_) | Event::Expired { .. }) => Step {
                     phase: phase.clone(),
                     effect: Effect::Nothing,
                 },
