@@ -13,9 +13,12 @@ use crate::namespace::remove_groups;
 /// How long a boot may take.
 const BOOT: Duration = Duration::from_secs(90);
 /// Moves itself into the host's control group, and starts the host again when it reboots: with
-/// --keep-unit, systemd-nspawn leaves that to its caller by exit code 133.
+/// --keep-unit, systemd-nspawn leaves that to its caller by exit code 133. A PID 1 that was frozen is
+/// a new one then.
 const POWER: &str = r#"group=$1; shift
 while echo 0 > "$group/cgroup.procs"; do
+  frozen=$group/payload/init.scope/cgroup.freeze
+  if [ -e "$frozen" ]; then echo 0 > "$frozen"; fi
   "$@"
   [ $? = 133 ] || exit
 done"#;
