@@ -28,7 +28,7 @@ enum What {
     Demo,
     /// Take a host through its states, with what its commands print in each
     Walk {
-        /// Only these states: good, bad, held, outage, repository, rescue or damage
+        /// Only these states: good, bad, held, unfit, stuck, outage, repository, rescue or damage
         part: Option<String>,
     },
     /// Show that no crash loses a host: a table of what was tried, and what broke

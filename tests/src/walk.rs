@@ -18,6 +18,16 @@ const SLOW_TRIAL: &str = r#"environment.etc."menu".text = "one"; services.nixus.
 /// The same for a trial that something is done to.
 const SLOWER_TRIAL: &str = r#"environment.etc."menu".text = "two"; services.nixus.settings.health.soak = lib.mkForce "20s";"#;
 
+/// An activation that fails, after it took away what the way back does not know how to set.
+const TAKES_AN_ADDRESS: &str = r#"
+  systemd.services.shop = {
+    wantedBy = [ "multi-user.target" ];
+    serviceConfig = { Type = "oneshot"; ExecStart = "/bin/false"; };
+  };
+  system.activationScripts.takes =
+    "if [ \"$NIXOS_ACTION\" = test ]; then ip address del 10.78.0.11/24 dev lo || true; fi";
+"#;
+
 struct Walk {
     story: Story,
 }
@@ -36,10 +46,12 @@ pub fn walk(only: Option<&str>) -> Result<ExitCode> {
     walk.story.kept("web1", &first)?;
     walk.status(&[])?;
     type Part = fn(&Walk) -> Result<()>;
-    let parts: [(&str, Part); 7] = [
+    let parts: [(&str, Part); 9] = [
         ("good", Walk::good),
         ("bad", Walk::bad),
         ("held", Walk::held),
+        ("unfit", Walk::unfit),
+        ("stuck", Walk::stuck),
         ("outage", Walk::outage),
         ("repository", Walk::repository),
         ("rescue", Walk::rescue),
@@ -173,6 +185,35 @@ impl Walk {
         self.fleet()?;
         self.show(&["nixus", "resume"])?;
         self.story.kept("web1", &commit)?;
+        Ok(())
+    }
+
+    fn unfit(&self) -> Result<()> {
+        self.say("The door for operators is shut before anything is changed.");
+        let host = self.host()?;
+        host.must(["systemctl", "stop", "sshd.service"])?;
+        let commit = self.push(SLOW_TRIAL, "print a short menu")?;
+        self.waits_with("baseline", &commit)?;
+        self.fleet()?;
+        host.must(["systemctl", "start", "sshd.service"])?;
+        self.story.kept("web1", &commit)?;
+        Ok(())
+    }
+
+    fn stuck(&self) -> Result<()> {
+        self.say("A way back that does not restore all: what was set by hand is gone.");
+        let host = self.host()?;
+        let by_hand = ["ip", "address", "replace", "10.78.0.11/24", "dev", "lo"];
+        host.must(by_hand)?;
+        let commit = self.push(TAKES_AN_ADDRESS, "take an address away")?;
+        host.wait_until("is stuck", PATIENCE, |host| Ok(waits(host, "stuck")))?;
+        self.status(&["open", "waiting", "next", "stuck", "boot"])?;
+        self.show(&["nixus-switcher", "status"])?;
+        self.fleet()?;
+        self.say("It ends by itself once that is put right.");
+        host.must(by_hand)?;
+        self.waits_with("quarantined", &commit)?;
+        self.show(&["nixus", "log", "-n", "3"])?;
         Ok(())
     }
 
