@@ -359,7 +359,7 @@ fn the_credentials_of_its_passes_do_not_let_them_fetch() -> Result<()> {
             "Permission denied (publickey)",
         ),
         (
-            both(r#"InaccessiblePaths = "/var/lib/lab-keys""#),
+            both(r#"InaccessiblePaths = "/var/lib/lab-keys/deploy_key""#),
             "repository: cannot list ssh://git@10.77.0.2/srv/git/deploy.git",
         ),
         (
