@@ -45,7 +45,7 @@ pub enum ClosureError {
         commit: CommitId,
         /// Why.
         #[source]
-        source: SourceError,
+        source: Box<SourceError>,
     },
     /// Nix printed something that is no store path.
     #[error("nix built {attribute} but printed no store path")]
@@ -79,7 +79,7 @@ impl ClosureError {
         match self {
             Self::Build { class, .. } => *class == Class::Commit,
             Self::Answer { .. } => true,
-            Self::Submodules { source, .. } => matches!(source, SourceError::Submodule { .. }),
+            Self::Submodules { source, .. } => matches!(**source, SourceError::Submodule { .. }),
             Self::Overtaken { .. } | Self::Root { .. } => false,
         }
     }
@@ -158,7 +158,7 @@ async fn realise(
             .await
             .map_err(|source| ClosureError::Submodules {
                 commit: commit.id().clone(),
-                source,
+                source: Box::new(source),
             })?,
     };
     let repository = source.local();
