@@ -36,11 +36,8 @@ fn each_verdict_follows_from_what_was_found_before_and_after() {
         rule("shop", true, Quorum::Any),
         rule("news", false, Quorum::Any),
     ];
-    let table: &[(
-        &[(&str, CheckOutcome)],
-        &[(&str, CheckOutcome)],
-        CheckOutcome,
-    )] = &[
+    type Found<'a> = &'a [(&'a str, CheckOutcome)];
+    let table: &[(Found<'_>, Found<'_>, CheckOutcome)] = &[
         // No evidence is never a keep.
         (&[], &[], Unknown),
         (&[], &[("news", Pass)], Unknown),
