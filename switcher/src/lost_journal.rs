@@ -6,7 +6,6 @@
 //! begins with the way back, which goes on as any other.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use thiserror::Error;
 
@@ -25,11 +24,9 @@ use crate::protocol::{
 };
 use crate::roots::Root;
 use crate::system::{BootDefault, System, SystemError};
-use crate::takeover::{self, Taken, TakeoverError};
+use crate::takeover::{self, KILLED, Taken, TakeoverError};
 use crate::transaction::Event;
 
-/// Processes that were killed release the lock within this time, or not at all.
-const KILLED: Duration = Duration::from_secs(60);
 const REQUEST_LIMIT: u64 = 1 << 20;
 /// Units of runs in a deployment that is taken over without its journal have numbers from here on.
 const TAKEOVERS: u32 = 900;

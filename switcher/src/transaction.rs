@@ -9,7 +9,7 @@ mod boot;
 mod forward;
 
 use back::{came_back, ended, refuse, revert, reverting, stuck};
-use boot::{boot_proven, boot_trial, booted};
+use boot::{boot_trial, booted};
 use forward::{committing, confirmed, interrupted, staged};
 
 /// How often a commit that was interrupted is tried.
@@ -212,10 +212,11 @@ pub fn step(phase: &Phase, event: Event) -> Step {
             },
             event,
         ) => boot_trial(phase, *attempt, *boots, *late, event),
-        (Phase::BootProven { .. }, event) => boot_proven(phase, event),
         (Phase::Reverting(revert), event) => reverting(revert, event),
         (Phase::CameBack(revert), event) => came_back(phase, revert, event),
-        (Phase::Reverted { .. } | Phase::Refused { .. }, event) => ended(phase, event),
+        (Phase::BootProven { .. } | Phase::Reverted { .. } | Phase::Refused { .. }, event) => {
+            ended(phase, event)
+        }
         (Phase::Stuck { .. }, event) => stuck(phase, event),
         (Phase::Idle, _) => to(Phase::Idle, Effect::Nothing),
     }

@@ -81,15 +81,3 @@ fn failed(cause: Cause, late: bool) -> Step {
         revert_by_reboot(cause, Touched::ALL)
     }
 }
-
-pub(super) fn boot_proven(phase: &Phase, event: Event) -> Step {
-    match event {
-        Event::Closed => to(Phase::Idle, Effect::Nothing),
-        // Whatever was booted since: it has proved itself, and nothing is left but to say so.
-        Event::Found(_)
-        | Event::FoundGoingBack(_)
-        | Event::Expired { .. }
-        | Event::OperatorReverts => to(phase.clone(), Effect::Close),
-        _ => to(phase.clone(), Effect::Nothing),
-    }
-}
