@@ -44,6 +44,9 @@ pub enum Command {
     /// Prove, as the generation on trial, that the next commit could be taken (run by systemd).
     #[command(hide = true)]
     Verify,
+    /// Post what waits to be posted as commit statuses (run by systemd).
+    #[command(hide = true)]
+    Post,
     /// Begin to follow the deploy repository; activates nothing.
     #[command(after_help = "Examples:
   nixus adopt                      accept history from the branch's present head on

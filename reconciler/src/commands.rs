@@ -16,6 +16,7 @@ use nixus::config::{Config, Remote};
 use nixus::exit_code::Exit;
 use nixus::ledger::release::Retry;
 use nixus::pass_lock::PassLockError;
+use nixus::post::Post;
 use nixus::probe::{answer, relay};
 use nixus::process::in_words;
 use nixus::reconcile::{PassError, reconcile};
@@ -53,6 +54,18 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
             if verdict != CheckOutcome::Pass {
                 return Ok(Exit::Failed);
             }
+        }
+        Command::Post => {
+            let config = config()?;
+            let statuses = config.statuses.as_ref();
+            let statuses = statuses.context("this host's configuration has no [statuses]")?;
+            let post = Post {
+                config: &config,
+                statuses,
+                paths: &paths,
+                switcher: &switcher,
+            };
+            post.post(false).await?;
         }
         Command::Adopt { commit, again } => {
             let adopted = adopt(&config()?, &paths, &switcher, commit.clone(), *again).await?;

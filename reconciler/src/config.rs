@@ -13,6 +13,7 @@ mod check;
 pub mod health;
 mod limits;
 pub mod settings;
+pub mod statuses;
 mod written;
 
 pub use limits::{Limits, MemoryLimit};
@@ -76,6 +77,8 @@ pub struct Config {
     pub health: health::Health,
     /// Where reports go, if anywhere.
     pub reports: Option<Remote>,
+    /// Where commit statuses go, if anywhere.
+    pub statuses: Option<statuses::Statuses>,
 }
 
 /// A git repository and how to reach it.

@@ -25,12 +25,14 @@ use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::source::{Source, SourceError};
 use crate::state::{Paths, write_atomically};
 use crate::suspension;
+use crate::systemd::SystemdError;
 use crate::trust::{self, VerifiedCommit};
 
 mod baseline;
 mod build;
 mod decision;
 mod mend;
+mod send;
 mod settle;
 mod waiting;
 
@@ -93,6 +95,7 @@ pub struct Pass<'a> {
     recovery_tried: bool,
     boot_tried: bool,
     sending: JoinSet<Result<(), ReportsError>>,
+    starting: JoinSet<Result<(), SystemdError>>,
     local_copy_looked_at: bool,
 }
 
@@ -124,6 +127,7 @@ pub async fn reconcile(
         recovery_tried: false,
         boot_tried: false,
         sending: JoinSet::new(),
+        starting: JoinSet::new(),
         local_copy_looked_at: false,
     };
     pass.mend_reports().await;
@@ -382,32 +386,8 @@ impl Pass<'_> {
         ReportsRepository::new(self.paths.reports())
             .keep(&report)
             .map_err(PassError::Reports)?;
-        if self.sending.is_empty()
-            && let Some(remote) = self.config.reports.clone()
-        {
-            let reports = ReportsRepository::new(self.paths.reports());
-            let host = self.config.host.clone();
-            self.sending
-                .spawn(async move { reports.send(&host, &remote).await });
-        }
+        self.begin_to_send();
         Ok(())
-    }
-
-    /// Sends what is still unsent; a failure changes nothing, the next pass tries again.
-    async fn send_what_waits(&mut self) {
-        while self.sending.join_next().await.is_some() {}
-        let Some(remote) = &self.config.reports else {
-            return;
-        };
-        let reports = ReportsRepository::new(self.paths.reports());
-        let sent = match reports.unsent(&self.config.host) {
-            Ok(false) => Ok(()),
-            Ok(true) => reports.send(&self.config.host, remote).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = sent {
-            tracing::warn!("reports wait to be sent: {}", in_words(&error));
-        }
     }
 }
 

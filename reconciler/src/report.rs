@@ -64,6 +64,20 @@ pub struct Report {
     pub deployment: Option<DeploymentId>,
     /// When it was made.
     pub time: Timestamp,
+    /// Rises with every report of the host; 0 where an earlier release made it.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub sequence: u64,
+    /// Its deployment is on trial, and these are first findings.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verified: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes fields by reference"
+)]
+fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Report {
@@ -109,6 +123,8 @@ impl Reporter<'_> {
             toplevel: None,
             deployment: None,
             time: self.now,
+            sequence: 0,
+            verified: false,
         }
     }
 
@@ -217,6 +233,7 @@ impl Reporter<'_> {
         (!said.is_empty()).then(|| Report {
             toplevel: Some(outcome.new.toplevel.clone()),
             deployment: Some(outcome.deployment.clone()),
+            verified: true,
             ..self.report(&outcome.commit, State::Activating, said.join("; "))
         })
     }

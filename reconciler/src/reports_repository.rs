@@ -92,11 +92,16 @@ impl ReportsRepository {
 
     /// Keeps a report durably, unless the last one of that host says the same.
     pub fn keep(&self, report: &Report) -> Result<(), ReportsError> {
-        if let Some(last) = self.last(&report.host)?
-            && last.says_the_same(report)
-        {
+        let last = self.last(&report.host)?;
+        if last.as_ref().is_some_and(|last| last.says_the_same(report)) {
             return Ok(());
         }
+        // The clock takes care that it rises on a new disk too.
+        let now = u64::try_from(report.time.as_second()).unwrap_or(0);
+        let report = &Report {
+            sequence: last.map_or(now, |last| now.max(last.sequence.saturating_add(1))),
+            ..report.clone()
+        };
         let content = serde_json::to_vec_pretty(report).map_err(ReportsError::Encode)?;
         let repository = self.open()?;
         let write = || -> Result<Oid, git2::Error> {
@@ -290,6 +295,53 @@ impl ReportsRepository {
             walk.take(limit)
                 .filter_map(|id| id.map(|id| report_in(&repository, id)).transpose())
                 .collect()
+        };
+        read().map_err(|source| self.local("read reports", source))
+    }
+
+    /// What this host reported last, with its place in the history.
+    pub fn newest(&self, host: &str) -> Result<Option<(String, Report)>, ReportsError> {
+        Ok(self.after(host, None, 1)?.pop())
+    }
+
+    /// The last report on each commit that this host has kept after a place in its history, with
+    /// their own places; the oldest first. Only the very last where the place is not known.
+    pub fn after(
+        &self,
+        host: &str,
+        place: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Report)>, ReportsError> {
+        let repository = self.open()?;
+        let read = || -> Result<Vec<(String, Report)>, git2::Error> {
+            let Some(tip) = tip(&repository, &local_ref(host))? else {
+                return Ok(Vec::new());
+            };
+            let known = place
+                .and_then(|place| Oid::from_str(place).ok())
+                .filter(|id| repository.find_commit(*id).is_ok());
+            let mut walk = repository.revwalk()?;
+            walk.set_sorting(Sort::TOPOLOGICAL)?;
+            walk.push(tip)?;
+            let limit = match known {
+                Some(id) => {
+                    walk.hide(id)?;
+                    limit
+                }
+                None => 1,
+            };
+            let mut found: Vec<(String, Report)> = Vec::new();
+            for id in walk.take(limit) {
+                let id = id?;
+                let Some(report) = report_in(&repository, id) else {
+                    continue;
+                };
+                if !found.iter().any(|(_, one)| one.commit.id == report.commit.id) {
+                    found.push((id.to_string(), report));
+                }
+            }
+            found.reverse();
+            Ok(found)
         };
         read().map_err(|source| self.local("read reports", source))
     }

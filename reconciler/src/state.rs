@@ -46,6 +46,16 @@ impl Paths {
         self.state.join("reports.git")
     }
 
+    /// How far this host's reports are on their forge.
+    pub fn outbox(&self) -> PathBuf {
+        self.state.join("outbox.json")
+    }
+
+    /// Held by the one that posts statuses.
+    pub fn outbox_lock(&self) -> PathBuf {
+        self.run.join("outbox.lock")
+    }
+
     /// That an operator holds this host still.
     pub fn suspension(&self) -> PathBuf {
         self.state.join("suspended.json")

@@ -9,6 +9,7 @@ use super::{Closure, ClosureSource, Config, ConfigError, Limits, Remote, Switch,
 use crate::https::has_password;
 
 mod health;
+mod statuses;
 
 /// Reads the text and checks every value.
 pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
@@ -30,6 +31,11 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
         .reports
         .as_ref()
         .map(|reports| place.remote(reports, Some(&repository)))
+        .transpose()?;
+    let statuses = raw
+        .statuses
+        .as_ref()
+        .map(|statuses| place.statuses(statuses, &raw.repository.url))
         .transpose()?;
     let seconds =
         |value: &Option<Spanned<String>>, default| place.duration(value.as_ref(), default);
@@ -53,6 +59,7 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
         mirrors,
         branch,
         reports,
+        statuses,
     })
 }
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 use nixus_switcher::protocol::FailedUnits;
 use serde::Serialize;
 
+use crate::forge::token::TokenSource;
 use crate::public_key::PublicKey;
 
 use super::health::{Health, Kind, Quorum};
+use super::statuses::Statuses;
 use super::{ClosureSource, Config, Remote};
 
 /// What `nixus check-config --json` prints. Settings are named as in the file, their table before
@@ -70,6 +72,7 @@ impl Config {
         for (key, value) in self.reports.iter().flat_map(|one| remote("reports", one)) {
             add(&key, value);
         }
+        all.extend(self.statuses.iter().flat_map(statuses));
         all.extend(health(&self.health));
         all
     }
@@ -153,6 +156,31 @@ fn remote(table: &str, remote: &Remote) -> Vec<(String, String)> {
     all.push(("timeout", time(remote.timeout)));
     all.into_iter()
         .map(|(key, value)| (format!("{table}.{key}"), value))
+        .collect()
+}
+
+fn statuses(statuses: &Statuses) -> Vec<(String, String)> {
+    let repository = &statuses.repository;
+    let mut all = vec![
+        ("forge", repository.kind.word().to_owned()),
+        ("api", repository.api.clone()),
+        ("repository", repository.path.clone()),
+    ];
+    match &statuses.reach.token {
+        Some(TokenSource::File(path)) => all.push(("token_file", path.display().to_string())),
+        Some(TokenSource::Credential(name)) => all.push(("credential", name.clone())),
+        None => {}
+    }
+    let ca_file = statuses.reach.ca_file.as_ref();
+    all.extend(ca_file.map(|path| ("ca_file", path.display().to_string())));
+    all.extend(statuses.reach.proxy.clone().map(|proxy| ("proxy", proxy)));
+    all.push(("timeout", time(statuses.reach.timeout)));
+    all.extend(statuses.link.clone().map(|link| ("link", link)));
+    all.push(("sign", statuses.sign.to_string()));
+    all.push(("hosts", statuses.policy.hosts.to_string()));
+    all.push(("canary", statuses.policy.canary.to_string()));
+    all.into_iter()
+        .map(|(key, value)| (format!("statuses.{key}"), value))
         .collect()
 }
 

@@ -133,7 +133,7 @@ fn each_mistake_is_told_with_file_line_and_key() {
         (
             "[reports]",
             "[report]",
-            "config.toml:9: [report]: unknown field `report`, expected one of `host`, `repository`, `closure`, `switch`, `health`, `reports`, `ssh`, `operators`, `peers`, `checks`",
+            "config.toml:9: [report]: unknown field `report`, expected one of `host`, `repository`, `closure`, `switch`, `health`, `reports`, `statuses`, `ssh`, `operators`, `peers`, `checks`",
         ),
     ];
     for (line, instead, message) in table {
@@ -315,4 +315,103 @@ fn every_host_has_the_checks_that_need_no_configuration() {
     let shown = config.shown();
     assert_eq!(shown.settings["checks.shop.address"], "::1 port 80");
     assert_eq!(shown.settings["checks.peer.quorum"], "2");
+}
+
+const FORGE: &str = r#"
+host = "web1"
+[repository]
+url = "ssh://git@gitlab.example:2222/group/deploy.git"
+known_hosts = "/etc/nixus/known_hosts"
+[statuses]
+token_file = "/run/keys/forge"
+"#;
+
+#[test]
+fn a_forge_is_found_from_the_repository_or_set() {
+    let statuses = parse(FORGE).unwrap().statuses.unwrap();
+    assert_eq!(statuses.repository.kind, crate::forge::Kind::GitLab);
+    assert_eq!(statuses.repository.api, "https://gitlab.example/api/v4");
+    assert_eq!(statuses.repository.path, "group/deploy");
+    assert_eq!((statuses.sign, statuses.policy.hosts), (false, 1));
+    assert_eq!(statuses.reach.timeout, Duration::from_secs(10));
+    let set = "token_file = \"/run/keys/forge\"\nforge = \"gitea\"\napi = \"https://git.example:3000/api/v1/\"\nrepository = \"fleet/deploy\"";
+    let text = FORGE.replace("token_file = \"/run/keys/forge\"", set);
+    let config = parse(&text).unwrap();
+    let shown = config.shown().settings;
+    for (key, value) in [
+        ("statuses.forge", "gitea"),
+        ("statuses.api", "https://git.example:3000/api/v1"),
+        ("statuses.repository", "fleet/deploy"),
+        ("statuses.token_file", "/run/keys/forge"),
+        ("statuses.timeout", "10s"),
+    ] {
+        assert_eq!(shown[key], value);
+    }
+}
+
+#[test]
+fn each_mistake_about_statuses_is_told_with_file_line_and_key() {
+    let table = [
+        (
+            "",
+            "config.toml:6: [statuses]: needs token_file or credential: a forge takes statuses from nobody else",
+        ),
+        (
+            "token_file = \"/x\"\ncredential = \"forge\"",
+            "config.toml:8: statuses.credential: is not used beside token_file: name one of them",
+        ),
+        (
+            "credential = \"../x\"",
+            "config.toml:7: statuses.credential: \"../x\" is not the name of a credential",
+        ),
+        (
+            "token_file = \"token\"",
+            "config.toml:7: statuses.token_file: \"token\" is not an absolute path",
+        ),
+        (
+            "token_file = \"/x\"\nforge = \"sourcehut\"",
+            "config.toml:8: statuses.forge: unknown variant `sourcehut`, expected one of `github`, `gitlab`, `gitea`, `forgejo`, `bitbucket`",
+        ),
+        (
+            "token_file = \"/x\"\napi = \"http://git.example/api/v1\"",
+            "config.toml:8: statuses.api: \"http://git.example/api/v1\" is not an https:// URL: a token is sent to it",
+        ),
+        (
+            "token_file = \"/x\"\napi = \"https://me:s3cret@git.example/api/v1\"",
+            "config.toml:8: statuses.api: has a password in it, which everyone on the host could see",
+        ),
+        (
+            "token_file = \"/x\"\nrepository = \"deploy\"",
+            "config.toml:8: statuses.repository: \"deploy\" is not owner and name, such as \"fleet/deploy\"",
+        ),
+        (
+            "token_file = \"/x\"\nproxy = \"http://me:s3cret@proxy:3128\"",
+            "config.toml:8: statuses.proxy: has a password in it, which everyone on the host could see",
+        ),
+        (
+            "token_file = \"/x\"\nproxy = \"nonsense://\"",
+            "config.toml:8: statuses.proxy: \"nonsense://\" is not a proxy such as \"http://proxy.example:3128\"",
+        ),
+        (
+            "token_file = \"/x\"\nlink = \"logs.example\"",
+            "config.toml:8: statuses.link: \"logs.example\" is not a http:// or https:// URL",
+        ),
+        (
+            "token_file = \"/x\"\nhosts = 0",
+            "config.toml:8: statuses.hosts: 0 is not between 1 and 1000000",
+        ),
+        (
+            "token_file = \"/x\"\ntimeout = \"5m\"",
+            "config.toml:8: statuses.timeout: must be at most 1m, as the forge is asked again anyway",
+        ),
+    ];
+    for (instead, message) in table {
+        let text = FORGE.replace("token_file = \"/run/keys/forge\"", instead);
+        assert_eq!(parse(&text).map(|_| ()), Err(message.to_owned()));
+    }
+    let unknown = FORGE.replace("gitlab.example:2222", "git.example");
+    assert_eq!(
+        parse(&unknown).map(|_| ()),
+        Err("config.toml:6: [statuses]: needs forge, which the repository's URL does not tell: one of github, gitlab, gitea, forgejo, bitbucket".to_owned())
+    );
 }

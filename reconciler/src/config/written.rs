@@ -6,6 +6,8 @@ use nixus_switcher::protocol::FailedUnits;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::forge::Kind;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
@@ -18,6 +20,7 @@ pub struct File {
     #[serde(default)]
     pub health: Health,
     pub reports: Option<Remote>,
+    pub statuses: Option<Spanned<Statuses>>,
     #[serde(default)]
     pub ssh: Ssh,
     #[serde(default)]
@@ -100,6 +103,24 @@ pub struct Switch {
 #[serde(deny_unknown_fields)]
 pub struct Health {
     pub soak: Option<Spanned<String>>,
+}
+
+/// Commit statuses on a forge.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statuses {
+    pub forge: Option<Spanned<Kind>>,
+    pub api: Option<Spanned<String>>,
+    pub repository: Option<Spanned<String>>,
+    pub token_file: Option<Spanned<PathBuf>>,
+    pub credential: Option<Spanned<String>>,
+    pub ca_file: Option<Spanned<PathBuf>>,
+    pub proxy: Option<Spanned<String>>,
+    pub timeout: Option<Spanned<String>>,
+    pub link: Option<Spanned<String>>,
+    pub sign: Option<bool>,
+    pub hosts: Option<Spanned<i64>>,
+    pub canary: Option<bool>,
 }
 
 /// This host's own sshd.

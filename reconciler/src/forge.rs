@@ -1,0 +1,175 @@
+//! Forges, and how each of them takes and gives commit statuses: one file for each.
+//!
+//! Nothing here does anything but [`http`]: the others say what is to be sent, and what an answer
+//! means.
+
+use serde::{Deserialize, Serialize};
+
+use self::answer::Answer;
+use self::status::{Status, Word};
+
+pub mod answer;
+mod bitbucket;
+pub mod detect;
+mod gitea;
+mod github;
+mod gitlab;
+pub mod http;
+pub mod read;
+pub mod status;
+pub mod token;
+
+#[cfg(test)]
+mod contract;
+
+/// A forge that takes commit statuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// GitHub, and GitHub Enterprise Server.
+    GitHub,
+    /// GitLab, hosted or self-managed.
+    GitLab,
+    /// Gitea.
+    Gitea,
+    /// Forgejo, such as Codeberg.
+    Forgejo,
+    /// Bitbucket Cloud.
+    Bitbucket,
+}
+
+impl Kind {
+    /// All of them, by their words.
+    pub const ALL: [Self; 5] = [
+        Self::GitHub,
+        Self::GitLab,
+        Self::Gitea,
+        Self::Forgejo,
+        Self::Bitbucket,
+    ];
+
+    /// The word for it in configurations.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::GitHub => "github",
+            Self::GitLab => "gitlab",
+            Self::Gitea => "gitea",
+            Self::Forgejo => "forgejo",
+            Self::Bitbucket => "bitbucket",
+        }
+    }
+
+    /// How it is spoken to.
+    pub fn forge(self) -> &'static dyn Forge {
+        match self {
+            Self::GitHub => &github::GitHub,
+            Self::GitLab => &gitlab::GitLab,
+            // Forgejo kept Gitea's interface (forgejo.org/docs/latest/user/api-usage).
+            Self::Gitea | Self::Forgejo => &gitea::Gitea,
+            Self::Bitbucket => &bitbucket::Bitbucket,
+        }
+    }
+}
+
+/// A repository on a forge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    /// The forge's kind.
+    pub kind: Kind,
+    /// The URL of its interface, without a slash at the end.
+    pub api: String,
+    /// Owner and name, with groups between them where the forge has such.
+    pub path: String,
+    /// The repository's own page.
+    pub page: String,
+}
+
+/// What is asked of a forge; the token is no part of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The URL.
+    pub url: String,
+    /// What is sent as JSON; nothing where something is only read.
+    pub body: Option<serde_json::Value>,
+}
+
+/// A status as a forge gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// The context: one for each host.
+    pub context: String,
+    /// The description.
+    pub description: String,
+    /// When it was posted, as the forge wrote it.
+    pub time: String,
+}
+
+/// A commit as a forge gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub id: String,
+    /// The first line of its message.
+    pub subject: String,
+}
+
+/// What one kind of forge has of its own.
+pub trait Forge: std::fmt::Debug + Send + Sync {
+    /// The headers that show who asks, and which version of the interface is meant.
+    fn headers(&self, token: &str) -> Vec<(&'static str, String)>;
+    /// The word of this forge for a state.
+    fn state(&self, word: Word) -> &'static str;
+    /// Posts a status on a branch's commit.
+    fn post(&self, repository: &Repository, branch: &str, status: &Status) -> Request;
+    /// What an answer means that is not told by its number alone.
+    fn meaning(&self, answer: &Answer) -> Meaning;
+    /// Whether a status of the same state as the last one is taken.
+    fn takes_same_state(&self) -> bool {
+        true
+    }
+    /// One page, from 1, of all statuses of a commit, newest first where the forge has an order.
+    fn statuses(&self, repository: &Repository, commit: &str, page: u32) -> Request;
+    /// The statuses in such a page.
+    fn read_statuses(&self, body: &[u8]) -> Option<Vec<Given>>;
+    /// So many statuses are in a page that is not the last.
+    fn page_size(&self) -> usize;
+    /// The newest commits of a branch, or what a commit descends from.
+    fn commits(&self, repository: &Repository, from: &str, count: u32) -> Request;
+    /// The commits in such a list.
+    fn read_commits(&self, body: &[u8]) -> Option<Vec<Listed>>;
+}
+
+/// What a forge means by an answer, where the number of it does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// Its number tells.
+    AsNumbered,
+    /// The commit has this status already.
+    AlreadySo,
+    /// The number of requests is limited, and the limit is reached.
+    Limited,
+    /// It will never be taken.
+    Never,
+}
+
+/// A part of a path of a URL; what is not plain is encoded, slashes too.
+fn part(text: &str) -> String {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    // RFC 3986, section 2.3: unreserved.
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    utf8_percent_encode(text, KEPT).to_string()
+}
+
+/// Owner and name, each encoded.
+fn owner_and_name(path: &str) -> String {
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+/// The first line of a commit's message.
+fn subject(message: &str) -> String {
+    message.lines().next().unwrap_or_default().to_owned()
+}

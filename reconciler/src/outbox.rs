@@ -1,0 +1,401 @@
+//! Which status is posted next, when, and what is given up: pure.
+//!
+//! The host's own reports are the outbox: they are durable before anything is sent. What is kept
+//! beside them is only how far they are settled, what a forge refused, and when it may be asked
+//! again. The newest report of a commit is the one that is posted; each commit is on its own.
+//!
+//! Two kinds of waits: a time that the forge named is always kept. A wait of our own, after a forge
+//! was not reached, ends early for a report of how a deployment ended.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::forge::answer::{Judged, Judgement};
+use crate::forge::status::{Status, Word};
+
+/// The version of the file that this is kept in.
+pub const VERSION: u32 = 1;
+
+/// In a fleet with more hosts, not each of them posts everything: a forge's page of a commit is for
+/// people, and its limits are for all hosts together.
+pub const ALL_POST: u32 = 250;
+/// The least time between two requests that change something (GitHub: "wait at least one second
+/// between each request").
+const PAUSE: SignedDuration = SignedDuration::from_secs(1);
+/// The first wait after a forge was not reached; each further one is twice as long.
+const TROUBLE_FIRST: i64 = 5;
+/// The longest of them.
+const TROUBLE_LONGEST: i64 = 15 * 60;
+/// Where a limit is reached and no time is named (GitHub: "wait for at least one minute").
+const LIMITED_FIRST: i64 = 60;
+/// What a whole fleet may post in an hour with one token (GitHub: 500 requests that make content).
+const AN_HOUR: i64 = 500;
+/// The waits after a refusal, in seconds: a token is replaced, or a mirror catches up.
+const REFUSED: [i64; 5] = [5 * 60, 30 * 60, 3 * 3600, 12 * 3600, 24 * 3600];
+/// So many statuses of one commit are posted at most, of the 1000 that GitHub takes; those that say
+/// how it ended, some more.
+const MOST_POSTED: u32 = 100;
+/// Of so many commits it is known what was posted last.
+const COMMITS: usize = 20;
+/// So many refused statuses are kept, and so many that were given up.
+const MOST_HELD: usize = 20;
+
+/// Which statuses a host posts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How many hosts the fleet has.
+    pub hosts: u32,
+    /// Whether this host is one of those that take a commit first.
+    pub canary: bool,
+    /// Whether the forge takes a status of the same state as the last one.
+    pub repeats: bool,
+}
+
+/// A status that waits, made of one report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// The report's place in the host's history.
+    pub report: String,
+    /// What is to be posted.
+    pub status: Status,
+    /// Its state in the forge's words.
+    pub state: String,
+}
+
+/// How far a host's reports are on their forge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outbox {
+    /// The version of this format.
+    pub version: u32,
+    /// The report up to which all is settled, one way or another.
+    pub settled: Option<String>,
+    /// Nothing is asked before this.
+    pub wait: Option<Wait>,
+    /// When the last status was posted or tried.
+    pub asked: Option<Timestamp>,
+    /// What stands on the last commits, the newest at the end.
+    pub posted: Vec<Posted>,
+    /// What was refused and is tried again.
+    pub held: Vec<Held>,
+    /// What was refused and is not tried again; the newest at the end.
+    pub given_up: Vec<GivenUp>,
+}
+
+/// A time before which a forge is not asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// The time.
+    pub until: Timestamp,
+    /// The forge named it; nothing is more urgent.
+    pub named: bool,
+    /// How many requests in a row were in vain.
+    pub failures: u32,
+    /// The report that was the newest then.
+    pub newest: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What stands on a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posted {
+    /// The commit.
+    pub commit: String,
+    /// The word of its last status.
+    pub word: Word,
+    /// The state in the forge's words.
+    pub state: String,
+    /// The whole description.
+    pub description: String,
+    /// How many statuses were posted on it.
+    pub count: u32,
+    /// When the last was.
+    pub time: Timestamp,
+}
+
+/// A status that was refused, perhaps not for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The status.
+    pub item: Item,
+    /// How often it was refused.
+    pub tries: u32,
+    /// When it is tried again.
+    pub until: Timestamp,
+    /// The forge's words.
+    pub why: String,
+}
+
+/// A status that will not be on its commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// The commit.
+    pub commit: String,
+    /// The word of the status.
+    pub word: Word,
+    /// When it was given up.
+    pub time: Timestamp,
+    /// The forge's words.
+    pub why: String,
+}
+
+/// What is done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Everything is settled.
+    Nothing,
+    /// Nothing before this time.
+    Later(Timestamp),
+    /// This one is posted.
+    Post(Box<Item>),
+    /// This report says nothing that is to be posted.
+    Skip(String),
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            settled: None,
+            wait: None,
+            asked: None,
+            posted: Vec::new(),
+            held: Vec::new(),
+            given_up: Vec::new(),
+        }
+    }
+}
+
+impl Outbox {
+    /// Says what is done next. `waiting` has the newest report of each commit that is not settled,
+    /// the oldest of them first.
+    pub fn next(&self, waiting: &[Item], policy: Policy, now: Timestamp) -> Next {
+        if let Some(first) = waiting.first()
+            && !self.is_posted(first, policy)
+        {
+            return Next::Skip(first.report.clone());
+        }
+        let held = || self.held.iter().min_by_key(|held| held.until);
+        let (item, mut from) = match (waiting.first(), held()) {
+            (Some(first), _) => (first, now),
+            (None, Some(held)) => (&held.item, held.until),
+            (None, None) => return Next::Nothing,
+        };
+        if let Some(asked) = self.asked {
+            from = from.max(after(asked, PAUSE));
+        }
+        if let Some(wait) = &self.wait
+            && (wait.named || !is_urgent(waiting, wait))
+        {
+            from = from.max(wait.until);
+        }
+        match from <= now {
+            true => Next::Post(Box::new(item.clone())),
+            false => Next::Later(from),
+        }
+    }
+
+    /// Whether a status is news, and this host's to tell.
+    fn is_posted(&self, item: &Item, policy: Policy) -> bool {
+        let word = item.status.word;
+        let last = self.posted(&item.status.commit);
+        let told = matches!(word, Word::Failure | Word::Error);
+        // What was posted is corrected.
+        if policy.hosts > ALL_POST && !policy.canary && !told && last.is_none() {
+            return false;
+        }
+        let Some(last) = last else {
+            return true;
+        };
+        if last.word == word && last.description == item.status.description {
+            return false;
+        }
+        if !policy.repeats && last.state == item.state {
+            return false;
+        }
+        // Of what is not final only the transitions are told, and a wait for another reason.
+        let transition = last.word != word || word.is_final() || word == Word::Waiting;
+        let most = match word.is_final() {
+            true => 2 * MOST_POSTED,
+            false => MOST_POSTED,
+        };
+        transition && last.count < most
+    }
+
+    /// What stands on a commit.
+    pub fn posted(&self, commit: &str) -> Option<&Posted> {
+        self.posted.iter().find(|one| one.commit == commit)
+    }
+
+    /// A report needs no status.
+    pub fn skip(&mut self, report: String) {
+        self.settled = Some(report);
+    }
+
+    /// A status was posted, and this came of it. `newest` is the newest report that waits, `chance`
+    /// between 0 and 1 keeps hosts from coming back together.
+    pub fn settle(
+        &mut self,
+        item: &Item,
+        judged: Judged,
+        policy: Policy,
+        newest: &str,
+        now: Timestamp,
+        chance: f64,
+    ) {
+        self.asked = Some(now);
+        let failures = self.wait.as_ref().map_or(0, |wait| wait.failures);
+        let wait = |until, named, why: String| {
+            Some(Wait {
+                until,
+                named,
+                failures: failures.saturating_add(1),
+                newest: newest.to_owned(),
+                why,
+            })
+        };
+        match judged.judgement {
+            Judgement::Taken | Judgement::AlreadySo => {
+                self.wait = None;
+                self.close(item);
+                self.note(item, now);
+            }
+            Judgement::Refused { why, for_good } => {
+                self.wait = None;
+                let tries = self.close(item).saturating_add(1);
+                self.hold(item, tries, why, for_good, now);
+            }
+            Judgement::Limited { until, why } => {
+                self.wait = wait(limited(until, failures, policy, now, chance), true, why);
+            }
+            Judgement::Trouble { why } => {
+                let long = TROUBLE_FIRST << failures.min(20);
+                let long = long.min(TROUBLE_LONGEST);
+                // Half of it to one and a half.
+                let until = later(now, seconds(long, 0.5 + chance));
+                self.wait = wait(until, false, why);
+            }
+        }
+        if let Some(until) = judged.pause {
+            let spread = seconds(spread(0, policy), chance);
+            self.wait = Some(Wait {
+                until: later(until, spread),
+                named: true,
+                failures: 0,
+                newest: newest.to_owned(),
+                why: "the limit of requests is reached".to_owned(),
+            });
+        }
+    }
+
+    /// Takes an item out of what waits; gives how often it was refused.
+    fn close(&mut self, item: &Item) -> u32 {
+        let commit = &item.status.commit;
+        let held = self.held.iter().position(|held| held.item.status.commit == *commit);
+        let Some(position) = held else {
+            self.settled = Some(item.report.clone());
+            return 0;
+        };
+        let held = self.held.remove(position);
+        if held.item.report == item.report {
+            return held.tries;
+        }
+        // A newer report of the same commit takes its place.
+        self.settled = Some(item.report.clone());
+        0
+    }
+
+    fn note(&mut self, item: &Item, now: Timestamp) {
+        let commit = &item.status.commit;
+        let count = self.posted(commit).map_or(0, |one| one.count);
+        self.posted.retain(|one| one.commit != *commit);
+        self.posted.push(Posted {
+            commit: commit.clone(),
+            word: item.status.word,
+            state: item.state.clone(),
+            description: item.status.description.clone(),
+            count: count.saturating_add(1),
+            time: now,
+        });
+        let too_many = self.posted.len().saturating_sub(COMMITS);
+        self.posted.drain(..too_many);
+    }
+
+    fn hold(&mut self, item: &Item, tries: u32, why: String, for_good: bool, now: Timestamp) {
+        let wait = usize::try_from(tries).ok();
+        let wait = wait.and_then(|tries| REFUSED.get(tries.checked_sub(1)?));
+        if let (Some(wait), false) = (wait, for_good) {
+            self.held.push(Held {
+                item: item.clone(),
+                tries,
+                until: later(now, *wait),
+                why,
+            });
+        } else {
+            self.give_up(item, why, now);
+        }
+        // The newest commits are those that people look at.
+        while self.held.len() > MOST_HELD {
+            let oldest = self.held.remove(0);
+            let why = format!("{}, and many others after it", oldest.why);
+            self.give_up(&oldest.item, why, now);
+        }
+    }
+
+    fn give_up(&mut self, item: &Item, why: String, now: Timestamp) {
+        self.given_up.push(GivenUp {
+            commit: item.status.commit.clone(),
+            word: item.status.word,
+            time: now,
+            why,
+        });
+        let too_many = self.given_up.len().saturating_sub(MOST_HELD);
+        self.given_up.drain(..too_many);
+    }
+}
+
+/// Whether something that a deployment ended with has come up since the wait began.
+fn is_urgent(waiting: &[Item], wait: &Wait) -> bool {
+    let newest = waiting.last();
+    newest.is_some_and(|item| item.report != wait.newest && item.status.word.is_final())
+}
+
+/// The end of a wait at a limit: never before the time that the forge named, and after it by chance
+/// within a time that grows with each further one, until the whole fleet has room in it.
+fn limited(
+    named: Option<Timestamp>,
+    failures: u32,
+    policy: Policy,
+    now: Timestamp,
+    chance: f64,
+) -> Timestamp {
+    let from = match named {
+        Some(time) => time.max(now),
+        None => later(now, LIMITED_FIRST << failures.min(6)),
+    };
+    later(from, seconds(spread(failures, policy), chance))
+}
+
+fn spread(failures: u32, policy: Policy) -> i64 {
+    let fleet = i64::from(policy.hosts).saturating_mul(3600) / AN_HOUR;
+    (LIMITED_FIRST << failures.min(20)).min(fleet.max(1))
+}
+
+fn after(time: Timestamp, duration: SignedDuration) -> Timestamp {
+    time.checked_add(duration).unwrap_or(time)
+}
+
+fn later(time: Timestamp, seconds: i64) -> Timestamp {
+    after(time, SignedDuration::from_secs(seconds))
+}
+
+/// A share of some seconds, a second at least where there is any.
+fn seconds(all: i64, share: f64) -> i64 {
+    SignedDuration::from_secs(all)
+        .as_secs_f64()
+        .mul_add(share, 0.999)
+        .min(1e9) as i64
+}
+
+#[cfg(test)]
+mod tests;
