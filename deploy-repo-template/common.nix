@@ -40,7 +40,8 @@
       };
       health.soak = lib.mkDefault "10s";
       reports.url = fleet.reports;
-    };
+    }
+    // lib.optionalAttrs ((fleet.statuses or null) != null) { inherit (fleet) statuses; };
   };
 
   nix.settings.experimental-features = [

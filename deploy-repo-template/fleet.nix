@@ -7,6 +7,9 @@
   # Where each host writes its reports, one branch per host.
   reports = "ssh://git@git.example.org/srv/git/reports.git";
 
+  # Commit statuses, where this repository is on a forge; README.md has an example.
+  statuses = null;
+
   # Host keys of the git server, one line each as in known_hosts (ssh-keyscan, then compare by hand).
   knownHosts = ''
     git.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIReplaceThisWithTheHostKeyOfYourGitServer00

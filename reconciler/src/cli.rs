@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::commit_id::CommitId;
 use crate::config;
 use crate::exit_code;
+use crate::forge::Kind;
 use crate::ledger::release::Retry;
 
 /// Keeps this NixOS host on the commit that its git repository says, and never loses it.
@@ -83,14 +84,44 @@ pub enum Command {
     /// Tell what every host last reported.
     #[command(after_help = "Examples:
   nixus fleet                                   on a host, from its own configuration
-  nixus fleet --reports ssh://git@git.example/reports.git")]
+  nixus fleet --reports ssh://git@git.example/reports.git
+  nixus fleet --forge https://github.com/fleet/deploy --token-file ~/.forge-token --watch")]
     Fleet {
         /// Where reports are.
         #[command(flatten)]
         from: ReportsFrom,
+        /// Go on looking, and print the fleet again whenever something has changed.
+        #[arg(long)]
+        watch: bool,
         /// How to print it.
         #[command(flatten)]
         output: Output,
+    },
+    /// Follow a deployment on all hosts until each of them is done.
+    #[command(after_help = "Examples:
+  nixus watch                       in a clone of the deploy repository: what was just pushed
+  nixus watch 3f2c1a0 --reports ssh://git@git.example/reports.git
+  nixus watch $GITHUB_SHA --forge https://github.com/fleet/deploy --hosts web1,db1
+
+Exit code 0 only where every host kept the commit.")]
+    Watch {
+        /// The commit; the one that the clone in this folder is at unless given.
+        commit: Option<String>,
+        /// Where reports are.
+        #[command(flatten)]
+        from: ReportsFrom,
+        /// The hosts to wait for; unless given, those that have reported before.
+        #[arg(long, value_delimiter = ',', value_name = "HOST,HOST")]
+        hosts: Vec<String>,
+        /// How long to wait at most, such as 30m or 2h.
+        #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "1h")]
+        timeout: SignedDuration,
+        /// Ask busy hosts by SSH what they are doing, as root at their names, every 5 seconds.
+        #[arg(long)]
+        ssh: bool,
+        /// Print one line of JSON for each report.
+        #[arg(long)]
+        json: bool,
     },
     /// Try once more what failed and is quarantined, and end the wait after failures.
     #[command(after_help = "Examples:
@@ -190,21 +221,42 @@ pub struct Output {
 #[derive(Debug, Args)]
 pub struct ReportsFrom {
     /// The reports repository; the one of this host's configuration unless given.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "forge")]
     pub reports: Option<String>,
+    /// The deploy repository on its forge, whose commit statuses are read.
+    #[arg(long, value_name = "URL")]
+    pub forge: Option<String>,
+    /// What the forge is, where its name does not tell: github, gitlab, gitea, forgejo or bitbucket.
+    #[arg(long, requires = "forge", value_name = "KIND", value_parser = parse_kind)]
+    pub forge_kind: Option<Kind>,
+    /// The branch that hosts follow.
+    #[arg(long, requires = "forge", value_name = "BRANCH", default_value = "main")]
+    pub branch: String,
+    /// Certificate authorities that the forge may have beside the system's.
+    #[arg(long, requires = "forge", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The hosts' public keys, as in known_hosts: whether they have signed their statuses.
+    #[arg(long, requires = "forge", value_name = "FILE")]
+    pub host_keys: Option<PathBuf>,
     /// The private key for SSH, where the agent's or the default one is not wanted.
     #[arg(long, requires = "reports", value_name = "FILE")]
     pub ssh_key: Option<PathBuf>,
     /// The accepted host keys, where the user's own file is not wanted.
     #[arg(long, requires = "reports", value_name = "FILE")]
     pub known_hosts: Option<PathBuf>,
-    /// The file with the token for HTTPS, where git's own credentials are not wanted.
-    #[arg(long, requires = "reports", value_name = "FILE")]
+    /// The file with the token for HTTPS, where git's own credentials are not wanted; for a forge, the
+    /// token that may read statuses.
+    #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }
 
 fn parse_commit(text: &str) -> Result<CommitId, String> {
     CommitId::try_from(text.to_owned()).map_err(|problem| format!("{problem}: give all its digits"))
+}
+
+fn parse_kind(text: &str) -> Result<Kind, String> {
+    let known = Kind::ALL.into_iter().find(|kind| kind.word() == text);
+    known.ok_or_else(|| "expected github, gitlab, gitea, forgejo or bitbucket".to_owned())
 }
 
 fn parse_duration(text: &str) -> Result<SignedDuration, String> {
@@ -248,6 +300,47 @@ mod tests {
             assert!(command.get_about().is_some(), "{name}");
             let help = command.get_after_help().unwrap().to_string();
             assert!(help.contains(&format!("nixus {name}")), "{name}");
+        }
+    }
+
+    /// The template's script with a `nix` that names two hosts, and says what it was to run.
+    #[test]
+    fn the_pipelines_of_the_template_follow_a_commit_with_words_that_are_understood() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy-repo-template");
+        let directory = tempfile::tempdir().unwrap();
+        let nix = directory.path().join("nix");
+        let script = "#!/bin/sh\ncase $1 in eval) printf db1,web1 ;; run) printf '%s\\n' \"$@\" ;; esac\n";
+        std::fs::write(&nix, script).unwrap();
+        std::fs::set_permissions(&nix, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", directory.path().display());
+        let commit = "a".repeat(40);
+        for (file, kind) in [
+            (".github/workflows/fleet.yml", "github"),
+            (".gitlab-ci.yml", "gitlab"),
+            (".forgejo/workflows/fleet.yml", "forgejo"),
+        ] {
+            let pipeline = std::fs::read_to_string(format!("{template}/{file}")).unwrap();
+            assert!(pipeline.contains("ci/build"), "{file}");
+            let call = pipeline.lines().find(|line| line.contains("ci/watch"));
+            assert!(call.unwrap().ends_with(kind), "{file}");
+            let said = std::process::Command::new("/bin/sh")
+                .arg(format!("{template}/ci/watch"))
+                .args([&commit, "https://forge.example/fleet/deploy", kind])
+                .env("PATH", &path)
+                .env("NIXUS_TOKEN", "s3cret")
+                .output()
+                .unwrap();
+            let said = String::from_utf8(said.stdout).unwrap();
+            assert!(!said.contains("s3cret"), "{said}");
+            let words = said.lines().skip_while(|word| *word != "--").skip(1);
+            let cli = Cli::try_parse_from(std::iter::once("nixus").chain(words)).unwrap();
+            let Command::Watch { commit: asked, from, hosts, .. } = cli.command else {
+                unreachable!("{said}");
+            };
+            assert_eq!(asked.as_ref(), Some(&commit));
+            assert_eq!(hosts, ["db1", "web1"]);
+            assert_eq!(from.forge_kind.map(Kind::word), Some(kind));
         }
     }
 

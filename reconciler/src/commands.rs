@@ -1,7 +1,7 @@
 //! Each command: from what was asked to what is printed.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anstream::{print, println};
@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use nixus::activation::Switcher;
 use nixus::adopt::adopt;
 use nixus::checks::now;
-use nixus::cli::{Cli, Command, ReportsFrom};
-use nixus::config::{Config, Remote};
+use nixus::cli::{Cli, Command};
+use nixus::config::Config;
 use nixus::exit_code::Exit;
 use nixus::ledger::release::Retry;
 use nixus::pass_lock::PassLockError;
@@ -28,6 +28,8 @@ use nixus::{log, retry, suspension, systemd, tables, verify};
 use nixus_switcher::cli::Arguments;
 use nixus_switcher::layout::Layout;
 use nixus_switcher::protocol::CheckOutcome;
+
+mod following;
 
 /// Makes a pass.
 const PASS_UNIT: &str = "nixus-reconcile.service";
@@ -104,15 +106,32 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
                 println!("{}", tables::log(&entries));
             }
         }
-        Command::Fleet { from, output } => {
-            let (remote, local) = reports_of(cli, from, &paths)?;
-            let repository = ReportsRepository::new(local);
-            repository.fetch_all(&remote).await?;
-            let reports = repository.latest()?;
-            if output.json {
-                print_json(&reports)?;
-            } else {
-                println!("{}", tables::fleet(&reports));
+        Command::Fleet {
+            from,
+            watch,
+            output,
+        } => {
+            let reports = following::reports_of(cli, from, &paths)?;
+            following::fleet(&reports, *watch, output.json).await?;
+        }
+        Command::Watch {
+            commit,
+            from,
+            hosts,
+            timeout,
+            ssh,
+            json,
+        } => {
+            let reports = following::reports_of(cli, from, &paths)?;
+            let wanted = following::Wanted {
+                commit: commit.as_deref(),
+                hosts,
+                timeout: Duration::try_from(*timeout)?,
+                ssh: *ssh,
+                json: *json,
+            };
+            if !following::watch(&reports, &wanted).await? {
+                return Ok(Exit::Failed);
             }
         }
         Command::Retry { what } => {
@@ -233,40 +252,6 @@ fn manual(directory: Option<&Path>) -> anyhow::Result<()> {
             .context("cannot print the manual page")?,
     }
     Ok(())
-}
-
-/// The reports repository to read, and where its local copy is kept.
-fn reports_of(cli: &Cli, from: &ReportsFrom, paths: &Paths) -> anyhow::Result<(Remote, PathBuf)> {
-    let Some(url) = &from.reports else {
-        let config = Config::load(&cli.config)?;
-        let remote = config.reports.context(
-            "this host's configuration has no [reports]: name the repository with --reports",
-        )?;
-        return Ok((remote, paths.state.join("fleet.git")));
-    };
-    let remote = Remote {
-        url: url.clone(),
-        ssh_key: from.ssh_key.clone(),
-        known_hosts: from.known_hosts.clone(),
-        token_file: from.token_file.clone(),
-        ca_file: None,
-        timeout: Duration::from_secs(60),
-    };
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
-        .context("neither XDG_CACHE_HOME nor HOME is set")?;
-    let name: String = url
-        .chars()
-        .map(|letter| {
-            if letter.is_ascii_alphanumeric() {
-                letter
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    Ok((remote, cache.join("nixus").join(format!("{name}.git"))))
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {

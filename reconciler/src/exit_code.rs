@@ -15,6 +15,11 @@ pub const HELP: &str = "Exit codes:
   2  wrong input or configuration: trying again does not help
   3  busy: a pass is running, try again when it has ended";
 
+/// What was asked cannot be; the sentence says why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongInput(pub String);
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -42,6 +47,7 @@ pub fn of<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> Exit {
             return Exit::Busy;
         }
         let wrong_input = error.is::<ConfigError>()
+            || error.is::<WrongInput>()
             || matches!(error.downcast_ref(), Some(SuspensionError::Past { .. }))
             || error.downcast_ref().is_some_and(AdoptError::is_wrong_input)
             || error.downcast_ref().is_some_and(RetryError::is_wrong_input);
@@ -71,6 +77,7 @@ mod tests {
         check(&RetryError::NotQuarantined { what }, Exit::WrongInput);
         let until = jiff::Timestamp::UNIX_EPOCH;
         check(&SuspensionError::Past { until }, Exit::WrongInput);
+        check(&WrongInput("no".to_owned()), Exit::WrongInput);
         check(&std::io::Error::other("disk"), Exit::Failed);
     }
 }

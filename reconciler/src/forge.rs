@@ -20,7 +20,7 @@ pub mod status;
 pub mod token;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 
 /// A forge that takes commit statuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

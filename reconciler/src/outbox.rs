@@ -32,6 +32,11 @@ const LIMITED_FIRST: i64 = 60;
 const AN_HOUR: i64 = 500;
 /// The waits after a refusal, in seconds: a token is replaced, or a mirror catches up.
 const REFUSED: [i64; 5] = [5 * 60, 30 * 60, 3 * 3600, 12 * 3600, 24 * 3600];
+/// A forge that answers with its own failure so often in a row may mean only this one status: Gitea
+/// does so for a commit that it does not have (routers/api/v1/repo/status.go).
+const FAILED: u32 = 4;
+/// So often it is then tried again, ever more seldom.
+const MOST_TRIES: u32 = 30;
 /// So many statuses of one commit are posted at most, of the 1000 that GitHub takes; those that say
 /// how it ended, some more.
 const MOST_POSTED: u32 = 100;
@@ -124,6 +129,8 @@ pub struct Held {
     pub until: Timestamp,
     /// The forge's words.
     pub why: String,
+    /// The forge failed at it, and did not refuse it.
+    pub failed: bool,
 }
 
 /// A status that will not be on its commit.
@@ -259,16 +266,26 @@ impl Outbox {
                 self.wait = None;
                 self.close(item);
                 self.note(item, now);
+                // It is well again, and what it failed at may have been as good as this one.
+                let failed = self.held.iter_mut().filter(|held| held.failed);
+                failed.for_each(|held| held.until = held.until.min(later(now, TROUBLE_LONGEST)));
             }
             Judgement::Refused { why, for_good } => {
                 self.wait = None;
                 let tries = self.close(item).saturating_add(1);
-                self.hold(item, tries, why, for_good, now);
+                let wait = nth(tries).filter(|_| !for_good);
+                self.hold(item, tries, why, wait, false, now);
             }
             Judgement::Limited { until, why } => {
                 self.wait = wait(limited(until, failures, policy, now, chance), true, why);
             }
-            Judgement::Trouble { why } => {
+            Judgement::Trouble { why, answered } => {
+                if answered && (failures >= FAILED || self.is_held(item)) {
+                    let tries = self.close(item).saturating_add(1);
+                    let last = REFUSED.last().copied();
+                    let wait = nth(tries).or(last).filter(|_| tries <= MOST_TRIES);
+                    self.hold(item, tries, why.clone(), wait, true, now);
+                }
                 let long = TROUBLE_FIRST << failures.min(20);
                 let long = long.min(TROUBLE_LONGEST);
                 // Half of it to one and a half.
@@ -321,15 +338,27 @@ impl Outbox {
         self.posted.drain(..too_many);
     }
 
-    fn hold(&mut self, item: &Item, tries: u32, why: String, for_good: bool, now: Timestamp) {
-        let wait = usize::try_from(tries).ok();
-        let wait = wait.and_then(|tries| REFUSED.get(tries.checked_sub(1)?));
-        if let (Some(wait), false) = (wait, for_good) {
+    fn is_held(&self, item: &Item) -> bool {
+        self.held.iter().any(|held| held.item.report == item.report)
+    }
+
+    /// Puts an item aside for so many seconds, or for good.
+    fn hold(
+        &mut self,
+        item: &Item,
+        tries: u32,
+        why: String,
+        wait: Option<i64>,
+        failed: bool,
+        now: Timestamp,
+    ) {
+        if let Some(wait) = wait {
             self.held.push(Held {
                 item: item.clone(),
                 tries,
-                until: later(now, *wait),
+                until: later(now, wait),
                 why,
+                failed,
             });
         } else {
             self.give_up(item, why, now);
@@ -352,6 +381,12 @@ impl Outbox {
         let too_many = self.given_up.len().saturating_sub(MOST_HELD);
         self.given_up.drain(..too_many);
     }
+}
+
+/// The wait after so many refusals.
+fn nth(tries: u32) -> Option<i64> {
+    let index = usize::try_from(tries).ok()?.checked_sub(1)?;
+    REFUSED.get(index).copied()
 }
 
 /// Whether something that a deployment ended with has come up since the wait began.

@@ -4,7 +4,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use nixus_switcher::PhaseName;
@@ -30,6 +30,10 @@ use crate::state::Paths;
 pub const UNIT: &str = "nixus-report.service";
 /// So long the unit waits for a time that is named; for a later one, a pass starts it again.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How often it looks for something more urgent meanwhile.
+const LOOK: Duration = Duration::from_secs(2);
+/// So long the unit runs at most. It must not fail: a failed unit speaks against a generation.
+const LONGEST: Duration = Duration::from_secs(10 * 60);
 /// So many reports are looked at; older ones are settled with them.
 const MOST: usize = 500;
 
@@ -93,6 +97,7 @@ impl Post<'_> {
         let Some(_lock) = self.lock()? else {
             return Ok(());
         };
+        let begun = Instant::now();
         let forge = self.statuses.repository.kind.forge();
         let mut client = None;
         let mut outbox = outbox_file::load(self.paths).map_err(PostError::Outbox)?;
@@ -101,8 +106,10 @@ impl Post<'_> {
             let now = Timestamp::now();
             let item = match outbox.next(&waiting, self.statuses.policy, now) {
                 Next::Nothing => return Ok(()),
+                _ if begun.elapsed() > LONGEST => return Ok(()),
                 Next::Later(time) if !once && wait(now, time) <= PATIENCE => {
-                    tokio::time::sleep(wait(now, time)).await;
+                    // Meanwhile a deployment may end, and that does not wait.
+                    tokio::time::sleep(wait(now, time).min(LOOK)).await;
                     continue;
                 }
                 Next::Later(_) => return Ok(()),
@@ -236,6 +243,7 @@ fn trouble(error: &HttpError) -> Judged {
     Judged {
         judgement: Judgement::Trouble {
             why: in_words(error),
+            answered: false,
         },
         pause: None,
     }
@@ -254,7 +262,7 @@ fn tell(item: &Item, judgement: &Judgement) {
         Judgement::Limited { why, .. } => {
             tracing::info!(commit, "the forge takes no more for now: {why}");
         }
-        Judgement::Trouble { why } => {
+        Judgement::Trouble { why, .. } => {
             tracing::warn!(commit, "{word} on {short} waits to be posted: {why}");
         }
     }

@@ -8,7 +8,6 @@ use nixus_switcher::PhaseName;
 use nixus_switcher::protocol::{Before, Commit, DeploymentId, Toplevel};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::task::JoinSet;
 
 use crate::activation::{ActivationError, Switcher};
 use crate::closure::{BuiltClosure, ClosureError};
@@ -25,7 +24,6 @@ use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::source::{Source, SourceError};
 use crate::state::{Paths, write_atomically};
 use crate::suspension;
-use crate::systemd::SystemdError;
 use crate::trust::{self, VerifiedCommit};
 
 mod baseline;
@@ -35,6 +33,8 @@ mod mend;
 mod send;
 mod settle;
 mod waiting;
+
+use send::Sending;
 
 /// More rounds than any pass needs; a plan that never waits is a bug, not a reason to spin.
 const MAX_ROUNDS: u32 = 100;
@@ -94,8 +94,7 @@ pub struct Pass<'a> {
     before: Option<Before>,
     recovery_tried: bool,
     boot_tried: bool,
-    sending: JoinSet<Result<(), ReportsError>>,
-    starting: JoinSet<Result<(), SystemdError>>,
+    sending: Sending,
     local_copy_looked_at: bool,
 }
 
@@ -126,8 +125,7 @@ pub async fn reconcile(
         before: None,
         recovery_tried: false,
         boot_tried: false,
-        sending: JoinSet::new(),
-        starting: JoinSet::new(),
+        sending: Sending::default(),
         local_copy_looked_at: false,
     };
     pass.mend_reports().await;

@@ -134,6 +134,12 @@ impl Reporter<'_> {
         self.report(commit, State::Building, text)
     }
 
+    /// How far the build of a commit is.
+    pub fn building_still(self, commit: &Commit, progress: &str) -> Report {
+        let text = format!("{}: building: {progress}", name(commit));
+        self.report(commit, State::Building, text)
+    }
+
     /// The host does not take a commit up yet.
     pub fn waits(self, commit: &Commit, reason: &Reason) -> Report {
         let text = format!("{}: {reason}", name(commit));

@@ -4,6 +4,7 @@
 //! here, and sending is a push of what the remote lacks. A report that cannot be sent waits.
 
 use std::fs::File;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use git2::{ErrorCode, Oid, Repository, Signature, Sort};
@@ -26,6 +27,8 @@ const MAX_REPORT: usize = 64 * 1024;
 const MAX_SET_ASIDE: u32 = 3;
 /// At most so many hosts are shown from one repository.
 const MAX_HOSTS: usize = 20_000;
+/// At most so many reports of one host are news at once.
+const MAX_NEWS: usize = 100;
 
 /// Why reports could not be kept, sent or read.
 #[derive(Debug, Error)]
@@ -344,6 +347,50 @@ impl ReportsRepository {
             Ok(found)
         };
         read().map_err(|source| self.local("read reports", source))
+    }
+
+    /// What all hosts have said since `seen`, which is brought up to date: the oldest of each host
+    /// first. Of a host that was not seen before, what it said last, and of the same commit before.
+    pub fn news(&self, seen: &mut BTreeMap<String, String>) -> Result<Vec<Report>, ReportsError> {
+        let repository = self.open()?;
+        let mut read = || -> Result<Vec<Report>, git2::Error> {
+            let mut news = Vec::new();
+            let mut names = repository.references_glob("refs/heads/hosts/*")?;
+            for name in names.names().take(MAX_HOSTS) {
+                let Ok(name) = name else { continue };
+                let Some(tip) = tip(&repository, name)? else {
+                    continue;
+                };
+                let before = seen.insert(name.to_owned(), tip.to_string());
+                if before.as_ref() == Some(&tip.to_string()) {
+                    continue;
+                }
+                let before = before.and_then(|before| Oid::from_str(&before).ok());
+                let known = before.filter(|id| repository.find_commit(*id).is_ok());
+                let mut walk = repository.revwalk()?;
+                walk.set_sorting(Sort::TOPOLOGICAL)?;
+                walk.push(tip)?;
+                if let Some(id) = known {
+                    walk.hide(id)?;
+                }
+                let mut own: Vec<Report> = Vec::new();
+                for id in walk.take(MAX_NEWS) {
+                    let Some(report) = report_in(&repository, id?) else {
+                        continue;
+                    };
+                    let another = |last: &Report| last.commit.id != report.commit.id;
+                    if known.is_none() && own.last().is_some_and(another) {
+                        break;
+                    }
+                    own.push(report);
+                }
+                news.extend(own.into_iter().rev());
+            }
+            Ok(news)
+        };
+        let mut news = read().map_err(|source| self.local("read reports", source))?;
+        news.sort_by_key(|report| report.time);
+        Ok(news)
     }
 
     fn last(&self, host: &str) -> Result<Option<Report>, ReportsError> {

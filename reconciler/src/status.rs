@@ -26,6 +26,7 @@ use crate::state::{Paths, read_bounded};
 use crate::suspension::{self, Suspension};
 use crate::systemd;
 
+pub mod statuses;
 mod text;
 
 pub use text::{age, first_line};
@@ -133,6 +134,8 @@ pub struct Status {
     pub quarantine: Vec<Quarantined>,
     /// Whether reports wait to be sent; nothing where that cannot be told.
     pub reports_unsent: Option<bool>,
+    /// How commit statuses are on their way; nothing where this host posts none.
+    pub statuses: Option<statuses::StatusesView>,
     /// Why the ledger cannot be used; then nothing is activated.
     pub damage: Option<Damage>,
     /// Why the switcher's journal cannot be used; then nothing is activated, and `open` tells nothing.
@@ -212,6 +215,7 @@ pub async fn status(
         backoff: ledger.backoff,
         quarantine: ledger.quarantine,
         reports_unsent,
+        statuses: statuses::view(config, paths, switcher),
         damage: ledger.damage,
         history_damage: switcher.history_damage(),
         set_aside: [paths.ledger(), paths.repository(), paths.reports()]

@@ -4,6 +4,7 @@ use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 
 use nixus_switcher::protocol::{CheckOutcome, CheckResult};
 
+use crate::fleet::Told;
 use crate::log::Entry;
 use crate::report::{Report, State};
 use crate::status::age;
@@ -12,19 +13,40 @@ use crate::status::age;
 const WIDTH: u16 = 160;
 
 /// The last report of each host.
-pub fn fleet(reports: &[Report]) -> Table {
-    let mut table = table(&["HOST", "COMMIT", "GENERATION", "STATE", "AGE", "REASON"]);
-    for report in reports {
-        table.add_row([
-            Cell::new(&report.host),
-            Cell::new(report.commit.short()),
+pub fn fleet(told: &[Told]) -> Table {
+    let mut header = vec!["HOST", "COMMIT", "GENERATION", "STATE", "AGE", "REASON"];
+    let signed = told.iter().any(|told| told.signed.is_some());
+    if signed {
+        header.insert(4, "SIGNED");
+    }
+    let mut table = table(&header);
+    for Told { report, signed: by } in told {
+        let mut row = vec![
+            Cell::new(printable(&report.host)),
+            Cell::new(printable(report.commit.short())),
             Cell::new(generation(report)),
             state(report.state),
             Cell::new(age(report.time)),
-            Cell::new(&report.text),
-        ]);
+            Cell::new(printable(&report.text)),
+        ];
+        if signed {
+            let cell = match by {
+                Some(true) => Cell::new("yes").fg(Color::Green),
+                Some(false) => Cell::new("no").fg(Color::Red),
+                None => Cell::new("-"),
+            };
+            row.insert(4, cell);
+        }
+        table.add_row(row);
     }
     table
+}
+
+/// Others write reports too; none of them moves the cursor.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect()
 }
 
 /// One host's reports, newest first.

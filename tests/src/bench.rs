@@ -13,6 +13,7 @@ mod figures;
 mod partition;
 mod poll;
 mod relay;
+mod reports;
 mod switch;
 mod trace;
 mod verdict;
@@ -29,6 +30,8 @@ pub enum Bench {
     Switch,
     /// What it costs to tell whether a host with a peer is healthy
     Verdict,
+    /// 10,000 hosts' statuses against a forge's limits, in virtual time
+    Reports,
 }
 
 /// What the bench starts of this program on hosts, and around what it measures.
@@ -64,6 +67,7 @@ pub fn bench(what: Bench, json: bool) -> Result<ExitCode> {
         Bench::Poll => poll::poll()?,
         Bench::Switch => switch::switch()?,
         Bench::Verdict => verdict::verdict()?,
+        Bench::Reports => reports::reports()?,
     };
     if json {
         let text = serde_json::to_string_pretty(&tables).context("cannot describe the figures")?;

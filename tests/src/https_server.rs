@@ -9,7 +9,8 @@ use crate::host::Host;
 /// The URL of the deploy repository over HTTPS.
 pub const URL: &str = "https://10.77.0.2:8443/git/deploy.git";
 
-const FOLDER: &str = "/etc/https";
+/// Where certificates and keys are.
+pub const FOLDER: &str = "/etc/https";
 /// As git-http-backend(1) and lighttpd's documentation of mod_openssl and mod_authn_file say.
 const CONFIG: &str = r#"server.port = 8443
 server.document-root = "/srv/git"
@@ -38,6 +39,28 @@ pub fn start(server: &Host, token: &str) -> Result<String> {
         &format!("{FOLDER}/users"),
         &format!("x-access-token:{token}\n"),
     )?;
+    let authority = certificate(server)?;
+    server.must([
+        "systemd-run",
+        "--quiet",
+        "--unit=https",
+        "--uid=git",
+        "--service-type=exec",
+        "lighttpd",
+        "-D",
+        "-f",
+        &format!("{FOLDER}/lighttpd.conf"),
+    ])?;
+    Ok(authority)
+}
+
+/// Makes an authority and a certificate of the server's address in [`FOLDER`], as `server.pem` and
+/// `server.key` for the account git; gives the authority's certificate.
+///
+/// # Errors
+/// When one cannot be made.
+pub fn certificate(server: &Host) -> Result<String> {
+    server.must(["mkdir", "-p", FOLDER])?;
     let authority = certify_itself(server, "ca")?;
     let alternative = format!("subjectAltName=IP:{}\n", fleet::GIT_SERVER);
     server.write(&format!("{FOLDER}/names"), &alternative)?;
@@ -52,17 +75,6 @@ pub fn start(server: &Host, token: &str) -> Result<String> {
          -extfile names -out server.pem",
     )?;
     server.must(["chown", "-R", "git", FOLDER])?;
-    server.must([
-        "systemd-run",
-        "--quiet",
-        "--unit=https",
-        "--uid=git",
-        "--service-type=exec",
-        "lighttpd",
-        "-D",
-        "-f",
-        &format!("{FOLDER}/lighttpd.conf"),
-    ])?;
     Ok(authority)
 }
 

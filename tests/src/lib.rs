@@ -22,6 +22,7 @@ pub mod binaries;
 pub mod command;
 pub mod fleet;
 pub mod git_server;
+pub mod gitea;
 pub mod host;
 pub mod https_server;
 pub mod keys;

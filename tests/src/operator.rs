@@ -42,6 +42,11 @@ impl Operator {
         self.access.path(self.folder()).join("deploy")
     }
 
+    /// The root of the operator's file system, as this process reaches it.
+    pub fn access_root(&self) -> PathBuf {
+        self.access.path("/")
+    }
+
     /// Makes the clone with the first commit, and puts it on the server's disk.
     pub(crate) fn begin(&self, known_hosts: &str, files: &Files) -> Result<String> {
         let folder = self.access.path(self.folder());

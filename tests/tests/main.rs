@@ -10,6 +10,7 @@ mod boots;
 mod commands;
 mod deployments;
 mod failures;
+mod forges;
 mod full_disks;
 mod git_server;
 mod health;

@@ -79,6 +79,8 @@ pub enum Judgement {
     Trouble {
         /// Why.
         why: String,
+        /// It was reached, and said so itself.
+        answered: bool,
     },
 }
 
@@ -112,7 +114,10 @@ pub fn judge(forge: &dyn Forge, answer: &Answer, now: Timestamp) -> Judged {
             why: why(),
             for_good: true,
         },
-        (408 | 425 | 500.., _) => Judgement::Trouble { why: why() },
+        (408 | 425 | 500.., _) => Judgement::Trouble {
+            why: why(),
+            answered: true,
+        },
         (300..=399, _) => Judgement::Refused {
             why: format!(
                 "{}: the repository has moved to {}: name it in [statuses]",
@@ -204,6 +209,7 @@ mod tests {
         };
         let trouble = |why: &str| Judgement::Trouble {
             why: why.to_owned(),
+            answered: true,
         };
         let (hub, lab, tea, bucket) = (Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Bitbucket);
         let same = r#"{"message":"Cannot transition status via :run from :running (Reason(s): Status cannot transition via \"run\")"}"#;

@@ -44,8 +44,12 @@ fn judged(judgement: Judgement) -> Judged {
 }
 
 fn trouble() -> Judged {
+    no_answer(false)
+}
+
+fn no_answer(answered: bool) -> Judged {
     let why = "503".to_owned();
-    judged(Judgement::Trouble { why })
+    judged(Judgement::Trouble { why, answered })
 }
 
 fn limited_until(until: Option<i64>) -> Judged {
@@ -218,6 +222,39 @@ fn what_is_refused_is_tried_a_few_times_and_holds_up_nothing_else() {
 }
 
 #[test]
+fn a_status_that_a_forge_fails_at_holds_up_nothing_else_and_is_not_lost() {
+    let mut outbox = Outbox::default();
+    let gone = item("1", "gone", Word::Success);
+    let mut now = 0;
+    while outbox.settled.is_none() {
+        settle(&mut outbox, &gone, no_answer(true), now);
+        now += 1000;
+        assert!(now < 20_000, "the queue stands still");
+    }
+    assert!(outbox.held[0].failed);
+    let other = item("2", "b", Word::Success);
+    assert!(posts(&outbox, std::slice::from_ref(&other), ALL, now).is_some());
+    settle(&mut outbox, &other, taken(), now);
+    // The forge is well again: no day is waited for.
+    assert!(posts(&outbox, &[], ALL, now + TROUBLE_LONGEST).is_some());
+    // It ends all the same.
+    let mut tries = 0;
+    while let Some(held) = outbox.held.first().cloned() {
+        now = held.until.as_second() - at(0).as_second() + 1000;
+        settle(&mut outbox, &held.item, no_answer(true), now);
+        tries += 1;
+        assert!(tries < 100);
+    }
+    assert_eq!(outbox.given_up[0].commit, "gone");
+    // One that is not reached at all loses nothing, however long.
+    let mut outbox = Outbox::default();
+    for now in 0..1000 {
+        settle(&mut outbox, &other, trouble(), now * 1000);
+    }
+    assert_eq!((outbox.settled, outbox.held.len()), (None, 0));
+}
+
+#[test]
 fn a_newer_report_takes_the_place_of_one_that_was_refused() {
     let mut outbox = Outbox::default();
     settle(&mut outbox, &item("1", "a", Word::Building), refused(false), 0);
@@ -233,6 +270,7 @@ fn any_judged() -> impl Strategy<Value = Judged> {
     prop_oneof![
         Just(taken()),
         Just(trouble()),
+        Just(no_answer(true)),
         Just(refused(false)),
         Just(refused(true)),
         Just(limited_until(None)),

@@ -1,9 +1,10 @@
 //! The step of a pass that takes long: building the head, while asking whether it still is the head.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::send::Telling;
 use super::{Pass, PassError, StepError};
 use crate::closure::{self, ClosureError};
 use crate::commit_id::CommitId;
@@ -39,12 +40,22 @@ impl Pass<'_> {
             );
         }
         let mut display = Display::new();
+        let mut telling = Telling {
+            config: self.config,
+            paths: self.paths,
+            commit: verified.commit(),
+            sending: &mut self.sending,
+            last: Instant::now(),
+        };
         let built = closure::build(
             &self.config.closure,
             &self.source,
             &verified,
             repair,
-            &mut |progress| display.show(progress),
+            &mut |progress| {
+                display.show(progress);
+                telling.tell(progress);
+            },
             newer,
         )
         .await;

@@ -1,33 +1,94 @@
 //! Reports on their way out of the host. Nothing that a pass decides waits for them.
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
+use nixus_switcher::protocol::Commit;
+use tokio::task::JoinSet;
 
 use super::Pass;
+use crate::config::Config;
+use crate::nix_log::Progress;
 use crate::post::{Post, UNIT};
 use crate::process::in_words;
-use crate::reports_repository::ReportsRepository;
-use crate::systemd;
+use crate::report::Reporter;
+use crate::reports_repository::{ReportsError, ReportsRepository};
+use crate::state::Paths;
+use crate::systemd::{self, SystemdError};
+
+/// What is on its way while a pass does other things.
+#[derive(Default)]
+pub(super) struct Sending {
+    pushing: JoinSet<Result<(), ReportsError>>,
+    starting: JoinSet<Result<(), SystemdError>>,
+}
+
+impl Sending {
+    /// Begins to push reports, and to start the unit that posts statuses.
+    pub fn begin(&mut self, config: &Config, paths: &Paths) {
+        if self.pushing.is_empty()
+            && let Some(remote) = config.reports.clone()
+        {
+            let reports = ReportsRepository::new(paths.reports());
+            let host = config.host.clone();
+            self.pushing
+                .spawn(async move { reports.send(&host, &remote).await });
+        }
+        if self.starting.is_empty() && config.statuses.is_some() {
+            self.starting.spawn(systemd::start(UNIT));
+        }
+    }
+
+    async fn started(&mut self) {
+        while self.starting.join_next().await.is_some() {}
+    }
+
+    async fn end(&mut self) {
+        while self.pushing.join_next().await.is_some() {}
+    }
+}
+
+/// Tells how far a build is, now and then, to those who follow it from elsewhere.
+pub(super) struct Telling<'a> {
+    pub config: &'a Config,
+    pub paths: &'a Paths,
+    pub commit: &'a Commit,
+    pub sending: &'a mut Sending,
+    pub last: Instant,
+}
+
+/// The least time between two reports of a build.
+const PROGRESS: Duration = Duration::from_secs(30);
+
+impl Telling<'_> {
+    /// Takes the newest state, and reports it if it is time. A failure is no reason to stop a build.
+    pub fn tell(&mut self, progress: Progress) {
+        if self.config.reports.is_none() || !progress.is_any() || self.last.elapsed() < PROGRESS {
+            return;
+        }
+        self.last = Instant::now();
+        let reporter = Reporter {
+            host: &self.config.host,
+            now: Timestamp::now(),
+        };
+        let report = reporter.building_still(self.commit, &progress.to_string());
+        match ReportsRepository::new(self.paths.reports()).keep(&report) {
+            Ok(()) => self.sending.begin(self.config, self.paths),
+            Err(error) => tracing::warn!("{}", in_words(&error)),
+        }
+    }
+}
 
 impl Pass<'_> {
     /// Begins to send what was kept.
     pub(super) fn begin_to_send(&mut self) {
-        if self.sending.is_empty()
-            && let Some(remote) = self.config.reports.clone()
-        {
-            let reports = ReportsRepository::new(self.paths.reports());
-            let host = self.config.host.clone();
-            self.sending
-                .spawn(async move { reports.send(&host, &remote).await });
-        }
-        if self.starting.is_empty() && self.config.statuses.is_some() {
-            self.starting.spawn(systemd::start(UNIT));
-        }
+        self.sending.begin(self.config, self.paths);
     }
 
     /// Sends what is still unsent; a failure changes nothing, the next pass tries again.
     pub(super) async fn send_what_waits(&mut self) {
         self.post_statuses().await;
-        while self.sending.join_next().await.is_some() {}
+        self.sending.end().await;
         let Some(remote) = &self.config.reports else {
             return;
         };
@@ -45,7 +106,7 @@ impl Pass<'_> {
     /// Has the unit post what is due. A host without that unit posts one status in each pass, which
     /// waits for the forge no longer than one request may take.
     async fn post_statuses(&mut self) {
-        while self.starting.join_next().await.is_some() {}
+        self.sending.started().await;
         let Some(statuses) = &self.config.statuses else {
             return;
         };

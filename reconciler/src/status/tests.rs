@@ -84,6 +84,26 @@ fn full() -> Status {
             by_what_was: false,
         }],
         reports_unsent: Some(true),
+        statuses: Some(statuses::StatusesView {
+            on: "fleet/deploy on gitea".into(),
+            waiting: 2,
+            last: Some(statuses::Last {
+                commit: commit("a").to_string(),
+                description: "success done".into(),
+                time: Timestamp::now(),
+            }),
+            held_back: Some(statuses::HeldBack {
+                until: time,
+                named_by_forge: true,
+                why: "429 Too Many Requests".into(),
+            }),
+            refused: vec![statuses::Refused {
+                commit: commit("d").to_string(),
+                word: crate::forge::status::Word::Error,
+                why: "404 Not Found".into(),
+                again: Some(time),
+            }],
+        }),
         damage: Some(Damage {
             file: "/x/ledger.json.damaged-1".into(),
             problem: "was damaged and is set aside".into(),
@@ -162,6 +182,18 @@ fn the_json_keeps_its_shape() {
 .reports_unsent
 .running
 .set_aside[]
+.statuses.held_back.named_by_forge
+.statuses.held_back.until
+.statuses.held_back.why
+.statuses.last.commit
+.statuses.last.description
+.statuses.last.time
+.statuses.on
+.statuses.refused[].again
+.statuses.refused[].commit
+.statuses.refused[].why
+.statuses.refused[].word
+.statuses.waiting
 .suspended.since
 .suspended.until
 .suspended.version
@@ -188,6 +220,9 @@ suspended     suspended until `nixus resume`: a freeze
 last failure  ddddddd: not built: error (0 s ago)
 quarantined   ddddddd: error
 reports       some wait to be sent
+statuses      fleet/deploy on gitea, last aaaaaaa: success done (0 s ago)
+statuses      2 wait to be posted until 2026-09-21T14:13:20Z: 429 Too Many Requests
+statuses      error of ddddddd refused, tried again at 2026-09-21T14:13:20Z: 404 Not Found
 damaged       /x/ledger.json.damaged-1 was damaged and is set aside
 damaged       the journal /x/journal-a.json is damaged: torn
 left out      of the history: /x/history/0000000002-2-a.json: torn

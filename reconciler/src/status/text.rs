@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 
 use super::Status;
+use super::statuses::StatusesView;
 use crate::plan::Reason;
 use crate::report::name;
 
@@ -14,9 +15,9 @@ use crate::report::name;
 const SHOWN_QUARANTINED: usize = 3;
 
 const GOOD: Style = AnsiColor::Green.on_default();
-const BUSY: Style = AnsiColor::Yellow.on_default();
-const BAD: Style = AnsiColor::Red.on_default();
-const PLAIN: Style = Style::new();
+pub(super) const BUSY: Style = AnsiColor::Yellow.on_default();
+pub(super) const BAD: Style = AnsiColor::Red.on_default();
+pub(super) const PLAIN: Style = Style::new();
 const NAME: Style = Style::new().bold();
 
 impl fmt::Display for Status {
@@ -83,6 +84,9 @@ impl fmt::Display for Status {
         }
         if self.reports_unsent == Some(true) {
             line("reports", BUSY, "some wait to be sent".to_owned())?;
+        }
+        for (style, text) in self.statuses.iter().flat_map(StatusesView::lines) {
+            line("statuses", style, text)?;
         }
         if let Some(damage) = &self.damage {
             line(

@@ -77,6 +77,8 @@ in
     addresses = lib.mkOption { default = [ ]; };
     # The hosts that look whether this one can be reached: name -> { addresses; hostKeys; }.
     peers = lib.mkOption { default = { }; };
+    # The file with the token for the forge, given to the unit that posts as a credential.
+    forgeToken = lib.mkOption { default = null; };
     # Checks beside those that every host has.
     checks = lib.mkOption { default = [ ]; };
   };
@@ -102,7 +104,8 @@ in
           host_keys = peer.hostKeys;
         }) cfg.peers;
         checks = cfg.checks;
-      };
+      }
+      // lib.optionalAttrs (cfg.forgeToken != null) { statuses.credential = "forge"; };
       # Questions about keys look like guessing (sshd_config(5)); known since OpenSSH 9.8.
       services.openssh.settings.PerSourcePenaltyExemptList = lib.mkDefault (
         lib.concatStringsSep "," (
@@ -138,6 +141,17 @@ in
             X-Nixus-Format = cfg.package.format or 1;
           };
           serviceConfig = oneshot "${cfg.package}/bin/nixus verify";
+        };
+        # A forge may be slow; no pass waits for it.
+        nixus-report = kept // {
+          description = "Post commit statuses";
+          after = [ "network.target" ];
+          serviceConfig =
+            # Whatever comes of it is in `nixus status`; a failed unit would speak against a generation.
+            oneshot "-${cfg.package}/bin/nixus post"
+            // lib.optionalAttrs (cfg.forgeToken != null) {
+              LoadCredential = "forge:${cfg.forgeToken}";
+            };
         };
         "nixus-probe@" = kept // {
           description = "Answer a peer";

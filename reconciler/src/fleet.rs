@@ -1,0 +1,184 @@
+//! What every host last said, from the reports repository or from a forge: which of a commit's
+//! statuses are a host's last word, and whether its key vouches for it. Pure but for the reading.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use nixus_switcher::protocol::{Commit, VERSION};
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::forge::read::{ReadError, Reader};
+use crate::forge::status::{Read, host_of, read};
+use crate::forge::{Given, Listed};
+use crate::public_key::PublicKey;
+use crate::report::Report;
+use crate::signed::Statement;
+
+/// So many commits are looked at, from a branch's head back.
+const DEPTH: u32 = 10;
+
+/// What one host said; the JSON of `nixus fleet` is a list of these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// What was said.
+    #[serde(flatten)]
+    pub report: Report,
+    /// Whether the host's key vouches for it; nothing where that cannot be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<bool>,
+}
+
+impl From<Report> for Told {
+    /// In the reports repository, the server lets each host write its own branch only.
+    fn from(report: Report) -> Self {
+        Self {
+            report,
+            signed: None,
+        }
+    }
+}
+
+/// The public keys of hosts, by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostKeys(BTreeMap<String, Vec<PublicKey>>);
+
+impl HostKeys {
+    /// Those that a host's configuration has of its peers.
+    pub fn of(config: &Config) -> Self {
+        let peers = config.health.peers.iter();
+        Self(
+            peers
+                .map(|peer| (peer.name.clone(), peer.host_keys.clone()))
+                .collect(),
+        )
+    }
+
+    /// Those in a file in the format of known_hosts: names, and a key. Other lines are left out.
+    pub fn parse(text: &str) -> Self {
+        let mut keys = BTreeMap::<String, Vec<PublicKey>>::new();
+        for line in text.lines() {
+            let Some((names, key)) = line.trim().split_once(char::is_whitespace) else {
+                continue;
+            };
+            // Comments, markers and hashed names (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+            let plain = !names.starts_with(['#', '@', '|']);
+            if let (true, Ok(key)) = (plain, key.trim().parse::<PublicKey>()) {
+                for name in names.split(',') {
+                    keys.entry(name.to_owned()).or_default().push(key.clone());
+                }
+            }
+        }
+        Self(keys)
+    }
+
+    /// Whether no key is known at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The names of the hosts.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+/// The last word of each host on one commit. Where a host's key is known, its own statuses count,
+/// and of those the one with the highest number, in whatever order they were posted: an old one that
+/// is posted again is no news.
+pub fn last_words(given: &[Given], commit: &Listed, keys: &HostKeys) -> Vec<Told> {
+    let mut last = BTreeMap::<&str, (Rank, Told)>::new();
+    for one in given {
+        let Some((host, told)) = told(one, commit, keys) else {
+            continue;
+        };
+        let signed = told.signed == Some(true);
+        let rank = Rank {
+            signed,
+            sequence: if signed { told.report.sequence } else { 0 },
+            time: told.report.time,
+        };
+        match last.get(host) {
+            // The newest is the first in the list.
+            Some((before, _)) if *before >= rank => {}
+            _ => {
+                last.insert(host, (rank, told));
+            }
+        }
+    }
+    last.into_values().map(|(_, told)| told).collect()
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    signed: bool,
+    sequence: u64,
+    time: Timestamp,
+}
+
+/// One status as a report; nothing where it is not one of ours.
+pub fn told<'a>(given: &'a Given, commit: &Listed, keys: &HostKeys) -> Option<(&'a str, Told)> {
+    let host = host_of(&given.context)?;
+    let Read { word, text, seal } = read(&given.description)?;
+    let time = given.time.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+    let signed = keys.0.get(host).map(|keys| {
+        seal.as_ref().is_some_and(|seal| {
+            let statement = Statement {
+                host,
+                commit: &commit.id,
+                outcome: word,
+                sequence: seal.sequence,
+            };
+            statement.is_signed(&seal.signature, keys)
+        })
+    });
+    let text = match text.as_str() {
+        "" => word.as_str().to_owned(),
+        _ => text,
+    };
+    let report = Report {
+        version: VERSION,
+        host: host.to_owned(),
+        commit: Commit {
+            id: commit.id.clone(),
+            subject: commit.subject.clone(),
+        },
+        state: word.state(),
+        text,
+        generation: None,
+        toplevel: None,
+        deployment: None,
+        time,
+        sequence: seal.map_or(0, |seal| seal.sequence),
+        verified: word == crate::forge::status::Word::Verifying,
+    };
+    Some((host, Told { report, signed }))
+}
+
+/// The last word of each host, from a branch's head back to the commits that hosts are still on.
+pub async fn from_forge(
+    reader: &Reader,
+    branch: &str,
+    keys: &HostKeys,
+) -> Result<Vec<Told>, ReadError> {
+    let mut all = BTreeMap::<String, Told>::new();
+    for commit in reader.commits(branch, DEPTH).await? {
+        let given = reader.statuses(&commit.id, &mut |_| false).await?;
+        let mut news = false;
+        for told in last_words(&given, &commit, keys) {
+            let host = told.report.host.clone();
+            if !all.contains_key(&host) {
+                news = true;
+                all.insert(host, told);
+            }
+        }
+        // Nobody is behind this commit that was not seen before it.
+        if !news && !all.is_empty() {
+            break;
+        }
+    }
+    Ok(all.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+use super::*;
+use crate::forge::status::{Seal, Status, Word, context};
+use russh::keys::PrivateKey;
+
+const KEY: &str = include_str!("../signed/test_ed25519");
+
+fn commit() -> Listed {
+    Listed {
+        id: "a".repeat(40),
+        subject: "open port 8080".into(),
+    }
+}
+
+/// A status of a host, signed with the test's key where a number is given.
+fn given(host: &str, word: Word, sequence: Option<u64>, second: u32) -> Given {
+    let seal = sequence.map(|sequence| {
+        let key = PrivateKey::from_openssh(KEY).unwrap();
+        let statement = Statement {
+            host: "web1",
+            commit: &commit().id,
+            outcome: word,
+            sequence,
+        };
+        statement.sign(&key).unwrap()
+    });
+    described(host, word, seal.as_ref(), second)
+}
+
+fn described(host: &str, word: Word, seal: Option<&Seal>, second: u32) -> Given {
+    let report: Report = serde_json::from_value(serde_json::json!({
+        "version": 1, "host": host, "commit": { "id": commit().id, "subject": "s" },
+        "state": word.state(), "text": "because", "generation": null, "toplevel": null,
+        "time": "2026-11-26T04:00:00Z",
+    }))
+    .unwrap();
+    Given {
+        context: context(host),
+        description: Status::of(&report, word, None, seal).description,
+        time: format!("2026-11-26T04:00:{second:02}Z"),
+    }
+}
+
+fn keys() -> HostKeys {
+    let key = PrivateKey::from_openssh(KEY).unwrap();
+    let public = PublicKey::from(key.public_key().clone()).to_string();
+    HostKeys::parse(&format!("# the fleet\n@revoked x {public}\nweb1,10.77.0.11 {public}\n"))
+}
+
+fn check(given: &[Given], keys: &HostKeys, expected: &[(&str, Word, Option<bool>)]) {
+    let found = last_words(given, &commit(), keys);
+    let found: Vec<_> = found
+        .iter()
+        .map(|told| (told.report.host.as_str(), told.report.state, told.signed))
+        .collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(host, word, signed)| (*host, word.state(), *signed))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_newest_status_of_each_host_is_its_last_word() {
+    let none = HostKeys::default();
+    let ci = Given {
+        context: "ci/build".into(),
+        description: "success of the build".into(),
+        time: String::new(),
+    };
+    let all = [
+        given("web1", Word::Success, None, 9),
+        given("db1", Word::Failure, None, 5),
+        given("web1", Word::Building, None, 1),
+        ci,
+    ];
+    check(
+        &all,
+        &none,
+        &[("db1", Word::Failure, None), ("web1", Word::Success, None)],
+    );
+    // Whatever order a forge gives them in.
+    let mut turned = all.to_vec();
+    turned.reverse();
+    check(
+        &turned,
+        &none,
+        &[("db1", Word::Failure, None), ("web1", Word::Success, None)],
+    );
+}
+
+#[test]
+fn a_token_that_leaked_cannot_speak_for_a_host() {
+    let failed = given("web1", Word::Failure, Some(7), 5);
+    // Somebody else says that it went well: without a signature, with a made up one, with one for
+    // another outcome, or with an old word of the host itself.
+    let old = given("web1", Word::Success, Some(3), 50);
+    let seal = read(&failed.description).unwrap().seal.unwrap();
+    let forged = described("web1", Word::Success, Some(&seal), 40);
+    let made_up = Seal {
+        sequence: 99,
+        signature: "A".repeat(86),
+    };
+    let made_up = described("web1", Word::Success, Some(&made_up), 45);
+    let unsigned = given("web1", Word::Success, None, 59);
+    let all = [unsigned.clone(), old, made_up, forged, failed];
+    check(&all, &keys(), &[("web1", Word::Failure, Some(true))]);
+    // It is seen that a host has not said something itself.
+    check(&[unsigned], &keys(), &[("web1", Word::Success, Some(false))]);
+    // Another host's key does not count, and of a host without a known key nothing can be told.
+    let other = given("db1", Word::Success, Some(1), 1);
+    check(&[other], &keys(), &[("db1", Word::Success, None)]);
+}

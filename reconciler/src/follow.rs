@@ -1,0 +1,179 @@
+//! Where the reports of a fleet are read again and again, and at what pace.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::config::Remote;
+use crate::fleet::{self, HostKeys, Told};
+use crate::forge::read::{ReadError, Reader};
+use crate::forge::{Given, Listed};
+use crate::report::Report;
+use crate::reports_repository::{ReportsError, ReportsRepository};
+
+/// The pause between two looks at a git server of one's own.
+const REPOSITORY: Duration = Duration::from_secs(2);
+/// The pause between two looks at a forge: 720 requests an hour, of the 5000 that GitHub gives.
+const FORGE: Duration = Duration::from_secs(5);
+/// The longest pause while a forge or a server does not answer.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Why reports could not be read.
+#[derive(Debug, Error)]
+pub enum FollowError {
+    /// From the reports repository.
+    #[error(transparent)]
+    Reports(#[from] ReportsError),
+    /// From the forge.
+    #[error(transparent)]
+    Forge(#[from] ReadError),
+}
+
+/// Where the reports of a fleet are.
+#[derive(Debug)]
+pub enum Reports {
+    /// In a repository for nothing else.
+    Repository {
+        /// Where it is.
+        remote: Remote,
+        /// The local copy of it.
+        local: ReportsRepository,
+    },
+    /// On a forge, as commit statuses.
+    Forge {
+        /// The connection.
+        reader: Reader,
+        /// The branch that hosts follow.
+        branch: String,
+        /// The hosts' keys.
+        keys: HostKeys,
+    },
+}
+
+impl Reports {
+    /// The last word of each host.
+    pub async fn fleet(&self) -> Result<Vec<Told>, FollowError> {
+        match self {
+            Self::Repository { remote, local } => {
+                local.fetch_all(remote).await?;
+                Ok(local.latest()?.into_iter().map(Told::from).collect())
+            }
+            Self::Forge {
+                reader,
+                branch,
+                keys,
+            } => Ok(fleet::from_forge(reader, branch, keys).await?),
+        }
+    }
+
+    /// The commit that the branch is at, where the forge knows it.
+    pub async fn head(&self) -> Result<Option<String>, FollowError> {
+        match self {
+            Self::Repository { .. } => Ok(None),
+            Self::Forge { reader, branch, .. } => {
+                let commits = reader.commits(branch, 1).await?;
+                Ok(commits.into_iter().next().map(|commit| commit.id))
+            }
+        }
+    }
+
+    /// How long to wait until the next look.
+    pub fn pause(&self) -> Duration {
+        match self {
+            Self::Repository { .. } => REPOSITORY,
+            Self::Forge { .. } => FORGE,
+        }
+    }
+}
+
+/// One commit's reports, read again and again.
+#[derive(Debug)]
+pub struct Follower<'a> {
+    reports: &'a Reports,
+    commit: Listed,
+    seen: BTreeMap<String, String>,
+    newest: Option<Given>,
+    failures: u32,
+}
+
+impl<'a> Follower<'a> {
+    /// Follows this commit.
+    pub fn new(reports: &'a Reports, commit: &str) -> Self {
+        Self {
+            reports,
+            commit: Listed {
+                id: commit.to_owned(),
+                subject: String::new(),
+            },
+            seen: BTreeMap::new(),
+            newest: None,
+            failures: 0,
+        }
+    }
+
+    /// The hosts that have reported on this commit's ancestors, and so are to report on it.
+    pub async fn hosts(&self) -> Result<Vec<String>, FollowError> {
+        let told = match self.reports {
+            Reports::Repository { .. } => self.reports.fleet().await?,
+            Reports::Forge { reader, keys, .. } => {
+                fleet::from_forge(reader, &self.commit.id, keys).await?
+            }
+        };
+        Ok(told.into_iter().map(|told| told.report.host).collect())
+    }
+
+    /// What was said since the last look, oldest first.
+    pub async fn look(&mut self) -> Result<Vec<Report>, FollowError> {
+        let looked = self.look_once().await;
+        match &looked {
+            Ok(_) => self.failures = 0,
+            Err(_) => self.failures = self.failures.saturating_add(1),
+        }
+        looked
+    }
+
+    async fn look_once(&mut self) -> Result<Vec<Report>, FollowError> {
+        match self.reports {
+            Reports::Repository { remote, local } => {
+                local.fetch_all(remote).await?;
+                Ok(local.news(&mut self.seen)?)
+            }
+            Reports::Forge { reader, keys, .. } => {
+                let newest = self.newest.clone();
+                let given = reader
+                    .statuses(&self.commit.id, &mut |one| Some(one) == newest.as_ref())
+                    .await?;
+                if let Some(first) = given.first() {
+                    self.newest = Some(first.clone());
+                }
+                let said = given.iter().rev();
+                let said = said.filter_map(|one| fleet::told(one, &self.commit, keys));
+                // What a host has not said itself is not followed.
+                let said = said.filter(|(_, told)| told.signed != Some(false));
+                Ok(said.map(|(_, told)| told.report).collect())
+            }
+        }
+    }
+
+    /// How long to wait until the next look: longer while there is no answer, and never less than the
+    /// forge has named. Nothing where another look is of no use.
+    pub fn pause(&self, error: Option<&FollowError>, now: Timestamp) -> Option<Duration> {
+        let usual = self.reports.pause();
+        let Some(error) = error else {
+            return Some(usual);
+        };
+        let longer = usual * 2_u32.saturating_pow(self.failures.min(6));
+        let longer = longer.min(LONGEST);
+        match error {
+            FollowError::Forge(error) => {
+                let named = error.passes()?;
+                let named = named.and_then(|time| Duration::try_from(time.duration_since(now)).ok());
+                Some(longer.max(named.unwrap_or_default()))
+            }
+            FollowError::Reports(ReportsError::Remote { .. }) => Some(longer),
+            FollowError::Reports(_) => None,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Lines of a deployment on a terminal: what was said stays, and below it one line for each host that
+//! is still busy.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
+
+use crate::report::{Report, State};
+use crate::watch::Watch;
+
+/// So many busy hosts have a line of their own.
+const MOST: usize = 10;
+
+const DIM: Style = Style::new().dimmed();
+
+/// Shows a deployment on standard output.
+#[derive(Debug)]
+pub struct Live {
+    terminal: bool,
+    lines: usize,
+}
+
+impl Live {
+    /// For standard output as it is.
+    pub fn new() -> Self {
+        Self {
+            terminal: std::io::stdout().is_terminal(),
+            lines: 0,
+        }
+    }
+
+    /// Says what is news, and who is busy.
+    pub fn show(&mut self, news: &[Report], watch: &Watch, now: Timestamp) -> std::io::Result<()> {
+        let mut text = String::new();
+        self.take_back(&mut text);
+        for report in news {
+            text.push_str(&line(report));
+        }
+        if self.terminal {
+            let busy = busy(watch, now);
+            self.lines = busy.len();
+            for one in busy {
+                let _ = writeln!(text, "{DIM}{one}{DIM:#}");
+            }
+        }
+        // It takes colours away where they are not wanted.
+        let mut out = anstream::stdout();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    /// Leaves nothing on the terminal but what was said.
+    pub fn end(&mut self) -> std::io::Result<()> {
+        let mut text = String::new();
+        self.take_back(&mut text);
+        let mut out = anstream::stdout();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    fn take_back(&mut self, text: &mut String) {
+        if self.terminal && self.lines > 0 {
+            // ECMA-48: cursor up, erase in page.
+            let _ = write!(text, "\u{1b}[{}A\u{1b}[J", self.lines);
+        }
+        self.lines = 0;
+    }
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One report, in the colour of its state. What a host or a forge says has no power over the
+/// terminal.
+pub fn line(report: &Report) -> String {
+    let colour = match report.state {
+        State::Waiting | State::Building | State::Activating => AnsiColor::Yellow,
+        State::Success => AnsiColor::Green,
+        State::Failure | State::Error => AnsiColor::Red,
+    };
+    let style = colour.on_default();
+    let said: String = report
+        .line()
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    format!("{style}{said}{style:#}\n")
+}
+
+/// A line for each host that is not done.
+pub fn busy(watch: &Watch, now: Timestamp) -> Vec<String> {
+    let mut lines: Vec<String> = watch
+        .busy()
+        .map(|(host, last)| match last {
+            None => format!("  {host}: nothing said yet"),
+            Some(report) => {
+                let since = now.duration_since(report.time).as_secs().max(0);
+                let text: String = report
+                    .text
+                    .chars()
+                    .filter(|letter| !letter.is_control())
+                    .take(60)
+                    .collect();
+                format!("  {host}: {text} ({since} s)")
+            }
+        })
+        .collect();
+    if lines.len() > MOST {
+        let more = lines.len() - MOST;
+        lines.truncate(MOST);
+        lines.push(format!("  and {more} more"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(host: &str, state: State, text: &str) -> Report {
+        serde_json::from_value(serde_json::json!({
+            "version": 1, "host": host, "commit": { "id": "a".repeat(40), "subject": "s" },
+            "state": state, "text": text, "generation": null, "toplevel": null,
+            "time": "2026-11-26T04:00:00Z",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn each_busy_host_has_a_line_and_the_rest_is_counted() {
+        let hosts: Vec<String> = (10..25).map(|number| format!("web{number}")).collect();
+        let mut watch = Watch::new(&"a".repeat(40), &hosts);
+        watch.take(vec![
+            report("web10", State::Building, "building: 3 done, 1 running, 5 to do"),
+            report("web11", State::Success, "done"),
+        ]);
+        let now = "2026-11-26T04:00:30Z".parse().unwrap();
+        let lines = busy(&watch, now);
+        assert_eq!(lines.len(), 11);
+        assert_eq!(lines[0], "  web10: building: 3 done, 1 running, 5 to do (30 s)");
+        assert_eq!(lines[1], "  web12: nothing said yet");
+        assert_eq!(lines[10], "  and 4 more");
+    }
+
+    #[test]
+    fn what_is_said_does_not_move_the_cursor() {
+        let said = line(&report("web1", State::Failure, "\u{1b}[2Jgone\r"));
+        let plain = anstream::adapter::strip_str(&said).to_string();
+        assert_eq!(plain, "[web1]  [2Jgone \n");
+        assert_eq!(said.matches('\u{1b}').count(), 2, "{said:?}");
+    }
+}

@@ -1,0 +1,292 @@
+//! Commit statuses on a real forge, and forges that do not answer.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lab::fleet::{Files, GIT_SERVER};
+use lab::gitea::{self, Gitea};
+use lab::story::{PATIENCE, Story, status};
+use lab::{Lab, command, https_server, setup};
+use nixus::report::State;
+use serde_json::Value;
+
+const TOKEN_FILE: &str = "/var/lib/lab-keys/forge_token";
+const CA_FILE: &str = "/var/lib/lab-keys/forge_ca.pem";
+const KNOWN_HOSTS: &str = "/var/lib/lab-keys/forge_known_hosts";
+
+/// Commits from Gitea, statuses to it, reports over SSH as before.
+fn on_gitea() -> String {
+    format!(
+        r#"  services.nixus.settings.repository.url = lib.mkForce "{}";
+  services.nixus.settings.repository.known_hosts = "{KNOWN_HOSTS}";
+  services.nixus.settings.reports.known_hosts = "/etc/nixus/known_hosts";
+  services.nixus.settings.statuses = {{
+    forge = "gitea";
+    api = "{}/api/v1";
+    repository = "fleet/deploy";
+    token_file = "{TOKEN_FILE}";
+    ca_file = "{CA_FILE}";
+    link = "https://logs.example/{{host}}/{{commit}}";
+    sign = true;
+  }};
+"#,
+        Gitea::ssh_url(),
+        Gitea::url()
+    )
+}
+
+/// The newest status of each host on a commit: host, state, description.
+fn statuses(gitea: &Gitea, commit: &str) -> Result<Vec<(String, String, String)>> {
+    let path = gitea.path(&format!("/commits/{commit}/status?limit=50"));
+    let combined = gitea.ask("GET", &path, None)?;
+    let all = combined.pointer("/statuses").and_then(Value::as_array);
+    let text = |one: &Value, key: &str| {
+        one.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let mut all: Vec<_> = all
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+        .iter()
+        .map(|one| (text(one, "context"), text(one, "status"), text(one, "description")))
+        .collect();
+    all.sort();
+    Ok(all)
+}
+
+/// Waits until every host has ended with a commit on its page.
+fn ended(story: &Story, gitea: &Gitea, commit: &str, states: &[(&str, &str)]) -> Result<Vec<String>> {
+    let mut seen = Vec::new();
+    let wanted: Vec<_> = states
+        .iter()
+        .map(|(host, state)| (format!("nixus/{host}"), (*state).to_owned()))
+        .collect();
+    let outcome = story.host("web1")?.wait_until("the page of the commit", PATIENCE, |_| {
+        seen = statuses(gitea, commit)?;
+        let found: Vec<_> = seen.iter().map(|(a, b, _)| (a.clone(), b.clone())).collect();
+        Ok(found == wanted)
+    });
+    outcome.with_context(|| format!("the page says {seen:?}"))?;
+    for (context, _, description) in &seen {
+        let length = description.chars().count();
+        ensure!(length <= 140, "{context}: {length} characters: {description}");
+    }
+    Ok(seen.into_iter().map(|(_, _, description)| description).collect())
+}
+
+#[test]
+fn three_hosts_report_on_a_real_gitea() -> Result<()> {
+    let machine = setup::prepare()?;
+    let Some(program) = gitea::build(&machine)? else {
+        return Ok(());
+    };
+    let lab = Lab::of(&["db1", "web1", "web2"]).common(&on_gitea()).start()?;
+    let gitea = Gitea::start(&lab, &machine, &program)?;
+    for host in lab.members().keys() {
+        let host = lab.host(host)?;
+        host.write(TOKEN_FILE, &format!("{}\n", gitea.token()))?;
+        host.must(["chmod", "600", TOKEN_FILE])?;
+        host.write(CA_FILE, gitea.authority())?;
+        host.write(KNOWN_HOSTS, &gitea.known_host())?;
+    }
+    gitea.push(&lab)?;
+    let story = Story::adopt(lab, PATIENCE)?;
+    let lab = story.lab();
+
+    // A commit that all keep.
+    let mut files = Files::new();
+    for host in ["db1", "web1", "web2"] {
+        files.extend([lab.describe(host, r#"environment.etc."greeting".text = "hello";"#)?]);
+    }
+    let good = lab.operator().commit(&files, "greet")?;
+    gitea.push(lab)?;
+    let watch = follow(lab, &gitea, &good)?;
+    ended(&story, &gitea, &good, &[("db1", "success"), ("web1", "success"), ("web2", "success")])?;
+    let (code, said) = finish(watch)?;
+    ensure!(code == Some(0) && said.contains("3 of 3 hosts kept"), "{code:?} {said}");
+
+    // A commit that one of them cannot keep.
+    let broken = lab.describe("web2", r#"lab.break.activation = "exit1";"#)?;
+    let bad = lab.operator().commit(&[broken].into(), "break web2")?;
+    gitea.push(lab)?;
+    let watch = follow(lab, &gitea, &bad)?;
+    let said = ended(&story, &gitea, &bad, &[("db1", "success"), ("web1", "success"), ("web2", "failure")])?;
+    ensure!(said[2].starts_with("failure ") && said[2].contains("exit code 2"), "{said:?}");
+    let (code, said) = finish(watch)?;
+    ensure!(code == Some(1) && said.contains("2 of 3 hosts kept"), "{code:?} {said}");
+
+    // The fleet as the operator sees it, with the hosts' own signatures.
+    let fleet = lab.operator().nixus().args(forge_arguments(lab, &gitea)?.iter().fold(
+        vec!["fleet".to_owned(), "--json".to_owned()],
+        |mut all, one| {
+            all.push(one.clone());
+            all
+        },
+    )).output()?;
+    let fleet: Value = serde_json::from_slice(&fleet.stdout)
+        .with_context(|| String::from_utf8_lossy(&fleet.stderr).into_owned())?;
+    let fleet = fleet.as_array().context("no list")?;
+    ensure!(fleet.len() == 3, "{fleet:?}");
+    ensure!(fleet.iter().all(|one| one["signed"] == Value::Bool(true)), "{fleet:?}");
+    // Whoever has the token cannot speak for a host.
+    let path = gitea.path(&format!("/statuses/{bad}"));
+    let forged = serde_json::json!({"state": "success", "context": "nixus/web2", "description": "success all well"});
+    gitea.ask("POST", &path, Some(&forged))?;
+    let fleet = lab.operator().nixus().args(["fleet", "--json"]).args(forge_arguments(lab, &gitea)?).output()?;
+    let fleet: Value = serde_json::from_slice(&fleet.stdout)?;
+    ensure!(fleet[2]["state"] == "failure" && fleet[2]["signed"] == Value::Bool(true), "{fleet}");
+
+    // A deploy key reads, and does not write.
+    let key = lab.deploy_key("web1")?.path.clone();
+    let folder = lab.operator().clone_path();
+    let inside = format!("/{}", folder.strip_prefix(lab.operator().access_root())?.display());
+    let mut push = lab.operator().git_in(&inside, &key, &["push", &Gitea::ssh_url(), "main:refs/heads/stolen"]);
+    let pushed = command::run(&mut push, None, Duration::from_secs(60))?;
+    ensure!(!pushed.ok(), "a host could push: {pushed:?}");
+
+    // And as people see it.
+    let picture = std::env::temp_dir().join("nixus-gitea-commit.png");
+    let page = gitea.look_at(&format!("{}/commit/{bad}", Gitea::page()), &picture)?;
+    for words in ["nixus/db1", "nixus/web1", "nixus/web2", "exit code 2"] {
+        ensure!(page.contains(words), "the commit's page does not say {words:?}:\n{page}");
+    }
+    ensure!(fs::metadata(&picture)?.len() > 10_000, "the picture is empty");
+    Ok(())
+}
+
+fn forge_arguments(lab: &Lab, gitea: &Gitea) -> Result<Vec<String>> {
+    let folder = lab.operator().access_root();
+    let write = |name: &str, text: &str| -> Result<String> {
+        let inside = format!("/run/lab/{name}");
+        let path = folder.join(inside.trim_start_matches('/'));
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(inside)
+    };
+    let keys: String = lab
+        .members()
+        .values()
+        .map(|member| format!("{} {}\n", member.name, member.host_key.public))
+        .collect();
+    let words = [
+        ("--forge", Gitea::page()),
+        ("--forge-kind", "gitea".to_owned()),
+        ("--token-file", write("forge-token", gitea.token())?),
+        ("--ca-file", write("forge-ca.pem", gitea.authority())?),
+        ("--host-keys", write("forge-keys", &keys)?),
+    ];
+    Ok(words.into_iter().flat_map(|(key, value)| [key.to_owned(), value]).collect())
+}
+
+fn follow(lab: &Lab, gitea: &Gitea, commit: &str) -> Result<std::process::Child> {
+    let mut watch = lab.operator().nixus();
+    watch
+        .args(["watch", commit, "--hosts", "db1,web1,web2", "--timeout", "5m"])
+        .args(forge_arguments(lab, gitea)?)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    watch.spawn().context("cannot start nixus watch")
+}
+
+fn finish(watch: std::process::Child) -> Result<(Option<i32>, String)> {
+    let output = watch.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    Ok((output.status.code(), format!("{said}{errors}")))
+}
+
+/// Statuses to a forge that is as it is told to be; commits and reports as always.
+fn on_faulty_forge(port: u16) -> String {
+    format!(
+        r#"  services.nixus.settings.statuses = {{
+    forge = "gitea";
+    api = "https://{GIT_SERVER}:{port}/api/v1";
+    repository = "fleet/deploy";
+    token_file = "{TOKEN_FILE}";
+    ca_file = "{CA_FILE}";
+  }};
+"#
+    )
+}
+
+/// Takes connections and either never says a word or resets them; perl is in every Debian.
+const FAULTY: &str = r#"
+use Socket;
+my ($port, $how) = @ARGV;
+socket(my $server, PF_INET, SOCK_STREAM, 0) or die;
+setsockopt($server, SOL_SOCKET, SO_REUSEADDR, 1);
+bind($server, sockaddr_in($port, INADDR_ANY)) or die;
+listen($server, 128) or die;
+my @kept;
+while (accept(my $client, $server)) {
+  if ($how eq "hang") { push @kept, $client; next; }
+  setsockopt($client, SOL_SOCKET, SO_LINGER, pack("II", 1, 0));
+  close($client);
+}
+"#;
+
+/// A forge that fails in each way, through a deployment that is kept and one that goes back.
+#[test]
+fn a_forge_that_hangs_resets_or_answers_500_delays_and_changes_no_deployment() -> Result<()> {
+    let lab = Lab::of(&["web1"]).common(&on_faulty_forge(7443)).start()?;
+    let git = lab.host("git")?;
+    let authority = https_server::certificate(git)?;
+    git.write("/tmp/faulty.pl", FAULTY)?;
+    let web1 = lab.host("web1")?;
+    web1.write(TOKEN_FILE, "s3cret\n")?;
+    web1.write(CA_FILE, &authority)?;
+    let story = Story::adopt(lab, PATIENCE)?;
+    let (web1, git) = (story.host("web1")?, story.host("git")?);
+    let mut times = Vec::new();
+    for (number, how) in ["refuse", "hang", "reset", "500"].into_iter().enumerate() {
+        faulty(git, how)?;
+        let greeting = format!(r#"environment.etc."greeting".text = "hello {number}";"#);
+        let begun = Instant::now();
+        let commit = story.lab().deploy("web1", &greeting, "greet")?;
+        story.kept("web1", &commit)?;
+        times.push((how, begun.elapsed()));
+        let before = web1.current_system()?;
+        let broken = format!(r#"lab.break.activation = "exit1"; environment.etc."n".text = "{number}";"#);
+        let commit = story.lab().deploy("web1", &broken, "break web1")?;
+        story.went_back("web1", &commit, &before, "activation failed with exit code 2")?;
+        let seen = status(web1)?;
+        let why = seen.pointer("/statuses/held_back/why").and_then(Value::as_str);
+        ensure!(why.is_some(), "{how}: nothing is said of the statuses that wait: {seen}");
+    }
+    println!("from push to kept, by what the forge does: {times:?}");
+    let usual = times[0].1;
+    for (how, time) in &times {
+        ensure!(*time < usual + Duration::from_secs(8), "{how} delays a deployment: {times:?}");
+    }
+    story.report("web1", &story.lab().deploy("web1", "", "mend")?, &[State::Success])?;
+    Ok(())
+}
+
+fn faulty(git: &lab::Host, how: &str) -> Result<()> {
+    git.exec(["systemctl", "stop", "faulty"])?;
+    let unit = |words: &[&str]| {
+        let run = ["systemd-run", "--quiet", "--collect", "--unit=faulty", "--service-type=exec"];
+        git.must(run.iter().chain(words)).map(drop)
+    };
+    match how {
+        "refuse" => Ok(()),
+        "hang" | "reset" => unit(&["perl", "/tmp/faulty.pl", "7443", how]),
+        "500" => {
+            git.write("/etc/https/faulty.conf", LIGHTTPD)?;
+            unit(&["lighttpd", "-D", "-f", "/etc/https/faulty.conf"])
+        }
+        other => bail!("no such forge: {other}"),
+    }
+}
+
+/// A program that says nothing is an error of the server (lighttpd's documentation of mod_cgi).
+const LIGHTTPD: &str = r#"server.port = 7443
+server.document-root = "/srv/git"
+server.modules = ( "mod_openssl", "mod_alias", "mod_cgi" )
+ssl.engine = "enable"
+ssl.pemfile = "/etc/https/server.pem"
+ssl.privkey = "/etc/https/server.key"
+alias.url = ( "/api" => "/bin/false" )
+cgi.assign = ( "" => "" )
+"#;
