@@ -177,3 +177,89 @@ impl<'a> Follower<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forge::Kind;
+    use crate::forge::contract::rules::SHA;
+    use crate::forge::contract::{Stage, run};
+    use crate::forge::status::{Status, Word};
+    use crate::report::State;
+
+    fn say(stage: &Stage, host: &str, word: Word) {
+        let report: Report = serde_json::from_value(serde_json::json!({
+            "version": 1, "host": host, "commit": { "id": SHA, "subject": "s" },
+            "state": word.state(), "text": "because", "generation": null, "toplevel": null,
+            "time": "2026-11-26T04:00:00Z",
+        }))
+        .unwrap();
+        let status = Status::of(&report, word, None, None);
+        let state = stage.kind.forge().state(word);
+        stage.server.with(|rules| rules.keep(&status, state));
+    }
+
+    #[test]
+    fn a_forge_is_followed_with_one_request_for_each_look() {
+        for kind in [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Bitbucket] {
+            let stage = Stage::new(kind);
+            let reports = Reports::Forge {
+                reader: Reader {
+                    client: stage.client(),
+                    repository: stage.repository.clone(),
+                },
+                branch: "main".to_owned(),
+                keys: HostKeys::default(),
+            };
+            for number in 0..120 {
+                say(&stage, &format!("web{number}"), Word::Building);
+            }
+            let mut follower = Follower::new(&reports, SHA);
+            assert_eq!(run(follower.look()).unwrap().len(), 120, "{kind:?}");
+            let before = stage.server.count();
+            say(&stage, "db1", Word::Building);
+            say(&stage, "db1", Word::Success);
+            let news = run(follower.look()).unwrap();
+            assert_eq!(news.len(), 2, "{kind:?}");
+            assert_eq!(news[1].state, State::Success);
+            assert!(run(follower.look()).unwrap().is_empty());
+            assert_eq!(stage.server.count() - before, 2, "{kind:?}");
+            assert_eq!(run(follower.hosts()).unwrap().len(), 121, "{kind:?}");
+            assert_eq!(run(reports.head()).unwrap().as_deref(), Some(SHA));
+        }
+    }
+
+    #[test]
+    fn the_pause_is_never_shorter_than_the_forge_has_named() {
+        let stage = Stage::new(Kind::GitHub);
+        let reports = Reports::Forge {
+            reader: Reader {
+                client: stage.client(),
+                repository: stage.repository.clone(),
+            },
+            branch: "main".to_owned(),
+            keys: HostKeys::default(),
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        let mut follower = Follower::new(&reports, SHA);
+        assert_eq!(follower.pause(None, now), Some(FORGE));
+        let limited = |seconds: Option<i64>| {
+            let until = seconds.map(|seconds| Timestamp::from_second(seconds).unwrap());
+            let why = String::new();
+            FollowError::Forge(ReadError::Limited { until, why })
+        };
+        let pause = follower.pause(Some(&limited(Some(900))), now);
+        assert_eq!(pause, Some(Duration::from_secs(900)));
+        follower.failures = 3;
+        let pause = follower.pause(Some(&limited(None)), now);
+        assert_eq!(pause, Some(Duration::from_secs(40)));
+        follower.failures = 30;
+        assert_eq!(follower.pause(Some(&limited(None)), now), Some(LONGEST));
+        // What the forge refuses is not asked again.
+        let refused = FollowError::Forge(ReadError::Refused {
+            url: String::new(),
+            why: String::new(),
+        });
+        assert_eq!(follower.pause(Some(&refused), now), None);
+    }
+}

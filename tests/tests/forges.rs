@@ -116,15 +116,7 @@ fn three_hosts_report_on_a_real_gitea() -> Result<()> {
     ensure!(code == Some(1) && said.contains("2 of 3 hosts kept"), "{code:?} {said}");
 
     // The fleet as the operator sees it, with the hosts' own signatures.
-    let fleet = lab.operator().nixus().args(forge_arguments(lab, &gitea)?.iter().fold(
-        vec!["fleet".to_owned(), "--json".to_owned()],
-        |mut all, one| {
-            all.push(one.clone());
-            all
-        },
-    )).output()?;
-    let fleet: Value = serde_json::from_slice(&fleet.stdout)
-        .with_context(|| String::from_utf8_lossy(&fleet.stderr).into_owned())?;
+    let fleet = fleet(lab, &gitea)?;
     let fleet = fleet.as_array().context("no list")?;
     ensure!(fleet.len() == 3, "{fleet:?}");
     ensure!(fleet.iter().all(|one| one["signed"] == Value::Bool(true)), "{fleet:?}");
@@ -132,8 +124,7 @@ fn three_hosts_report_on_a_real_gitea() -> Result<()> {
     let path = gitea.path(&format!("/statuses/{bad}"));
     let forged = serde_json::json!({"state": "success", "context": "nixus/web2", "description": "success all well"});
     gitea.ask("POST", &path, Some(&forged))?;
-    let fleet = lab.operator().nixus().args(["fleet", "--json"]).args(forge_arguments(lab, &gitea)?).output()?;
-    let fleet: Value = serde_json::from_slice(&fleet.stdout)?;
+    let fleet = self::fleet(lab, &gitea)?;
     ensure!(fleet[2]["state"] == "failure" && fleet[2]["signed"] == Value::Bool(true), "{fleet}");
 
     // A deploy key reads, and does not write.
@@ -152,6 +143,14 @@ fn three_hosts_report_on_a_real_gitea() -> Result<()> {
     }
     ensure!(fs::metadata(&picture)?.len() > 10_000, "the picture is empty");
     Ok(())
+}
+
+/// What `nixus fleet` says, at the operator's place.
+fn fleet(lab: &Lab, gitea: &Gitea) -> Result<Value> {
+    let mut fleet = lab.operator().nixus();
+    fleet.args(["fleet", "--json"]).args(forge_arguments(lab, gitea)?);
+    let said = command::must(&mut fleet, None, Duration::from_secs(60))?;
+    Ok(serde_json::from_str(&said)?)
 }
 
 fn forge_arguments(lab: &Lab, gitea: &Gitea) -> Result<Vec<String>> {

@@ -140,8 +140,10 @@ impl Status {
         // The commit's own page need not be told which commit it is about.
         let text = report.text.strip_prefix(&name(&report.commit));
         let text = text.map_or(report.text.as_str(), |rest| rest.trim_start_matches(": "));
-        // A second `building` would say nothing.
-        let text = if text == word.as_str() { "" } else { text };
+        // The word is said once, at the beginning.
+        let said = [word, Self::before(word)];
+        let rest = said.iter().find_map(|word| text.strip_prefix(word.as_str()));
+        let text = rest.map_or(text, |rest| rest.trim_start_matches([',', ':', ' ']));
         let text: String = text
             .chars()
             .map(|letter| if letter.is_control() { ' ' } else { letter })
@@ -163,6 +165,16 @@ impl Status {
                     .replace("{commit}", &report.commit.id)
                     .replace("{deployment}", deployment)
             }),
+        }
+    }
+}
+
+impl Status {
+    /// The word that a report has which a trial makes another status of.
+    fn before(word: Word) -> Word {
+        match word {
+            Word::Verifying => Word::Activating,
+            other => other,
         }
     }
 }

@@ -168,3 +168,71 @@ fn after_damage_reports_go_on_after_those_that_the_remote_has() {
     assert_eq!(subjects(&web1.history("web1", 9).unwrap()), expected);
     assert!(!web1.unsent("web1").unwrap());
 }
+
+/// A report on a commit of its own for each letter.
+fn on(host: &str, letter: &str, why: &str) -> Report {
+    let commit = Commit {
+        id: letter.repeat(40),
+        subject: letter.into(),
+    };
+    Reporter {
+        host,
+        now: Timestamp::UNIX_EPOCH,
+    }
+    .not_built(&commit, why)
+}
+
+fn texts(reports: &[Report]) -> Vec<String> {
+    let text = |report: &Report| {
+        let why = report.text.rsplit(": ").next().unwrap();
+        format!("{}{}", report.commit.subject, why)
+    };
+    reports.iter().map(text).collect()
+}
+
+#[test]
+fn after_a_place_the_last_report_of_each_commit_waits_in_order() {
+    let place = Place::new();
+    let web1 = place.repository("web1.git");
+    for (letter, why) in [("a", "1"), ("a", "2"), ("b", "3"), ("a", "4"), ("c", "5")] {
+        web1.keep(&on("web1", letter, why)).unwrap();
+    }
+    let waiting = |settled: Option<&str>| web1.after("web1", settled, 100).unwrap();
+    let only = |found: &[(String, Report)]| -> Vec<String> {
+        let reports: Vec<Report> = found.iter().map(|(_, report)| report.clone()).collect();
+        texts(&reports)
+    };
+    // Who begins to post does not post the past.
+    assert_eq!(only(&waiting(None)), ["c5"]);
+    assert_eq!(only(&waiting(Some(&"f".repeat(40)))), ["c5"]);
+    assert_eq!(only(&waiting(Some("nonsense"))), ["c5"]);
+    let history = web1.history("web1", 9).unwrap();
+    let numbers: Vec<u64> = history.iter().map(|report| report.sequence).collect();
+    assert_eq!(numbers, [4, 3, 2, 1, 0]);
+    let first = place.repository("web1.git");
+    let repository = first.open().unwrap();
+    let tip = repository.revparse_single("refs/heads/hosts/web1~4").unwrap();
+    let tip = tip.id().to_string();
+    let found = waiting(Some(&tip));
+    assert_eq!(only(&found), ["b3", "a4", "c5"]);
+    assert_eq!(only(&waiting(Some(&found[1].0))), ["c5"]);
+    assert_eq!(only(&waiting(Some(&found[2].0))), Vec::<String>::new());
+}
+
+#[test]
+fn what_all_hosts_say_is_news_once() {
+    let place = Place::new();
+    let all = place.repository("all.git");
+    for (host, letter, why) in [("web1", "a", "1"), ("web1", "b", "2"), ("web1", "b", "3"), ("db1", "b", "4")] {
+        all.keep(&on(host, letter, why)).unwrap();
+    }
+    let mut seen = std::collections::BTreeMap::new();
+    let mut news = texts(&all.news(&mut seen).unwrap());
+    news.sort();
+    // Of each host, all about the commit that it last spoke of.
+    assert_eq!(news, ["b2", "b3", "b4"]);
+    assert!(all.news(&mut seen).unwrap().is_empty());
+    all.keep(&on("db1", "c", "5")).unwrap();
+    all.keep(&on("db1", "c", "6")).unwrap();
+    assert_eq!(texts(&all.news(&mut seen).unwrap()), ["c5", "c6"]);
+}

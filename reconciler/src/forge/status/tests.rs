@@ -51,13 +51,13 @@ fn each_transition_has_its_word_and_its_text() {
             State::Activating,
             false,
             "commit 3f2c1a0 \"open port 8080\": activating, confirmation due within 60 s",
-            "activating activating, confirmation due within 60 s",
+            "activating confirmation due within 60 s",
         ),
         (
             State::Activating,
             true,
             "commit 3f2c1a0 \"open port 8080\": activating, confirmation due within 60 s",
-            "verifying activating, confirmation due within 60 s",
+            "verifying confirmation due within 60 s",
         ),
         (
             State::Success,
