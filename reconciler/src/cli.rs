@@ -230,7 +230,12 @@ pub struct ReportsFrom {
     #[arg(long, requires = "forge", value_name = "KIND", value_parser = parse_kind)]
     pub forge_kind: Option<Kind>,
     /// The branch that hosts follow.
-    #[arg(long, requires = "forge", value_name = "BRANCH", default_value = "main")]
+    #[arg(
+        long,
+        requires = "forge",
+        value_name = "BRANCH",
+        default_value = "main"
+    )]
     pub branch: String,
     /// Certificate authorities that the forge may have beside the system's.
     #[arg(long, requires = "forge", value_name = "FILE")]
@@ -310,7 +315,8 @@ mod tests {
         let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy-repo-template");
         let directory = tempfile::tempdir().unwrap();
         let nix = directory.path().join("nix");
-        let script = "#!/bin/sh\ncase $1 in eval) printf db1,web1 ;; run) printf '%s\\n' \"$@\" ;; esac\n";
+        let script =
+            "#!/bin/sh\ncase $1 in eval) printf db1,web1 ;; run) printf '%s\\n' \"$@\" ;; esac\n";
         std::fs::write(&nix, script).unwrap();
         std::fs::set_permissions(&nix, std::fs::Permissions::from_mode(0o755)).unwrap();
         let path = format!("{}:/usr/bin:/bin", directory.path().display());
@@ -335,7 +341,13 @@ mod tests {
             assert!(!said.contains("s3cret"), "{said}");
             let words = said.lines().skip_while(|word| *word != "--").skip(1);
             let cli = Cli::try_parse_from(std::iter::once("nixus").chain(words)).unwrap();
-            let Command::Watch { commit: asked, from, hosts, .. } = cli.command else {
+            let Command::Watch {
+                commit: asked,
+                from,
+                hosts,
+                ..
+            } = cli.command
+            else {
                 unreachable!("{said}");
             };
             assert_eq!(asked.as_ref(), Some(&commit));

@@ -169,7 +169,8 @@ impl<'a> Follower<'a> {
         match error {
             FollowError::Forge(error) => {
                 let named = error.passes()?;
-                let named = named.and_then(|time| Duration::try_from(time.duration_since(now)).ok());
+                let named =
+                    named.and_then(|time| Duration::try_from(time.duration_since(now)).ok());
                 Some(longer.max(named.unwrap_or_default()))
             }
             FollowError::Reports(ReportsError::Remote { .. }) => Some(longer),

@@ -136,13 +136,20 @@ mod tests {
         let hosts: Vec<String> = (10..25).map(|number| format!("web{number}")).collect();
         let mut watch = Watch::new(&"a".repeat(40), &hosts);
         watch.take(vec![
-            report("web10", State::Building, "building: 3 done, 1 running, 5 to do"),
+            report(
+                "web10",
+                State::Building,
+                "building: 3 done, 1 running, 5 to do",
+            ),
             report("web11", State::Success, "done"),
         ]);
         let now = "2026-11-26T04:00:30Z".parse().unwrap();
         let lines = busy(&watch, now);
         assert_eq!(lines.len(), 11);
-        assert_eq!(lines[0], "  web10: building: 3 done, 1 running, 5 to do (30 s)");
+        assert_eq!(
+            lines[0],
+            "  web10: building: 3 done, 1 running, 5 to do (30 s)"
+        );
         assert_eq!(lines[1], "  web12: nothing said yet");
         assert_eq!(lines[10], "  and 4 more");
     }

@@ -193,7 +193,10 @@ impl Outbox {
     /// Takes an item out of what waits; gives how often it was refused.
     fn close(&mut self, item: &Item) -> u32 {
         let commit = &item.status.commit;
-        let held = self.held.iter().position(|held| held.item.status.commit == *commit);
+        let held = self
+            .held
+            .iter()
+            .position(|held| held.item.status.commit == *commit);
         let Some(position) = held else {
             self.settled = Some(item.report.clone());
             return 0;

@@ -47,7 +47,9 @@ pub fn load(paths: &Paths) -> Result<Outbox, OutboxFileError> {
         Err(source) => return Err(OutboxFileError::Read { path, source }),
     };
     let read = serde_json::from_slice::<Outbox>(&bytes).ok();
-    Ok(read.filter(|one| one.version == VERSION).unwrap_or_default())
+    Ok(read
+        .filter(|one| one.version == VERSION)
+        .unwrap_or_default())
 }
 
 /// Writes it durably.

@@ -92,7 +92,8 @@ mod tests {
 
     /// Made with ssh-keygen for this test.
     const KEY: &str = include_str!("signed/test_ed25519");
-    const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFucuLfGiPO6o/7MVYEssN4oJf97OdPxncH39NUnrhLE alice";
+    const OTHER: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFucuLfGiPO6o/7MVYEssN4oJf97OdPxncH39NUnrhLE alice";
 
     #[test]
     fn only_what_was_signed_by_the_hosts_own_key_is_believed() {
@@ -115,10 +116,42 @@ mod tests {
         check(said, good, &[other], false);
         check(said, good, &[], false);
         let own = [own];
-        check(Statement { host: "db1", ..said }, good, &own, false);
-        check(Statement { commit: "aaaaaaa", ..said }, good, &own, false);
-        check(Statement { outcome: Word::Failure, ..said }, good, &own, false);
-        check(Statement { sequence: 8, ..said }, good, &own, false);
+        check(
+            Statement {
+                host: "db1",
+                ..said
+            },
+            good,
+            &own,
+            false,
+        );
+        check(
+            Statement {
+                commit: "aaaaaaa",
+                ..said
+            },
+            good,
+            &own,
+            false,
+        );
+        check(
+            Statement {
+                outcome: Word::Failure,
+                ..said
+            },
+            good,
+            &own,
+            false,
+        );
+        check(
+            Statement {
+                sequence: 8,
+                ..said
+            },
+            good,
+            &own,
+            false,
+        );
         check(said, "", &own, false);
         check(said, &"A".repeat(86), &own, false);
         // A signature of the same text for another purpose is none.

@@ -67,7 +67,11 @@ impl Watch {
                 continue;
             }
             let seen = self.hosts.entry(report.host.clone()).or_default();
-            if seen.last.as_ref().is_some_and(|last| last.says_the_same(&report)) {
+            if seen
+                .last
+                .as_ref()
+                .is_some_and(|last| last.says_the_same(&report))
+            {
                 continue;
             }
             seen.end = match report.state {
@@ -105,7 +109,10 @@ impl Watch {
             ends.filter(|end| wanted(end)).count()
         };
         let kept = count(|end| *end == End::Kept);
-        let mut parts = vec![format!("{kept} of {} hosts kept commit {short}", self.hosts.len())];
+        let mut parts = vec![format!(
+            "{kept} of {} hosts kept commit {short}",
+            self.hosts.len()
+        )];
         let not = |wanted: fn(&End) -> bool, words: &str| {
             let names: Vec<&str> = self
                 .hosts
@@ -116,7 +123,10 @@ impl Watch {
             (!names.is_empty()).then(|| format!("{words}: {}", names.join(", ")))
         };
         parts.extend(not(|end| *end == End::NotKept, "did not"));
-        parts.extend(not(|end| matches!(end, End::Overtaken(_)), "went on to another"));
+        parts.extend(not(
+            |end| matches!(end, End::Overtaken(_)),
+            "went on to another",
+        ));
         let silent: Vec<&str> = self.busy().map(|(host, _)| host).collect();
         if !silent.is_empty() {
             parts.push(format!("not done: {}", silent.join(", ")));
@@ -164,7 +174,11 @@ mod tests {
             ),
             (
                 &["db1", "web1"],
-                &[("web1", "a", Success), ("db1", "a", Building), ("db1", "a", Success)],
+                &[
+                    ("web1", "a", Success),
+                    ("db1", "a", Building),
+                    ("db1", "a", Success),
+                ],
                 true,
                 true,
                 "2 of 2 hosts kept commit aaaaaaa",
@@ -193,7 +207,11 @@ mod tests {
             ),
             (
                 &["web1"],
-                &[("web1", "b", Success), ("web1", "a", Building), ("web1", "c", Building)],
+                &[
+                    ("web1", "b", Success),
+                    ("web1", "a", Building),
+                    ("web1", "c", Building),
+                ],
                 true,
                 false,
                 "0 of 1 hosts kept commit aaaaaaa; went on to another: web1",

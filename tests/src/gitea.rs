@@ -56,7 +56,13 @@ pub fn build(machine: &Machine) -> Result<Option<PathBuf>> {
         eprintln!("SKIPPED: tests against a real Gitea: {why}");
         Ok(None)
     };
-    if command::run(go(Path::new("/")).arg("version"), None, Duration::from_secs(60)).is_err() {
+    if command::run(
+        go(Path::new("/")).arg("version"),
+        None,
+        Duration::from_secs(60),
+    )
+    .is_err()
+    {
         return skip("there is no Go toolchain");
     }
     eprintln!("lab: building Gitea {VERSION} from its Go module, once, some minutes");
@@ -65,16 +71,27 @@ pub fn build(machine: &Machine) -> Result<Option<PathBuf>> {
     let downloaded = command::run(&mut download, None, Duration::from_secs(600))?;
     let described: Value = serde_json::from_str(&downloaded.stdout).unwrap_or_default();
     let Some(source) = described.pointer("/Dir").and_then(Value::as_str) else {
-        return skip(&format!("the Go module proxy does not give it: {}", downloaded.stderr.trim()));
+        return skip(&format!(
+            "the Go module proxy does not give it: {}",
+            downloaded.stderr.trim()
+        ));
     };
     let work = folder.with_extension("new");
     remove_tree(&work)?;
     // Modules are read-only, and a build writes go.sum.
     let mut copy = Command::new("cp");
-    copy.args(["--recursive", "--no-preserve=mode", source]).arg(&work);
+    copy.args(["--recursive", "--no-preserve=mode", source])
+        .arg(&work);
     command::must(&mut copy, None, Duration::from_secs(120))?;
     let mut compile = go(&work);
-    compile.args(["build", "-tags", "sqlite sqlite_unlock_notify", "-o", "gitea.program", "."]);
+    compile.args([
+        "build",
+        "-tags",
+        "sqlite sqlite_unlock_notify",
+        "-o",
+        "gitea.program",
+        ".",
+    ]);
     command::must(&mut compile, None, Duration::from_secs(3600))?;
     // The frontend is built with npm; pages are readable without it.
     let assets = work.join("public/assets/.vite");
@@ -87,7 +104,8 @@ pub fn build(machine: &Machine) -> Result<Option<PathBuf>> {
     let mut pairs: Vec<(&str, &str)> = STATIC.iter().map(|name| (*name, *name)).collect();
     pairs.push(("gitea.program", "gitea"));
     for (from, to) in pairs {
-        fs::rename(work.join(from), kept.join(to)).with_context(|| format!("cannot keep {from}"))?;
+        fs::rename(work.join(from), kept.join(to))
+            .with_context(|| format!("cannot keep {from}"))?;
     }
     fs::rename(&kept, &folder).with_context(|| format!("cannot make {}", folder.display()))?;
     remove_tree(&work)?;
@@ -119,7 +137,9 @@ impl Gitea {
         let disk = server.disk().join(HOME.trim_start_matches('/'));
         fs::create_dir_all(disk.join("ssh")).context("cannot make Gitea's folder")?;
         let mut copy = Command::new("cp");
-        copy.arg("--recursive").arg(program).arg(disk.join("static"));
+        copy.arg("--recursive")
+            .arg(program)
+            .arg(disk.join("static"));
         command::must(&mut copy, None, Duration::from_secs(120))?;
         let authority = https_server::certificate(&server)?;
         let private = fs::read_to_string(&ssh_key.path)
@@ -136,26 +156,53 @@ impl Gitea {
         };
         gitea.command(&["migrate"])?;
         gitea.command(&[
-            "admin", "user", "create", "--admin", "--username", OWNER, "--password", "lab-lab-lab-1",
-            "--email", "fleet@lab.example", "--must-change-password=false",
+            "admin",
+            "user",
+            "create",
+            "--admin",
+            "--username",
+            OWNER,
+            "--password",
+            "lab-lab-lab-1",
+            "--email",
+            "fleet@lab.example",
+            "--must-change-password=false",
         ])?;
         let said = gitea.command(&[
-            "admin", "user", "generate-access-token", "--username", OWNER, "--raw",
-            "--scopes", "write:repository,write:user",
+            "admin",
+            "user",
+            "generate-access-token",
+            "--username",
+            OWNER,
+            "--raw",
+            "--scopes",
+            "write:repository,write:user",
         ])?;
         gitea.token = said.lines().last().unwrap_or_default().trim().to_owned();
         gitea.power(true)?;
-        gitea.ask("POST", "/user/repos", Some(&json!({
-            "name": REPOSITORY, "default_branch": "main", "private": false,
-        })))?;
-        gitea.ask("POST", "/user/keys", Some(&json!({
-            "title": "operator", "key": keys::key(machine, "operator")?.public,
-        })))?;
+        gitea.ask(
+            "POST",
+            "/user/repos",
+            Some(&json!({
+                "name": REPOSITORY, "default_branch": "main", "private": false,
+            })),
+        )?;
+        gitea.ask(
+            "POST",
+            "/user/keys",
+            Some(&json!({
+                "title": "operator", "key": keys::key(machine, "operator")?.public,
+            })),
+        )?;
         // Hosts may read, and nothing else.
         for member in lab.members().values() {
-            gitea.ask("POST", &gitea.path("/keys"), Some(&json!({
-                "title": member.name, "key": member.deploy_key.public, "read_only": true,
-            })))?;
+            gitea.ask(
+                "POST",
+                &gitea.path("/keys"),
+                Some(&json!({
+                    "title": member.name, "key": member.deploy_key.public, "read_only": true,
+                })),
+            )?;
         }
         Ok(gitea)
     }
@@ -169,19 +216,36 @@ impl Gitea {
             return self.server.must(["systemctl", "stop", "gitea"]).map(drop);
         }
         self.server.must([
-            "systemd-run", "--quiet", "--collect", "--unit=gitea", "--uid=git",
-            &format!("--setenv=HOME={HOME}"), "--setenv=USER=git", "--service-type=exec",
-            &format!("{HOME}/static/gitea"), "web", "--config", &format!("{HOME}/app.ini"),
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            "--unit=gitea",
+            "--uid=git",
+            &format!("--setenv=HOME={HOME}"),
+            "--setenv=USER=git",
+            "--service-type=exec",
+            &format!("{HOME}/static/gitea"),
+            "web",
+            "--config",
+            &format!("{HOME}/app.ini"),
         ])?;
-        self.server.wait_until("answers as Gitea", Duration::from_secs(120), |_| {
-            Ok(self.ask("GET", "/version", None).is_ok())
-        })
+        self.server
+            .wait_until("answers as Gitea", Duration::from_secs(120), |_| {
+                Ok(self.ask("GET", "/version", None).is_ok())
+            })
     }
 
     fn command(&self, arguments: &[&str]) -> Result<String> {
         let program = format!("{HOME}/static/gitea");
         let config = format!("{HOME}/app.ini");
-        let mut words = vec!["setpriv", "--reuid=git", "--clear-groups", "env", "-C", HOME];
+        let mut words = vec![
+            "setpriv",
+            "--reuid=git",
+            "--clear-groups",
+            "env",
+            "-C",
+            HOME,
+        ];
         let home = format!("HOME={HOME}");
         words.extend([home.as_str(), "USER=git", &program, "--config", &config]);
         words.extend(arguments);
@@ -202,10 +266,21 @@ impl Gitea {
         fs::write(&ca, &self.authority).context("cannot write the authority")?;
         let mut curl = self.server.access.command("curl");
         // The token comes on standard input, like everything that others should not see.
-        curl.args(["--silent", "--show-error", "--fail-with-body", "--max-time", "30"])
-            .args(["--cacert", "/run/lab/gitea-ca.pem", "--request", method])
-            .args(["--header", "Content-Type: application/json", "--config", "-"])
-            .arg(format!("{}/api/v1{path}", Self::url()));
+        curl.args([
+            "--silent",
+            "--show-error",
+            "--fail-with-body",
+            "--max-time",
+            "30",
+        ])
+        .args(["--cacert", "/run/lab/gitea-ca.pem", "--request", method])
+        .args([
+            "--header",
+            "Content-Type: application/json",
+            "--config",
+            "-",
+        ])
+        .arg(format!("{}/api/v1{path}", Self::url()));
         let mut config = format!("header = \"Authorization: token {}\"\n", self.token);
         if let Some(body) = body {
             let quoted = Value::String(body.to_string());
@@ -282,9 +357,17 @@ impl Gitea {
             let mut chromium = self.server.access.command("chromium");
             chromium
                 .env("HOME", "/run/lab/browser")
-                .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+                .args([
+                    "--headless",
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    "--disable-dev-shm-usage",
+                ])
                 .args(["--ignore-certificate-errors", "--virtual-time-budget=10000"])
-                .args(["--user-data-dir=/run/lab/browser", "--window-size=1280,1600"])
+                .args([
+                    "--user-data-dir=/run/lab/browser",
+                    "--window-size=1280,1600",
+                ])
                 .args(more)
                 .arg(url);
             command::must(&mut chromium, None, Duration::from_secs(120))

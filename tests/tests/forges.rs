@@ -42,36 +42,61 @@ fn statuses(gitea: &Gitea, commit: &str) -> Result<Vec<(String, String, String)>
     let combined = gitea.ask("GET", &path, None)?;
     let all = combined.pointer("/statuses").and_then(Value::as_array);
     let text = |one: &Value, key: &str| {
-        one.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+        one.get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     };
     let mut all: Vec<_> = all
         .map(Vec::as_slice)
         .unwrap_or_default()
         .iter()
-        .map(|one| (text(one, "context"), text(one, "status"), text(one, "description")))
+        .map(|one| {
+            (
+                text(one, "context"),
+                text(one, "status"),
+                text(one, "description"),
+            )
+        })
         .collect();
     all.sort();
     Ok(all)
 }
 
 /// Waits until every host has ended with a commit on its page.
-fn ended(story: &Story, gitea: &Gitea, commit: &str, states: &[(&str, &str)]) -> Result<Vec<String>> {
+fn ended(
+    story: &Story,
+    gitea: &Gitea,
+    commit: &str,
+    states: &[(&str, &str)],
+) -> Result<Vec<String>> {
     let mut seen = Vec::new();
     let wanted: Vec<_> = states
         .iter()
         .map(|(host, state)| (format!("nixus/{host}"), (*state).to_owned()))
         .collect();
-    let outcome = story.host("web1")?.wait_until("the page of the commit", PATIENCE, |_| {
-        seen = statuses(gitea, commit)?;
-        let found: Vec<_> = seen.iter().map(|(a, b, _)| (a.clone(), b.clone())).collect();
-        Ok(found == wanted)
-    });
+    let outcome = story
+        .host("web1")?
+        .wait_until("the page of the commit", PATIENCE, |_| {
+            seen = statuses(gitea, commit)?;
+            let found: Vec<_> = seen
+                .iter()
+                .map(|(a, b, _)| (a.clone(), b.clone()))
+                .collect();
+            Ok(found == wanted)
+        });
     outcome.with_context(|| format!("the page says {seen:?}"))?;
     for (context, _, description) in &seen {
         let length = description.chars().count();
-        ensure!(length <= 140, "{context}: {length} characters: {description}");
+        ensure!(
+            length <= 140,
+            "{context}: {length} characters: {description}"
+        );
     }
-    Ok(seen.into_iter().map(|(_, _, description)| description).collect())
+    Ok(seen
+        .into_iter()
+        .map(|(_, _, description)| description)
+        .collect())
 }
 
 #[test]
@@ -80,7 +105,9 @@ fn three_hosts_report_on_a_real_gitea() -> Result<()> {
     let Some(program) = gitea::build(&machine)? else {
         return Ok(());
     };
-    let lab = Lab::of(&["db1", "web1", "web2"]).common(&on_gitea()).start()?;
+    let lab = Lab::of(&["db1", "web1", "web2"])
+        .common(&on_gitea())
+        .start()?;
     let gitea = Gitea::start(&lab, &machine, &program)?;
     for host in lab.members().keys() {
         let host = lab.host(host)?;
@@ -101,37 +128,69 @@ fn three_hosts_report_on_a_real_gitea() -> Result<()> {
     let good = lab.operator().commit(&files, "greet")?;
     gitea.push(lab)?;
     let watch = follow(lab, &gitea, &good)?;
-    ended(&story, &gitea, &good, &[("db1", "success"), ("web1", "success"), ("web2", "success")])?;
+    ended(
+        &story,
+        &gitea,
+        &good,
+        &[("db1", "success"), ("web1", "success"), ("web2", "success")],
+    )?;
     let (code, said) = finish(watch)?;
-    ensure!(code == Some(0) && said.contains("3 of 3 hosts kept"), "{code:?} {said}");
+    ensure!(
+        code == Some(0) && said.contains("3 of 3 hosts kept"),
+        "{code:?} {said}"
+    );
 
     // A commit that one of them cannot keep.
     let broken = lab.describe("web2", r#"lab.break.activation = "exit1";"#)?;
     let bad = lab.operator().commit(&[broken].into(), "break web2")?;
     gitea.push(lab)?;
     let watch = follow(lab, &gitea, &bad)?;
-    let said = ended(&story, &gitea, &bad, &[("db1", "success"), ("web1", "success"), ("web2", "failure")])?;
-    ensure!(said[2].starts_with("failure ") && said[2].contains("exit code 2"), "{said:?}");
+    let said = ended(
+        &story,
+        &gitea,
+        &bad,
+        &[("db1", "success"), ("web1", "success"), ("web2", "failure")],
+    )?;
+    ensure!(
+        said[2].starts_with("failure ") && said[2].contains("exit code 2"),
+        "{said:?}"
+    );
     let (code, said) = finish(watch)?;
-    ensure!(code == Some(1) && said.contains("2 of 3 hosts kept"), "{code:?} {said}");
+    ensure!(
+        code == Some(1) && said.contains("2 of 3 hosts kept"),
+        "{code:?} {said}"
+    );
 
     // The fleet as the operator sees it, with the hosts' own signatures.
     let fleet = fleet(lab, &gitea)?;
     let fleet = fleet.as_array().context("no list")?;
     ensure!(fleet.len() == 3, "{fleet:?}");
-    ensure!(fleet.iter().all(|one| one["signed"] == Value::Bool(true)), "{fleet:?}");
+    ensure!(
+        fleet.iter().all(|one| one["signed"] == Value::Bool(true)),
+        "{fleet:?}"
+    );
     // Whoever has the token cannot speak for a host.
     let path = gitea.path(&format!("/statuses/{bad}"));
     let forged = serde_json::json!({"state": "success", "context": "nixus/web2", "description": "success all well"});
     gitea.ask("POST", &path, Some(&forged))?;
     let fleet = self::fleet(lab, &gitea)?;
-    ensure!(fleet[2]["state"] == "failure" && fleet[2]["signed"] == Value::Bool(true), "{fleet}");
+    ensure!(
+        fleet[2]["state"] == "failure" && fleet[2]["signed"] == Value::Bool(true),
+        "{fleet}"
+    );
 
     // A deploy key reads, and does not write.
     let key = lab.deploy_key("web1")?.path.clone();
     let folder = lab.operator().clone_path();
-    let inside = format!("/{}", folder.strip_prefix(lab.operator().access_root())?.display());
-    let mut push = lab.operator().git_in(&inside, &key, &["push", &Gitea::ssh_url(), "main:refs/heads/stolen"]);
+    let inside = format!(
+        "/{}",
+        folder.strip_prefix(lab.operator().access_root())?.display()
+    );
+    let mut push = lab.operator().git_in(
+        &inside,
+        &key,
+        &["push", &Gitea::ssh_url(), "main:refs/heads/stolen"],
+    );
     let pushed = command::run(&mut push, None, Duration::from_secs(60))?;
     ensure!(!pushed.ok(), "a host could push: {pushed:?}");
 
@@ -139,16 +198,24 @@ fn three_hosts_report_on_a_real_gitea() -> Result<()> {
     let picture = std::env::temp_dir().join("nixus-gitea-commit.png");
     let page = gitea.look_at(&format!("{}/commit/{bad}", Gitea::page()), &picture)?;
     for words in ["nixus/db1", "nixus/web1", "nixus/web2", "exit code 2"] {
-        ensure!(page.contains(words), "the commit's page does not say {words:?}:\n{page}");
+        ensure!(
+            page.contains(words),
+            "the commit's page does not say {words:?}:\n{page}"
+        );
     }
-    ensure!(fs::metadata(&picture)?.len() > 10_000, "the picture is empty");
+    ensure!(
+        fs::metadata(&picture)?.len() > 10_000,
+        "the picture is empty"
+    );
     Ok(())
 }
 
 /// What `nixus fleet` says, at the operator's place.
 fn fleet(lab: &Lab, gitea: &Gitea) -> Result<Value> {
     let mut fleet = lab.operator().nixus();
-    fleet.args(["fleet", "--json"]).args(forge_arguments(lab, gitea)?);
+    fleet
+        .args(["fleet", "--json"])
+        .args(forge_arguments(lab, gitea)?);
     let said = command::must(&mut fleet, None, Duration::from_secs(60))?;
     Ok(serde_json::from_str(&said)?)
 }
@@ -173,13 +240,23 @@ fn forge_arguments(lab: &Lab, gitea: &Gitea) -> Result<Vec<String>> {
         ("--ca-file", write("forge-ca.pem", gitea.authority())?),
         ("--host-keys", write("forge-keys", &keys)?),
     ];
-    Ok(words.into_iter().flat_map(|(key, value)| [key.to_owned(), value]).collect())
+    Ok(words
+        .into_iter()
+        .flat_map(|(key, value)| [key.to_owned(), value])
+        .collect())
 }
 
 fn follow(lab: &Lab, gitea: &Gitea, commit: &str) -> Result<std::process::Child> {
     let mut watch = lab.operator().nixus();
     watch
-        .args(["watch", commit, "--hosts", "db1,web1,web2", "--timeout", "5m"])
+        .args([
+            "watch",
+            commit,
+            "--hosts",
+            "db1,web1,web2",
+            "--timeout",
+            "5m",
+        ])
         .args(forge_arguments(lab, gitea)?)
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::piped())
@@ -246,26 +323,50 @@ fn a_forge_that_hangs_resets_or_answers_500_delays_and_changes_no_deployment() -
         story.kept("web1", &commit)?;
         times.push((how, begun.elapsed()));
         let before = web1.current_system()?;
-        let broken = format!(r#"lab.break.activation = "exit1"; environment.etc."n".text = "{number}";"#);
+        let broken =
+            format!(r#"lab.break.activation = "exit1"; environment.etc."n".text = "{number}";"#);
         let commit = story.lab().deploy("web1", &broken, "break web1")?;
-        story.went_back("web1", &commit, &before, "activation failed with exit code 2")?;
+        story.went_back(
+            "web1",
+            &commit,
+            &before,
+            "activation failed with exit code 2",
+        )?;
         let seen = status(web1)?;
-        let why = seen.pointer("/statuses/held_back/why").and_then(Value::as_str);
-        ensure!(why.is_some(), "{how}: nothing is said of the statuses that wait: {seen}");
+        let why = seen
+            .pointer("/statuses/held_back/why")
+            .and_then(Value::as_str);
+        ensure!(
+            why.is_some(),
+            "{how}: nothing is said of the statuses that wait: {seen}"
+        );
     }
     println!("from push to kept, by what the forge does: {times:?}");
     let usual = times[0].1;
     for (how, time) in &times {
-        ensure!(*time < usual + Duration::from_secs(8), "{how} delays a deployment: {times:?}");
+        ensure!(
+            *time < usual + Duration::from_secs(8),
+            "{how} delays a deployment: {times:?}"
+        );
     }
-    story.report("web1", &story.lab().deploy("web1", "", "mend")?, &[State::Success])?;
+    story.report(
+        "web1",
+        &story.lab().deploy("web1", "", "mend")?,
+        &[State::Success],
+    )?;
     Ok(())
 }
 
 fn faulty(git: &lab::Host, how: &str) -> Result<()> {
     git.exec(["systemctl", "stop", "faulty"])?;
     let unit = |words: &[&str]| {
-        let run = ["systemd-run", "--quiet", "--collect", "--unit=faulty", "--service-type=exec"];
+        let run = [
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            "--unit=faulty",
+            "--service-type=exec",
+        ];
         git.must(run.iter().chain(words)).map(drop)
     };
     match how {

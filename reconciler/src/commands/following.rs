@@ -85,7 +85,9 @@ fn on_forge(from: &ReportsFrom, url: &str) -> anyhow::Result<Reports> {
         wrong("expected the deploy repository, such as https://github.com/fleet/deploy")
     })?;
     let kind = from.forge_kind.or_else(|| detect::kind(&place.server));
-    let kind = kind.ok_or_else(|| wrong("its name does not tell what forge it is: name it with --forge-kind"))?;
+    let kind = kind.ok_or_else(|| {
+        wrong("its name does not tell what forge it is: name it with --forge-kind")
+    })?;
     let reach = Reach {
         token: from.token_file.clone().map(TokenSource::File),
         ca_file: from.ca_file.clone(),
@@ -99,7 +101,10 @@ fn on_forge(from: &ReportsFrom, url: &str) -> anyhow::Result<Reports> {
                 .with_context(|| format!("cannot read the host keys in {}", path.display()))?;
             let keys = HostKeys::parse(&String::from_utf8_lossy(&text));
             if keys.is_empty() {
-                bail!(WrongInput(format!("{} has no host key in it", path.display())));
+                bail!(WrongInput(format!(
+                    "{} has no host key in it",
+                    path.display()
+                )));
             }
             keys
         }
@@ -232,7 +237,9 @@ async fn commit(reports: &Reports, written: Option<&str>) -> anyhow::Result<Stri
             WrongInput(problem.to_owned()).into()
         }),
         (Err(_), Some(text)) => {
-            let problem = format!("{text:?} is no commit that a clone in this folder knows: give all its digits");
+            let problem = format!(
+                "{text:?} is no commit that a clone in this folder knows: give all its digits"
+            );
             bail!(WrongInput(problem))
         }
     }
@@ -264,7 +271,11 @@ impl Asked {
             let line = String::from_utf8_lossy(&answer).trim().to_owned();
             Some((host.clone(), line)).filter(|(_, line)| !line.is_empty())
         });
-        for (host, said) in futures_util::future::join_all(asking).await.into_iter().flatten() {
+        for (host, said) in futures_util::future::join_all(asking)
+            .await
+            .into_iter()
+            .flatten()
+        {
             if self.said.get(&host) != Some(&said) {
                 let plain: String = said.chars().filter(|letter| !letter.is_control()).collect();
                 println!("[{host}] {plain}");

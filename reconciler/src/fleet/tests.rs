@@ -43,7 +43,9 @@ fn described(host: &str, word: Word, seal: Option<&Seal>, second: u32) -> Given 
 fn keys() -> HostKeys {
     let key = PrivateKey::from_openssh(KEY).unwrap();
     let public = PublicKey::from(key.public_key().clone()).to_string();
-    HostKeys::parse(&format!("# the fleet\n@revoked x {public}\nweb1,10.77.0.11 {public}\n"))
+    HostKeys::parse(&format!(
+        "# the fleet\n@revoked x {public}\nweb1,10.77.0.11 {public}\n"
+    ))
 }
 
 fn check(given: &[Given], keys: &HostKeys, expected: &[(&str, Word, Option<bool>)]) {
@@ -105,7 +107,11 @@ fn a_token_that_leaked_cannot_speak_for_a_host() {
     let all = [unsigned.clone(), old, made_up, forged, failed];
     check(&all, &keys(), &[("web1", Word::Failure, Some(true))]);
     // It is seen that a host has not said something itself.
-    check(&[unsigned], &keys(), &[("web1", Word::Success, Some(false))]);
+    check(
+        &[unsigned],
+        &keys(),
+        &[("web1", Word::Success, Some(false))],
+    );
     // Another host's key does not count, and of a host without a known key nothing can be told.
     let other = given("db1", Word::Success, Some(1), 1);
     check(&[other], &keys(), &[("db1", Word::Success, None)]);

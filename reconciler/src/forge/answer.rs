@@ -41,7 +41,11 @@ impl Answer {
         let said: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
         let field = |path: &str| {
             let value = said.as_ref()?.pointer(path)?;
-            Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            Some(
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned),
+            )
         };
         // GitHub, GitLab and Gitea say `message`, GitLab also `error`, Bitbucket `error.message`.
         let words = field("/message")
@@ -220,25 +224,114 @@ mod tests {
             (hub, answer(201, &[], "{}"), Judgement::Taken),
             (bucket, answer(200, &[], "{}"), Judgement::Taken),
             (lab, answer(400, &[], same), Judgement::AlreadySo),
-            (lab, answer(400, &[], back), refused("400 Cannot transition status via :enqueue from :running", true)),
-            (hub, answer(422, &[], full), refused("422 Validation Failed", true)),
-            (hub, answer(422, &[], r#"{"message":"No commit found for SHA: aa"}"#), refused("422 No commit found for SHA: aa", false)),
-            (hub, answer(401, &[], r#"{"message":"Bad credentials"}"#), refused("401 Bad credentials", false)),
-            (tea, answer(403, &[], r#"{"message":"token does not have scope"}"#), refused("403 token does not have scope", false)),
-            (bucket, answer(404, &[], r#"{"type":"error","error":{"message":"Repository not found"}}"#), refused("404 Repository not found", false)),
-            (hub, answer(403, &[("retry-after", "60")], secondary), limited(Some(1060), "403 You have exceeded a secondary rate limit.")),
-            (hub, answer(403, &[], secondary), limited(None, "403 You have exceeded a secondary rate limit.")),
-            (hub, answer(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "2000")], "{}"), limited(Some(2000), "403 {}")),
-            (lab, answer(429, &[("ratelimit-remaining", "0"), ("ratelimit-reset", "1500")], ""), limited(Some(1500), "429")),
-            (bucket, answer(429, &[], "Rate limit exceeded"), limited(None, "429 Rate limit exceeded")),
+            (
+                lab,
+                answer(400, &[], back),
+                refused(
+                    "400 Cannot transition status via :enqueue from :running",
+                    true,
+                ),
+            ),
+            (
+                hub,
+                answer(422, &[], full),
+                refused("422 Validation Failed", true),
+            ),
+            (
+                hub,
+                answer(422, &[], r#"{"message":"No commit found for SHA: aa"}"#),
+                refused("422 No commit found for SHA: aa", false),
+            ),
+            (
+                hub,
+                answer(401, &[], r#"{"message":"Bad credentials"}"#),
+                refused("401 Bad credentials", false),
+            ),
+            (
+                tea,
+                answer(403, &[], r#"{"message":"token does not have scope"}"#),
+                refused("403 token does not have scope", false),
+            ),
+            (
+                bucket,
+                answer(
+                    404,
+                    &[],
+                    r#"{"type":"error","error":{"message":"Repository not found"}}"#,
+                ),
+                refused("404 Repository not found", false),
+            ),
+            (
+                hub,
+                answer(403, &[("retry-after", "60")], secondary),
+                limited(Some(1060), "403 You have exceeded a secondary rate limit."),
+            ),
+            (
+                hub,
+                answer(403, &[], secondary),
+                limited(None, "403 You have exceeded a secondary rate limit."),
+            ),
+            (
+                hub,
+                answer(
+                    403,
+                    &[
+                        ("x-ratelimit-remaining", "0"),
+                        ("x-ratelimit-reset", "2000"),
+                    ],
+                    "{}",
+                ),
+                limited(Some(2000), "403 {}"),
+            ),
+            (
+                lab,
+                answer(
+                    429,
+                    &[("ratelimit-remaining", "0"), ("ratelimit-reset", "1500")],
+                    "",
+                ),
+                limited(Some(1500), "429"),
+            ),
+            (
+                bucket,
+                answer(429, &[], "Rate limit exceeded"),
+                limited(None, "429 Rate limit exceeded"),
+            ),
             // A date of RFC 9110; one that is past is now; a far one is not believed.
-            (hub, answer(429, &[("retry-after", "Thu, 01 Jan 1970 00:20:00 GMT")], ""), limited(Some(1200), "429")),
-            (hub, answer(429, &[("retry-after", "Thu, 01 Jan 1970 00:00:00 GMT")], ""), limited(Some(1000), "429")),
-            (hub, answer(429, &[("retry-after", "4000000000")], ""), limited(Some(1000 + 86_400), "429")),
-            (hub, answer(503, &[("retry-after", "5")], ""), limited(Some(1005), "503")),
-            (hub, answer(500, &[], "<h1>oops</h1>"), trouble("500 <h1>oops</h1>")),
+            (
+                hub,
+                answer(429, &[("retry-after", "Thu, 01 Jan 1970 00:20:00 GMT")], ""),
+                limited(Some(1200), "429"),
+            ),
+            (
+                hub,
+                answer(429, &[("retry-after", "Thu, 01 Jan 1970 00:00:00 GMT")], ""),
+                limited(Some(1000), "429"),
+            ),
+            (
+                hub,
+                answer(429, &[("retry-after", "4000000000")], ""),
+                limited(Some(1000 + 86_400), "429"),
+            ),
+            (
+                hub,
+                answer(503, &[("retry-after", "5")], ""),
+                limited(Some(1005), "503"),
+            ),
+            (
+                hub,
+                answer(500, &[], "<h1>oops</h1>"),
+                trouble("500 <h1>oops</h1>"),
+            ),
             (hub, answer(502, &[], ""), trouble("502")),
-            (hub, answer(301, &[("location", "https://x.example/y")], ""), refused("301: the repository has moved to https://x.example/y: name it in [statuses]", false)),
+            (
+                hub,
+                answer(301, &[("location", "https://x.example/y")], ""),
+                refused(
+                    "301: the repository has moved to https://x.example/y: name it in [statuses]",
+                    false,
+                ),
+            ),
         ];
         for (kind, answer, expected) in table {
             let judged = judge(kind.forge(), &answer, at(1000));
@@ -250,13 +343,22 @@ mod tests {
     fn the_last_request_that_was_allowed_is_noticed() {
         let last = answer(
             201,
-            &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1600")],
+            &[
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", "1600"),
+            ],
             "{}",
         );
-        assert_eq!(judge(Kind::GitHub.forge(), &last, at(1000)).pause, Some(at(1600)));
+        assert_eq!(
+            judge(Kind::GitHub.forge(), &last, at(1000)).pause,
+            Some(at(1600))
+        );
         let more = answer(
             201,
-            &[("x-ratelimit-remaining", "1"), ("x-ratelimit-reset", "1600")],
+            &[
+                ("x-ratelimit-remaining", "1"),
+                ("x-ratelimit-reset", "1600"),
+            ],
             "{}",
         );
         assert_eq!(judge(Kind::GitHub.forge(), &more, at(1000)).pause, None);

@@ -142,6 +142,8 @@ fn key(context: &str) -> String {
         return context.to_owned();
     }
     // SHA-1 has 40 digits; nobody gains by two hosts of his own that share a key.
-    git2::Oid::hash_object(git2::ObjectType::Blob, context.as_bytes())
-        .map_or_else(|_| context.chars().take(LONGEST_KEY).collect(), |id| id.to_string())
+    git2::Oid::hash_object(git2::ObjectType::Blob, context.as_bytes()).map_or_else(
+        |_| context.chars().take(LONGEST_KEY).collect(),
+        |id| id.to_string(),
+    )
 }

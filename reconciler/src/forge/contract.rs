@@ -87,7 +87,10 @@ const FORGES: [Kind; 4] = [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Bitbuc
 #[test]
 fn every_status_of_ours_is_within_the_rules_of_every_forge() {
     let long = "Rolled back to generation 17: ärgerlich 😀 ".repeat(20);
-    let link = format!("https://logs.example/{}/{{host}}/{{commit}}", "x".repeat(300));
+    let link = format!(
+        "https://logs.example/{}/{{host}}/{{commit}}",
+        "x".repeat(300)
+    );
     let seal = Seal {
         sequence: u64::MAX,
         signature: "A".repeat(86),
@@ -96,7 +99,10 @@ fn every_status_of_ours_is_within_the_rules_of_every_forge() {
     for kind in FORGES {
         let stage = Stage::new(kind);
         let mut last = "";
-        for (host, word) in Word::ALL.iter().flat_map(|word| [("web1", word), (&host, word)]) {
+        for (host, word) in Word::ALL
+            .iter()
+            .flat_map(|word| [("web1", word), (&host, word)])
+        {
             for (text, link, seal) in [
                 ("short", None, None),
                 (long.as_str(), Some(link.as_str()), None),
@@ -107,7 +113,10 @@ fn every_status_of_ours_is_within_the_rules_of_every_forge() {
                 let state = kind.forge().state(*word);
                 // GitLab refuses the state that it has; the outbox does not ask for it.
                 let same = kind == Kind::GitLab && judged == Judgement::AlreadySo;
-                assert!(judged == Judgement::Taken || same, "{kind:?} {word}: {judged:?}");
+                assert!(
+                    judged == Judgement::Taken || same,
+                    "{kind:?} {word}: {judged:?}"
+                );
                 last = state;
             }
         }
@@ -136,7 +145,10 @@ fn what_was_posted_is_read_back_page_by_page() {
         assert_eq!(contexts.len(), hosts, "{kind:?}");
         assert!(given.iter().all(|one| one.description == "success done"));
         let commits = run(reader.commits("main", 5)).unwrap();
-        assert_eq!((commits[0].id.as_str(), commits[0].subject.as_str()), (SHA, "open port 8080"));
+        assert_eq!(
+            (commits[0].id.as_str(), commits[0].subject.as_str()),
+            (SHA, "open port 8080")
+        );
         // What was seen already is not read again: one page for each look.
         let before = stage.server.count();
         run(reader.statuses(SHA, &mut |one| one.context == "nixus/web229")).unwrap();
@@ -150,7 +162,9 @@ fn each_rule_is_enforced() {
     let good = |kind: Kind| -> Value {
         match kind {
             Kind::GitLab => json!({"state": "success", "name": "nixus/web1", "ref": "main"}),
-            Kind::Bitbucket => json!({"state": "SUCCESSFUL", "key": "k", "url": "https://x.example/"}),
+            Kind::Bitbucket => {
+                json!({"state": "SUCCESSFUL", "key": "k", "url": "https://x.example/"})
+            }
             _ => json!({"state": "success", "context": "nixus/web1"}),
         }
     };
@@ -161,20 +175,65 @@ fn each_rule_is_enforced() {
     };
     let long = |letters: usize| json!("x".repeat(letters));
     let table: Vec<(Kind, Value, u16)> = vec![
-        (Kind::GitHub, with(Kind::GitHub, "state", json!("running")), 422),
-        (Kind::GitHub, with(Kind::GitHub, "description", long(141)), 422),
-        (Kind::GitHub, with(Kind::GitHub, "description", long(140)), 201),
-        (Kind::GitHub, with(Kind::GitHub, "target_url", json!("nonsense")), 422),
-        (Kind::GitLab, with(Kind::GitLab, "state", json!("failure")), 400),
-        (Kind::GitLab, with(Kind::GitLab, "target_url", json!(format!("https://{}", "x".repeat(250)))), 400),
-        (Kind::Gitea, with(Kind::Gitea, "state", json!("running")), 422),
+        (
+            Kind::GitHub,
+            with(Kind::GitHub, "state", json!("running")),
+            422,
+        ),
+        (
+            Kind::GitHub,
+            with(Kind::GitHub, "description", long(141)),
+            422,
+        ),
+        (
+            Kind::GitHub,
+            with(Kind::GitHub, "description", long(140)),
+            201,
+        ),
+        (
+            Kind::GitHub,
+            with(Kind::GitHub, "target_url", json!("nonsense")),
+            422,
+        ),
+        (
+            Kind::GitLab,
+            with(Kind::GitLab, "state", json!("failure")),
+            400,
+        ),
+        (
+            Kind::GitLab,
+            with(
+                Kind::GitLab,
+                "target_url",
+                json!(format!("https://{}", "x".repeat(250))),
+            ),
+            400,
+        ),
+        (
+            Kind::Gitea,
+            with(Kind::Gitea, "state", json!("running")),
+            422,
+        ),
         (Kind::Bitbucket, with(Kind::Bitbucket, "key", long(41)), 400),
-        (Kind::Bitbucket, with(Kind::Bitbucket, "url", Value::Null), 400),
-        (Kind::Bitbucket, with(Kind::Bitbucket, "state", json!("success")), 400),
+        (
+            Kind::Bitbucket,
+            with(Kind::Bitbucket, "url", Value::Null),
+            400,
+        ),
+        (
+            Kind::Bitbucket,
+            with(Kind::Bitbucket, "state", json!("success")),
+            400,
+        ),
     ];
     for (kind, body, status) in table {
         let stage = Stage::new(kind);
-        let template = Status::of(&report("web1", "x", Word::Success), Word::Success, None, None);
+        let template = Status::of(
+            &report("web1", "x", Word::Success),
+            Word::Success,
+            None,
+            None,
+        );
         let mut request = kind.forge().post(&stage.repository, "main", &template);
         request.body = Some(body.clone());
         let answer = run(stage.client().ask(request)).unwrap();
@@ -227,7 +286,12 @@ fn a_token_that_is_not_good_and_a_commit_that_is_not_there_are_told_apart() {
         (Kind::Bitbucket, 401, 404),
     ] {
         let stage = Stage::new(kind);
-        let mut status = Status::of(&report("web1", "x", Word::Success), Word::Success, None, None);
+        let mut status = Status::of(
+            &report("web1", "x", Word::Success),
+            Word::Success,
+            None,
+            None,
+        );
         let ask = |status: &Status| {
             let request = kind.forge().post(&stage.repository, "main", status);
             run(stage.client().ask(request)).unwrap()
@@ -250,7 +314,12 @@ fn limits_are_named_by_each_forge_in_its_own_way() {
     for kind in FORGES {
         let stage = Stage::new(kind);
         stage.server.with(|rules| rules.requests_left = 1);
-        let status = Status::of(&report("web1", "x", Word::Success), Word::Success, None, None);
+        let status = Status::of(
+            &report("web1", "x", Word::Success),
+            Word::Success,
+            None,
+            None,
+        );
         let first = stage.post(&status);
         assert_eq!(first.judgement, Judgement::Taken, "{kind:?}");
         let judged = stage.post(&status).judgement;
@@ -267,20 +336,48 @@ fn limits_are_named_by_each_forge_in_its_own_way() {
 fn hangs_resets_and_redirects_end_and_show_the_token_to_nobody() {
     let stage = Stage::new(Kind::GitHub);
     let elsewhere = Server::start(Rules::new(Kind::GitHub));
-    let status = Status::of(&report("web1", "x", Word::Success), Word::Success, None, None);
-    let request = Kind::GitHub.forge().post(&stage.repository, "main", &status);
+    let status = Status::of(
+        &report("web1", "x", Word::Success),
+        Word::Success,
+        None,
+        None,
+    );
+    let request = Kind::GitHub
+        .forge()
+        .post(&stage.repository, "main", &status);
     let begun = std::time::Instant::now();
-    for fault in [Fault::Hang, Fault::Reset, Fault::HalfAnAnswer, Fault::Garbage] {
+    for fault in [
+        Fault::Hang,
+        Fault::Reset,
+        Fault::HalfAnAnswer,
+        Fault::Garbage,
+    ] {
         stage.server.fault(Some(fault));
         let error = run(stage.client().ask(request.clone())).unwrap_err();
         let said = format!("{error:?}");
         assert!(!said.contains(TOKEN), "{said}");
     }
     assert!(begun.elapsed() < Duration::from_secs(15));
-    let to = format!("http://{}/api/repos/fleet/deploy/statuses/{SHA}", elsewhere.address);
-    stage.server.fault(Some(Fault::Answer(307, vec![("Location".into(), to)], String::new())));
+    let to = format!(
+        "http://{}/api/repos/fleet/deploy/statuses/{SHA}",
+        elsewhere.address
+    );
+    stage.server.fault(Some(Fault::Answer(
+        307,
+        vec![("Location".into(), to)],
+        String::new(),
+    )));
     let judged = stage.post(&status).judgement;
-    assert!(matches!(judged, Judgement::Refused { for_good: false, .. }), "{judged:?}");
+    assert!(
+        matches!(
+            judged,
+            Judgement::Refused {
+                for_good: false,
+                ..
+            }
+        ),
+        "{judged:?}"
+    );
     assert_eq!(elsewhere.count(), 0, "the token went to another server");
 }
 
@@ -294,12 +391,22 @@ fn requests_go_through_a_proxy_where_there_is_one() {
         ..stage.reach()
     };
     let client = Client::new(Kind::GitHub.forge(), &reach).unwrap();
-    let status = Status::of(&report("web1", "x", Word::Success), Word::Success, None, None);
-    let mut request = Kind::GitHub.forge().post(&stage.repository, "main", &status);
+    let status = Status::of(
+        &report("web1", "x", Word::Success),
+        Word::Success,
+        None,
+        None,
+    );
+    let mut request = Kind::GitHub
+        .forge()
+        .post(&stage.repository, "main", &status);
     request.url = "https://forge.invalid/api/x".to_owned();
     run(client.ask(request)).unwrap_err();
     let heads = proxy.heads();
-    assert!(heads[0].starts_with("CONNECT forge.invalid:443"), "{heads:?}");
+    assert!(
+        heads[0].starts_with("CONNECT forge.invalid:443"),
+        "{heads:?}"
+    );
     assert!(!heads[0].contains(TOKEN), "the proxy was shown the token");
 }
 

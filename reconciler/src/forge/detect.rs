@@ -48,7 +48,9 @@ pub fn is_name(part: &str) -> bool {
     !part.is_empty()
         && part != "."
         && part != ".."
-        && !part.bytes().any(|byte| byte.is_ascii_control() || b" ?#%\\".contains(&byte))
+        && !part
+            .bytes()
+            .any(|byte| byte.is_ascii_control() || b" ?#%\\".contains(&byte))
 }
 
 /// The kind of forge on a server, where its name tells.
@@ -116,20 +118,52 @@ mod tests {
                 let repository = repository(kind, None, &place);
                 Some((kind, repository.api, repository.path))
             });
-            let found = found.as_ref().map(|(kind, api, path)| (*kind, api.as_str(), path.as_str()));
+            let found = found
+                .as_ref()
+                .map(|(kind, api, path)| (*kind, api.as_str(), path.as_str()));
             assert_eq!(found, expected, "{url}");
         };
         let hub = "https://api.github.com";
-        check("https://github.com/o/r.git", Some((Kind::GitHub, hub, "o/r")));
-        check("ssh://git@github.com/o/r.git", Some((Kind::GitHub, hub, "o/r")));
-        check("ssh://git@ssh.github.com:443/o/r.git", Some((Kind::GitHub, hub, "o/r")));
-        check("https://github.corp.example/o/r", Some((Kind::GitHub, "https://github.corp.example/api/v3", "o/r")));
-        check("https://gitlab.com/g/sub/r.git/", Some((Kind::GitLab, "https://gitlab.com/api/v4", "g/sub/r")));
-        check("ssh://git@gitlab.example:2222/g/r.git", Some((Kind::GitLab, "https://gitlab.example/api/v4", "g/r")));
-        check("https://gitlab.example:8443/g/r.git", Some((Kind::GitLab, "https://gitlab.example:8443/api/v4", "g/r")));
-        check("https://codeberg.org/o/r", Some((Kind::Forgejo, "https://codeberg.org/api/v1", "o/r")));
-        check("https://gitea.lan/o/r", Some((Kind::Gitea, "https://gitea.lan/api/v1", "o/r")));
-        check("https://bitbucket.org/w/r", Some((Kind::Bitbucket, "https://api.bitbucket.org/2.0", "w/r")));
+        check(
+            "https://github.com/o/r.git",
+            Some((Kind::GitHub, hub, "o/r")),
+        );
+        check(
+            "ssh://git@github.com/o/r.git",
+            Some((Kind::GitHub, hub, "o/r")),
+        );
+        check(
+            "ssh://git@ssh.github.com:443/o/r.git",
+            Some((Kind::GitHub, hub, "o/r")),
+        );
+        check(
+            "https://github.corp.example/o/r",
+            Some((Kind::GitHub, "https://github.corp.example/api/v3", "o/r")),
+        );
+        check(
+            "https://gitlab.com/g/sub/r.git/",
+            Some((Kind::GitLab, "https://gitlab.com/api/v4", "g/sub/r")),
+        );
+        check(
+            "ssh://git@gitlab.example:2222/g/r.git",
+            Some((Kind::GitLab, "https://gitlab.example/api/v4", "g/r")),
+        );
+        check(
+            "https://gitlab.example:8443/g/r.git",
+            Some((Kind::GitLab, "https://gitlab.example:8443/api/v4", "g/r")),
+        );
+        check(
+            "https://codeberg.org/o/r",
+            Some((Kind::Forgejo, "https://codeberg.org/api/v1", "o/r")),
+        );
+        check(
+            "https://gitea.lan/o/r",
+            Some((Kind::Gitea, "https://gitea.lan/api/v1", "o/r")),
+        );
+        check(
+            "https://bitbucket.org/w/r",
+            Some((Kind::Bitbucket, "https://api.bitbucket.org/2.0", "w/r")),
+        );
         for unknown in [
             "https://git.example/o/r",
             "https://bitbucket.corp.example/o/r",

@@ -142,7 +142,9 @@ impl Status {
         let text = text.map_or(report.text.as_str(), |rest| rest.trim_start_matches(": "));
         // The word is said once, at the beginning.
         let said = [word, Self::before(word)];
-        let rest = said.iter().find_map(|word| text.strip_prefix(word.as_str()));
+        let rest = said
+            .iter()
+            .find_map(|word| text.strip_prefix(word.as_str()));
         let text = rest.map_or(text, |rest| rest.trim_start_matches([',', ':', ' ']));
         let text: String = text
             .chars()

@@ -115,6 +115,9 @@ mod tests {
         check(&[0xff, 0xfe], None);
         check(&vec![b'x'; 20_000], None);
         let error = TokenSource::Credential("forge".into()).read().unwrap_err();
-        assert!(error.to_string().contains("LoadCredential=forge"), "{error}");
+        assert!(
+            error.to_string().contains("LoadCredential=forge"),
+            "{error}"
+        );
     }
 }

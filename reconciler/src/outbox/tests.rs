@@ -104,7 +104,14 @@ fn only_transitions_are_posted() {
     // GitLab refuses a status of the same state.
     let activating = item("3", "a", Word::Activating);
     assert!(!skips(&outbox, &activating, ALL));
-    assert!(skips(&outbox, &activating, Policy { repeats: false, ..ALL }));
+    assert!(skips(
+        &outbox,
+        &activating,
+        Policy {
+            repeats: false,
+            ..ALL
+        }
+    ));
     // A wait for another reason is news.
     settle(&mut outbox, &item("4", "a", Word::Waiting), taken(), 10);
     let mut other = item("5", "a", Word::Waiting);
@@ -146,7 +153,10 @@ fn a_time_that_the_forge_named_is_kept_whatever_comes() {
     let first = item("1", "a", Word::Building);
     settle(&mut outbox, &first, limited_until(Some(600)), 0);
     let wait = outbox.wait.clone().unwrap();
-    assert!(wait.until > at(600) && wait.until < at(600 + 60), "{wait:?}");
+    assert!(
+        wait.until > at(600) && wait.until < at(600 + 60),
+        "{wait:?}"
+    );
     let waiting = [first, item("2", "b", Word::Failure)];
     assert_eq!(outbox.next(&waiting, ALL, at(599)), Next::Later(wait.until));
     // Where none is named, a minute at least, and longer each time.
@@ -218,7 +228,12 @@ fn what_is_refused_is_tried_a_few_times_and_holds_up_nothing_else() {
     assert_eq!(outbox.given_up[0].why, "404 Not Found");
     assert_eq!(outbox.next(&[], ALL, at(now + 10_000_000)), Next::Nothing);
     // What will never be taken is given up at once.
-    settle(&mut outbox, &item("3", "c", Word::Success), refused(true), now);
+    settle(
+        &mut outbox,
+        &item("3", "c", Word::Success),
+        refused(true),
+        now,
+    );
     assert_eq!((outbox.held.len(), outbox.given_up.len()), (0, 2));
 }
 
@@ -258,7 +273,12 @@ fn a_status_that_a_forge_fails_at_holds_up_nothing_else_and_is_not_lost() {
 #[test]
 fn a_newer_report_takes_the_place_of_one_that_was_refused() {
     let mut outbox = Outbox::default();
-    settle(&mut outbox, &item("1", "a", Word::Building), refused(false), 0);
+    settle(
+        &mut outbox,
+        &item("1", "a", Word::Building),
+        refused(false),
+        0,
+    );
     let newer = item("2", "a", Word::Success);
     assert!(posts(&outbox, std::slice::from_ref(&newer), ALL, 5).is_some());
     settle(&mut outbox, &newer, taken(), 5);

@@ -152,10 +152,17 @@ fn a_forge_that_hangs_resets_or_fails_loses_nothing() {
             scene.post();
         }
         let page = scene.on_page();
-        assert_eq!(page.last().unwrap(), "error not built: no such header", "{fault:?}");
+        assert_eq!(
+            page.last().unwrap(),
+            "error not built: no such header",
+            "{fault:?}"
+        );
         let shown = view(&scene.config, &scene.paths, &scene.switcher).unwrap();
         assert_eq!(shown.waiting, 0, "{fault:?}: {shown:?}");
-        assert!(shown.held_back.is_none() && shown.refused.is_empty(), "{shown:?}");
+        assert!(
+            shown.held_back.is_none() && shown.refused.is_empty(),
+            "{shown:?}"
+        );
     }
 }
 
@@ -169,7 +176,10 @@ fn how_a_deployment_ended_goes_out_at_once_after_trouble() {
     scene.report(|reporter, commit| reporter.gave_up(commit, "repository unreachable"));
     std::thread::sleep(Duration::from_millis(1100));
     scene.post();
-    assert_eq!(scene.on_page(), ["failure not tried again: repository unreachable"]);
+    assert_eq!(
+        scene.on_page(),
+        ["failure not tried again: repository unreachable"]
+    );
 }
 
 #[test]
@@ -177,7 +187,10 @@ fn what_a_forge_will_never_take_is_told_and_left() {
     let scene = Scene::new(Kind::GitHub);
     scene.report(|reporter, commit| reporter.building(commit));
     let full = r#"{"message":"Validation Failed","errors":[{"message":"This SHA and context has reached the maximum number of statuses."}]}"#;
-    scene.stage.server.fault(Some(Fault::Answer(422, Vec::new(), full.to_owned())));
+    scene
+        .stage
+        .server
+        .fault(Some(Fault::Answer(422, Vec::new(), full.to_owned())));
     scene.post();
     scene.time_passes();
     scene.post();
@@ -224,7 +237,10 @@ fn a_power_cut_between_answer_and_note_posts_again_and_loses_nothing() {
 fn a_token_is_in_no_file_of_the_state_and_in_no_status() {
     let scene = Scene::new(Kind::GitHub);
     scene.report(|reporter, commit| reporter.building(commit));
-    scene.stage.server.fault(Some(Fault::Answer(401, Vec::new(), "{}".to_owned())));
+    scene
+        .stage
+        .server
+        .fault(Some(Fault::Answer(401, Vec::new(), "{}".to_owned())));
     scene.post();
     let token = crate::forge::contract::rules::TOKEN;
     let state = std::fs::read_to_string(scene.paths.outbox()).unwrap();

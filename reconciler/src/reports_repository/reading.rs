@@ -91,7 +91,10 @@ impl ReportsRepository {
                 let Some(report) = report_in(&repository, id) else {
                     continue;
                 };
-                if !found.iter().any(|(_, one)| one.commit.id == report.commit.id) {
+                if !found
+                    .iter()
+                    .any(|(_, one)| one.commit.id == report.commit.id)
+                {
                     found.push((id.to_string(), report));
                 }
             }

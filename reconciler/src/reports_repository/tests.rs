@@ -211,7 +211,9 @@ fn after_a_place_the_last_report_of_each_commit_waits_in_order() {
     assert_eq!(numbers, [4, 3, 2, 1, 0]);
     let first = place.repository("web1.git");
     let repository = first.open().unwrap();
-    let tip = repository.revparse_single("refs/heads/hosts/web1~4").unwrap();
+    let tip = repository
+        .revparse_single("refs/heads/hosts/web1~4")
+        .unwrap();
     let tip = tip.id().to_string();
     let found = waiting(Some(&tip));
     assert_eq!(only(&found), ["b3", "a4", "c5"]);
@@ -223,7 +225,12 @@ fn after_a_place_the_last_report_of_each_commit_waits_in_order() {
 fn what_all_hosts_say_is_news_once() {
     let place = Place::new();
     let all = place.repository("all.git");
-    for (host, letter, why) in [("web1", "a", "1"), ("web1", "b", "2"), ("web1", "b", "3"), ("db1", "b", "4")] {
+    for (host, letter, why) in [
+        ("web1", "a", "1"),
+        ("web1", "b", "2"),
+        ("web1", "b", "3"),
+        ("db1", "b", "4"),
+    ] {
         all.keep(&on(host, letter, why)).unwrap();
     }
     let mut seen = std::collections::BTreeMap::new();

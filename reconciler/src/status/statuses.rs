@@ -131,12 +131,24 @@ impl StatusesView {
             || "nothing posted yet".to_owned(),
             |last| {
                 let commit = short(&last.commit);
-                format!("last {commit}: {} ({} ago)", last.description, age(last.time))
+                format!(
+                    "last {commit}: {} ({} ago)",
+                    last.description,
+                    age(last.time)
+                )
             },
         );
         lines.push((PLAIN, format!("{}, {last}", self.on)));
         match (&self.held_back, self.waiting) {
-            (Some(held), _) => lines.push((BUSY, format!("{} until {:.0}: {}", Count(self.waiting), held.until, held.why))),
+            (Some(held), _) => lines.push((
+                BUSY,
+                format!(
+                    "{} until {:.0}: {}",
+                    Count(self.waiting),
+                    held.until,
+                    held.why
+                ),
+            )),
             (None, 0) => {}
             (None, _) => lines.push((BUSY, Count(self.waiting).to_string())),
         }
@@ -146,7 +158,13 @@ impl StatusesView {
                 |time| format!("tried again at {time:.0}"),
             );
             let commit = short(&refused.commit);
-            lines.push((BAD, format!("{} of {commit} refused, {again}: {}", refused.word, refused.why)));
+            lines.push((
+                BAD,
+                format!(
+                    "{} of {commit} refused, {again}: {}",
+                    refused.word, refused.why
+                ),
+            ));
         }
         lines
     }

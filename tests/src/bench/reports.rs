@@ -226,7 +226,9 @@ fn step(
         };
         told.requests += 1;
         told.early += u32::from(now < host.named);
-        let down = story.outage.is_some_and(|(from, to)| (from..to).contains(&now));
+        let down = story
+            .outage
+            .is_some_and(|(from, to)| (from..to).contains(&now));
         let judged = if down {
             Judged {
                 judgement: Judgement::Trouble {
@@ -305,10 +307,17 @@ mod tests {
     fn ten_thousand_hosts_lose_no_report_and_ask_never_too_early() {
         for story in &STORIES {
             let told = play(story, 7).unwrap();
-            assert_eq!((told.lost, told.surplus, told.early), (0, 0, 0), "{story:?}: {told:?}");
+            assert_eq!(
+                (told.lost, told.surplus, told.early),
+                (0, 0, 0),
+                "{story:?}: {told:?}"
+            );
             // Most requests are not in vain, however many hosts want the same.
             let most = if told.posting < 1000 { 2 } else { 6 };
-            assert!(told.requests <= most * 3 * told.posting.max(100), "{story:?}: {told:?}");
+            assert!(
+                told.requests <= most * 3 * told.posting.max(100),
+                "{story:?}: {told:?}"
+            );
         }
     }
 

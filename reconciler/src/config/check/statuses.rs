@@ -62,8 +62,16 @@ impl Place<'_> {
             repository: detect::repository(kind, api, &place),
             reach: Reach {
                 token: Some(self.token(given)?),
-                ca_file: raw.ca_file.as_ref().map(|path| self.absolute(path)).transpose()?,
-                proxy: raw.proxy.as_ref().map(|proxy| self.proxy(proxy)).transpose()?,
+                ca_file: raw
+                    .ca_file
+                    .as_ref()
+                    .map(|path| self.absolute(path))
+                    .transpose()?,
+                proxy: raw
+                    .proxy
+                    .as_ref()
+                    .map(|proxy| self.proxy(proxy))
+                    .transpose()?,
                 timeout: self.short(raw.timeout.as_ref())?,
             },
             link: raw.link.as_ref().map(|link| self.link(link)).transpose()?,
@@ -119,7 +127,9 @@ impl Place<'_> {
     fn https_url(&self, url: &Spanned<String>) -> Result<(), ConfigError> {
         let text = url.get_ref();
         self.no_password(url)?;
-        let plain = !text.bytes().any(|byte| byte.is_ascii_control() || b" ?#".contains(&byte));
+        let plain = !text
+            .bytes()
+            .any(|byte| byte.is_ascii_control() || b" ?#".contains(&byte));
         if text.len() > "https://".len() && text.starts_with("https://") && plain {
             return Ok(());
         }
@@ -149,7 +159,11 @@ impl Place<'_> {
         let text = link.get_ref();
         self.no_password(link)?;
         let known = text.starts_with("https://") || text.starts_with("http://");
-        if known && !text.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
+        if known
+            && !text
+                .bytes()
+                .any(|byte| byte.is_ascii_control() || byte == b' ')
+        {
             return Ok(text.clone());
         }
         let problem = format!("{text:?} is not a http:// or https:// URL");

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::status::Status;
 use super::super::Kind;
+use super::super::status::Status;
 use super::server::{Answered, Answers, Asked};
 
 pub const TOKEN: &str = "s3cret-0123456789";
@@ -36,7 +36,11 @@ impl Rules {
     }
 
     pub fn keep(&mut self, status: &Status, state: &str) {
-        let kept = (status.context.clone(), state.to_owned(), status.description.clone());
+        let kept = (
+            status.context.clone(),
+            state.to_owned(),
+            status.description.clone(),
+        );
         self.kept.push(kept);
     }
 
@@ -47,13 +51,23 @@ impl Rules {
             // docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api:
             // "you will receive a 403 or 429 response, and the x-ratelimit-remaining header will be 0"
             Kind::GitHub => Answered {
-                headers: vec![header("x-ratelimit-remaining", "0"), header("x-ratelimit-reset", &hour)],
-                ..answer(403, json!({"message": "API rate limit exceeded for user ID 1."}))
+                headers: vec![
+                    header("x-ratelimit-remaining", "0"),
+                    header("x-ratelimit-reset", &hour),
+                ],
+                ..answer(
+                    403,
+                    json!({"message": "API rate limit exceeded for user ID 1."}),
+                )
             },
             // docs.gitlab.com/security/rate_limits/#response-headers
             Kind::GitLab => Answered {
                 status: 429,
-                headers: vec![header("Retry-After", "60"), header("RateLimit-Reset", &hour), header("RateLimit-Remaining", "0")],
+                headers: vec![
+                    header("Retry-After", "60"),
+                    header("RateLimit-Reset", &hour),
+                    header("RateLimit-Remaining", "0"),
+                ],
                 body: "Retry later\n".to_owned(),
             },
             // support.atlassian.com/bitbucket-cloud/docs/api-request-limits: 429, no time is named.
@@ -73,7 +87,9 @@ impl Rules {
             // docs.gitlab.com/api/rest/authentication
             Kind::GitLab => asked.header("private-token") == TOKEN,
             // docs.gitea.com/development/api-usage#authentication
-            Kind::Gitea | Kind::Forgejo => asked.header("authorization") == format!("token {TOKEN}"),
+            Kind::Gitea | Kind::Forgejo => {
+                asked.header("authorization") == format!("token {TOKEN}")
+            }
         }
     }
 
@@ -91,7 +107,10 @@ impl Rules {
         };
         let not_found = || match self.kind {
             Kind::GitLab => answer(404, json!({"message": "404 Project Not Found"})),
-            Kind::Bitbucket => answer(404, json!({"type": "error", "error": {"message": "Repository not found"}})),
+            Kind::Bitbucket => answer(
+                404,
+                json!({"type": "error", "error": {"message": "Repository not found"}}),
+            ),
             _ => answer(404, json!({"message": "Not Found"})),
         };
         let Some(rest) = asked.path.strip_prefix(prefix) else {
@@ -103,11 +122,17 @@ impl Rules {
         }
         if sha != SHA {
             return match self.kind {
-                Kind::GitHub => answer(422, json!({"message": format!("No commit found for SHA: {sha}")})),
+                Kind::GitHub => answer(
+                    422,
+                    json!({"message": format!("No commit found for SHA: {sha}")}),
+                ),
                 Kind::GitLab => answer(404, json!({"message": "404 Commit Not Found"})),
                 // go-gitea/gitea, routers/api/v1/repo/status.go: APIErrorInternal
                 Kind::Gitea | Kind::Forgejo => answer(500, json!({"message": ""})),
-                Kind::Bitbucket => answer(404, json!({"type": "error", "error": {"message": "Commit not found"}})),
+                Kind::Bitbucket => answer(
+                    404,
+                    json!({"type": "error", "error": {"message": "Commit not found"}}),
+                ),
             };
         }
         match self.kind {
@@ -120,7 +145,10 @@ impl Rules {
 
     fn github(&mut self, body: &Value) -> Answered {
         let invalid = |message: &str| {
-            answer(422, json!({"message": "Validation Failed", "errors": [{"resource": "Status", "code": "custom", "message": message}]}))
+            answer(
+                422,
+                json!({"message": "Validation Failed", "errors": [{"resource": "Status", "code": "custom", "message": message}]}),
+            )
         };
         let text = |key: &str| body[key].as_str().unwrap_or_default();
         // "state: Can be one of: error, failure, pending, success"
@@ -140,7 +168,11 @@ impl Rules {
         if self.kept.iter().filter(|one| one.0 == context).count() >= 1000 {
             return invalid("This SHA and context has reached the maximum number of statuses.");
         }
-        self.kept.push((context, text("state").to_owned(), text("description").to_owned()));
+        self.kept.push((
+            context,
+            text("state").to_owned(),
+            text("description").to_owned(),
+        ));
         answer(201, body.clone())
     }
 
@@ -148,12 +180,19 @@ impl Rules {
         let text = |key: &str| body[key].as_str().unwrap_or_default();
         let state = text("state");
         // "state: one of pending, running, success, failed, canceled, skipped"
-        if !["pending", "running", "success", "failed", "canceled", "skipped"].contains(&state) {
+        if ![
+            "pending", "running", "success", "failed", "canceled", "skipped",
+        ]
+        .contains(&state)
+        {
             return answer(400, json!({"error": "state does not have a valid value"}));
         }
         // app/models/generic_commit_status.rb: validates :target_url, length: { maximum: 255 }
         if text("target_url").chars().count() > 255 {
-            return answer(400, json!({"message": {"target_url": ["is too long (maximum is 255 characters)"]}}));
+            return answer(
+                400,
+                json!({"message": {"target_url": ["is too long (maximum is 255 characters)"]}}),
+            );
         }
         // app/models/commit_status.rb, db: description is varchar(255) of old; ours are shorter.
         if text("description").chars().count() > 255 {
@@ -173,26 +212,41 @@ impl Rules {
         };
         let running = ["pending", "running"].contains(&before);
         if running && (before == state || (before, state) == ("running", "pending")) {
-            return answer(400, json!({"message": format!("Cannot transition status via :{event} from :{before} (Reason(s): Status cannot transition via \"{event}\")")}));
+            return answer(
+                400,
+                json!({"message": format!("Cannot transition status via :{event} from :{before} (Reason(s): Status cannot transition via \"{event}\")")}),
+            );
         }
-        self.kept.push((name, state.to_owned(), text("description").to_owned()));
+        self.kept
+            .push((name, state.to_owned(), text("description").to_owned()));
         answer(201, body.clone())
     }
 
     fn gitea(&mut self, body: &Value) -> Answered {
         let text = |key: &str| body[key].as_str().unwrap_or_default();
         // modules/commitstatus/commit_status.go; VARCHAR(7) in models/git/commit_status.go
-        if !["pending", "success", "error", "failure", "warning", "skipped"].contains(&text("state")) {
+        if ![
+            "pending", "success", "error", "failure", "warning", "skipped",
+        ]
+        .contains(&text("state"))
+        {
             return answer(422, json!({"message": "unknown state"}));
         }
-        self.kept.push((text("context").to_owned(), text("state").to_owned(), text("description").to_owned()));
+        self.kept.push((
+            text("context").to_owned(),
+            text("state").to_owned(),
+            text("description").to_owned(),
+        ));
         answer(201, body.clone())
     }
 
     fn bitbucket(&mut self, body: &Value) -> Answered {
         let text = |key: &str| body[key].as_str().unwrap_or_default();
         let invalid = |field: &str, message: &str| {
-            answer(400, json!({"type": "error", "error": {"message": "Bad request", "fields": {field: [message]}}}))
+            answer(
+                400,
+                json!({"type": "error", "error": {"message": "Bad request", "fields": {field: [message]}}}),
+            )
         };
         // "state: FAILED, INPROGRESS, STOPPED, SUCCESSFUL"
         if !["FAILED", "INPROGRESS", "STOPPED", "SUCCESSFUL"].contains(&text("state")) {
@@ -212,14 +266,20 @@ impl Rules {
         };
         // "If the specified key already exists, the existing status object will be overwritten."
         self.kept.retain(|one| one.0 != name);
-        self.kept.push((name.to_owned(), text("state").to_owned(), text("description").to_owned()));
+        self.kept.push((
+            name.to_owned(),
+            text("state").to_owned(),
+            text("description").to_owned(),
+        ));
         answer(201, body.clone())
     }
 
     fn get(&self, asked: &Asked) -> Answered {
         let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
         let number = |name: &str| {
-            let pair = query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
+            let pair = query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix(&format!("{name}=")));
             pair.and_then(|value| value.parse::<usize>().ok())
         };
         let time = "2026-11-26T04:00:00Z";
@@ -236,7 +296,9 @@ impl Rules {
         }
         let expected = match self.kind {
             Kind::GitHub => format!("/api/repos/fleet/deploy/commits/{SHA}/statuses"),
-            Kind::GitLab => format!("/api/projects/fleet%2Fdeploy/repository/commits/{SHA}/statuses"),
+            Kind::GitLab => {
+                format!("/api/projects/fleet%2Fdeploy/repository/commits/{SHA}/statuses")
+            }
             Kind::Gitea | Kind::Forgejo => format!("/api/repos/fleet/deploy/statuses/{SHA}"),
             Kind::Bitbucket => format!("/api/repositories/fleet/deploy/commit/{SHA}/statuses"),
         };
@@ -274,7 +336,10 @@ impl Answers for Rules {
     fn answer(&mut self, asked: &Asked) -> Answered {
         // docs.github.com/en/rest/using-the-rest-api/getting-started-with-the-rest-api#user-agent
         if asked.header("user-agent").is_empty() {
-            return answer(403, json!({"message": "Request forbidden by administrative rules."}));
+            return answer(
+                403,
+                json!({"message": "Request forbidden by administrative rules."}),
+            );
         }
         if asked.method == "GET" {
             return self.get(asked);

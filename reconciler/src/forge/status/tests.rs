@@ -29,11 +29,7 @@ fn each_transition_has_its_word_and_its_text() {
         "Failed to activate new system! Rolled back to generation 17: {} unreachable",
         "repository: cannot list ssh://git@git.example/deploy.git ".repeat(3)
     );
-    let short = format!(
-        "failure {}…{}",
-        &long[..66],
-        &long[long.len() - 65..]
-    );
+    let short = format!("failure {}…{}", &long[..66], &long[long.len() - 65..]);
     let table = [
         (
             State::Waiting,

@@ -54,7 +54,11 @@ impl GitHub {
             return (forbidden("API rate limit exceeded", headers), reset);
         }
         let within = |times: &VecDeque<i64>, seconds: i64| {
-            times.iter().rev().take_while(|time| **time > now - seconds).count()
+            times
+                .iter()
+                .rev()
+                .take_while(|time| **time > now - seconds)
+                .count()
         };
         let limits = [
             (within(&self.requests, 1) > AT_ONCE, 1),
