@@ -92,6 +92,8 @@ struct Told {
     requests: u32,
     /// Those that the forge refused for its limits.
     limited: u32,
+    /// Those that came to nothing, as the forge did not answer.
+    unanswered: u32,
     /// Hosts that posted.
     posting: u32,
 }
@@ -229,6 +231,7 @@ fn step(
         let down = story
             .outage
             .is_some_and(|(from, to)| (from..to).contains(&now));
+        told.unanswered += u32::from(down);
         let judged = if down {
             Judged {
                 judgement: Judgement::Trouble {
@@ -290,6 +293,7 @@ fn table(story: &Story) -> Result<Table> {
                 .at_most(0.0),
             figure("hosts that posted", "", |told| f64::from(told.posting)),
             figure("requests", "", |told| f64::from(told.requests)),
+            figure("of them not answered", "", |told| f64::from(told.unanswered)),
             figure("of them refused for the limits", "", |told| f64::from(told.limited)),
             figure("until the last report", "min", |told| told.last / 60.0),
         ],
@@ -313,11 +317,15 @@ mod tests {
                 "{story:?}: {told:?}"
             );
             // Most requests are not in vain, however many hosts want the same.
+            println!("{}: {told:?}", story.name);
             let most = if told.posting < 1000 { 2 } else { 6 };
+            let answered = told.requests - told.unanswered;
             assert!(
-                told.requests <= most * 3 * told.posting.max(100),
+                answered <= most * 3 * told.posting.max(100),
                 "{story:?}: {told:?}"
             );
+            // An hour without an answer: 5 s first, twice as long each time, a quarter of an hour at most.
+            assert!(told.unanswered <= 16 * told.posting, "{story:?}: {told:?}");
         }
     }
 
