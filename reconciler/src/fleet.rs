@@ -2,6 +2,7 @@
 //! statuses are a host's last word, and whether its key vouches for it. Pure but for the reading.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use jiff::Timestamp;
 use nixus_switcher::protocol::{Commit, VERSION};
@@ -167,9 +168,9 @@ pub async fn from_forge(
         let mut news = false;
         for told in last_words(&given, &commit, keys) {
             let host = told.report.host.clone();
-            if !all.contains_key(&host) {
+            if let Entry::Vacant(free) = all.entry(host) {
                 news = true;
-                all.insert(host, told);
+                free.insert(told);
             }
         }
         // Nobody is behind this commit that was not seen before it.

@@ -66,6 +66,9 @@ pub enum PostError {
     Sign(#[from] SignError),
 }
 
+/// Signs what is said of a report, where that is wanted.
+pub type Sealing<'a> = dyn FnMut(&Report, Word) -> Result<Option<Seal>, PostError> + 'a;
+
 /// One host's reports on their way to a forge.
 pub struct Post<'a> {
     /// The host's configuration.
@@ -155,11 +158,7 @@ impl Post<'_> {
     }
 
     /// What waits to be posted; `seal` signs where that is wanted.
-    pub fn waiting(
-        &self,
-        outbox: &Outbox,
-        seal: &mut dyn FnMut(&Report, Word) -> Result<Option<Seal>, PostError>,
-    ) -> Result<Vec<Item>, PostError> {
+    pub fn waiting(&self, outbox: &Outbox, seal: &mut Sealing<'_>) -> Result<Vec<Item>, PostError> {
         let reports = ReportsRepository::new(self.paths.reports());
         let host = &self.config.host;
         let settled = outbox.settled.as_deref();

@@ -218,10 +218,7 @@ pub fn read(description: &str) -> Option<Read> {
 }
 
 fn sealed(rest: &str) -> Option<(&str, Seal)> {
-    let (before, signature) = match rest.rsplit_once(' ') {
-        Some(parts) => parts,
-        None => return None,
-    };
+    let (before, signature) = rest.rsplit_once(' ')?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if signature.len() != SIGNATURE || !signature.bytes().all(plain) {
         return None;
