@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn it_is_over_when_every_host_is_done_and_good_when_all_kept_it() {
-        let table: [(&[&str], &[(&str, &str, State)], bool, bool, &str); 7] = [
+        type Said<'a> = &'a [(&'a str, &'a str, State)];
+        let table: [(&[&str], Said<'_>, bool, bool, &str); 7] = [
             (&[], &[], false, false, "0 of 0 hosts kept commit aaaaaaa"),
             (
                 &["db1", "web1"],
