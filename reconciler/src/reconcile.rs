@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::task::JoinSet;
 
-use crate::activation::{ActivationError, Switcher};
+use crate::activation::{ActivationError, Candidate, Switcher};
 use crate::closure::{BuiltClosure, ClosureError};
 use crate::commit_id::CommitId;
 use crate::config::Config;
@@ -324,7 +324,7 @@ impl Pass<'_> {
         Ok(self
             .switcher
             .activate(
-                &built,
+                Candidate::Built(&built),
                 deployment,
                 &self.config.switch,
                 self.before.take(),

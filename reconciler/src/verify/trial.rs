@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::checks::{self, Scene, peer, repository};
 use crate::config::health::{Check, Health};
-use crate::health::{Finding, REPOSITORY, Rule, SOAK, Verdict, judge, rules};
+use crate::health::{Finding, REPOSITORY, Rule, SOAK, Verdict, judge, judge_rollback, rules};
 use crate::local_checks;
 use crate::source::reach;
 
@@ -20,6 +20,9 @@ const WITNESSES: Duration = Duration::from_secs(5);
 const WITNESS: Duration = Duration::from_secs(20);
 /// and how long at the end of a trial in which the repository did not even fail.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// What a check needs to tell that its limit is over.
+const HANDED_OVER: Duration = Duration::from_secs(1);
 
 /// The time at the end of a trial that belongs to finding out why its first round did not end.
 pub fn reserved(health: &Health) -> Duration {
@@ -34,6 +37,8 @@ pub fn reserved(health: &Health) -> Duration {
 pub struct Trial<'a> {
     scene: Scene<'a>,
     rules: Vec<Rule>,
+    /// When the findings of a first round must be there.
+    end: Option<Instant>,
     last: RefCell<Vec<Option<Last>>>,
     witnesses: RefCell<Option<(Instant, Vec<String>)>>,
 }
@@ -45,12 +50,14 @@ struct Last {
 }
 
 impl<'a> Trial<'a> {
-    /// Nothing is found yet.
-    pub fn begin(scene: Scene<'a>) -> Self {
+    /// Nothing is found yet; there is this much time for a first round.
+    pub fn begin(scene: Scene<'a>, first_round: Duration) -> Self {
         let config = scene.config;
         let none = config.health.checks.iter().map(|_| None);
         Self {
             scene,
+            // One that has no end does not fit into an instant.
+            end: Instant::now().checked_add(first_round),
             rules: rules(&config.health.checks, config.switch.failed_units),
             last: RefCell::new(none.collect()),
             witnesses: RefCell::new(None),
@@ -76,11 +83,28 @@ impl<'a> Trial<'a> {
         if !is_due {
             return;
         }
-        let found = checks::make(check, &self.scene).await;
+        let found = self.make(check, number).await;
         let passed = found.iter().all(|one| one.outcome == CheckOutcome::Pass);
         let due = checks::pause(check, passed).map(|pause| Instant::now() + pause);
         if let Some(last) = self.last.borrow_mut().get_mut(number) {
             *last = Some(Last { found, due });
+        }
+    }
+
+    /// A check that has found nothing yet must do so within the trial, whatever its own limit: what
+    /// hangs all the while is told as it would be at that limit.
+    async fn make(&self, check: &Check, number: usize) -> Vec<Finding> {
+        let is_first = self.last.borrow().get(number).is_some_and(Option::is_none);
+        let left = self.end.filter(|_| is_first).map(|end| end - Instant::now());
+        match left {
+            Some(left) if left < check.timeout => {
+                let bounded = Check {
+                    timeout: left.saturating_sub(HANDED_OVER),
+                    ..check.clone()
+                };
+                checks::make(&bounded, &self.scene).await
+            }
+            _ => checks::make(check, &self.scene).await,
         }
     }
 
@@ -107,9 +131,11 @@ impl<'a> Trial<'a> {
     }
 
     fn judge(&self, found: &[Finding]) -> Verdict {
-        let before = self.scene.before();
-        let before = before.map_or(&[][..], |before| &before.checks);
-        judge(before, found, &self.rules)
+        match self.scene.before() {
+            Some(before) if before.rollback => judge_rollback(&before.checks, found, &self.rules),
+            Some(before) => judge(&before.checks, found, &self.rules),
+            None => judge(&[], found, &self.rules),
+        }
     }
 
     /// Not even one round has ended: what has, and that the others did not.
