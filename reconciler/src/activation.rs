@@ -221,6 +221,11 @@ impl Switcher {
         booted == running && running != default
     }
 
+    /// Whether the system profile names this system, as far as that can be told.
+    pub fn is_persistent(&self, toplevel: &Toplevel) -> bool {
+        resolve(&self.layout.profiles().join("system")).map_or(true, |named| named == *toplevel)
+    }
+
     /// The system that was booted.
     pub fn booted(&self) -> Result<Toplevel, ActivationError> {
         resolve(&self.layout.booted_system())

@@ -107,13 +107,14 @@ fn choose(
 ) -> Result<(u64, Toplevel), GenerationError> {
     let have = || all.iter().map(|(number, _)| *number).collect();
     let found = match number {
-        Some(number) => all
-            .iter()
-            .find(|(one, _)| *one == number)
-            .ok_or_else(|| GenerationError::None {
-                number,
-                have: have(),
-            })?,
+        Some(number) => {
+            all.iter()
+                .find(|(one, _)| *one == number)
+                .ok_or_else(|| GenerationError::None {
+                    number,
+                    have: have(),
+                })?
+        }
         None => {
             let runs = all
                 .iter()
@@ -140,7 +141,10 @@ mod tests {
 
     fn toplevel(name: char) -> Toplevel {
         let hash = String::from(name).repeat(32);
-        Toplevel::try_from(std::path::PathBuf::from(format!("/nix/store/{hash}-system"))).unwrap()
+        Toplevel::try_from(std::path::PathBuf::from(format!(
+            "/nix/store/{hash}-system"
+        )))
+        .unwrap()
     }
 
     #[test]

@@ -182,6 +182,7 @@ impl Pass<'_> {
             now: Timestamp::now(),
             ledger: &self.ledger,
             running: &running,
+            persistent: self.switcher.is_persistent(&running),
             booted_other: self.switcher.booted_other(),
             suspension: suspension.as_ref(),
             journal_damage: journal_damage.as_deref(),

@@ -157,13 +157,13 @@ pub async fn begin(
 }
 
 fn name(number: u64, generation: u64) -> Result<DeploymentId, RollbackError> {
-    format!("{number}-rollback-{generation}")
-        .parse()
-        .map_err(|error: nixus_switcher::protocol::NameError| {
+    format!("{number}-rollback-{generation}").parse().map_err(
+        |error: nixus_switcher::protocol::NameError| {
             RollbackError::Switcher(ActivationError::Running {
                 problem: error.to_string(),
             })
-        })
+        },
+    )
 }
 
 /// Waits until the switcher has ended it, one way or the other.

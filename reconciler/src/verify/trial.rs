@@ -95,7 +95,10 @@ impl<'a> Trial<'a> {
     /// hangs all the while is told as it would be at that limit.
     async fn make(&self, check: &Check, number: usize) -> Vec<Finding> {
         let is_first = self.last.borrow().get(number).is_some_and(Option::is_none);
-        let left = self.end.filter(|_| is_first).map(|end| end - Instant::now());
+        let left = self
+            .end
+            .filter(|_| is_first)
+            .map(|end| end - Instant::now());
         match left {
             Some(left) if left < check.timeout => {
                 let bounded = Check {
