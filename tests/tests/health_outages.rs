@@ -72,9 +72,16 @@ fn the_git_server_dies_during_the_trial_of_one_host() -> Result<()> {
 fn the_git_server_dies_during_the_trial_of_all_hosts_at_once() -> Result<()> {
     // Hosts that look after each other go one after the other; these two are to be on trial at once.
     let alone = r#"
-      services.nixus.peers = lib.mkForce { };
-      services.nixus.settings.switch.activation_timeout = lib.mkForce "150s";
-      services.nixus.settings.switch.trial_timeout = lib.mkForce "60s";
+      imports = [
+        (
+          { lib, ... }:
+          {
+            services.nixus.settings.peers = lib.mkForce [ ];
+            services.nixus.settings.switch.activation_timeout = lib.mkForce "150s";
+            services.nixus.settings.switch.trial_timeout = lib.mkForce "60s";
+          }
+        )
+      ];
     "#;
     let lab = lab::Lab::of(&["web1", "db1"]).common(alone).start()?;
     let story = Story::adopt(lab, PATIENCE)?;
