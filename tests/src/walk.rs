@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lab::story::{Story, status};
+use lab::story::{Story, deployments, status};
 use lab::{Host, Lab, Output, fleet};
 
 /// How long a state may take to come about.
@@ -243,13 +243,13 @@ impl Walk {
             if round == 0 {
                 self.push(SLOWER_TRIAL, "a longer menu")?;
             }
-            self.host()?.must(["nixus", "retry"]).ok();
             self.on_trial()?;
+            let host = self.host()?;
+            let ended = deployments(host)?.len();
             server.power_cut()?;
             // The system before has tried it too by then, and has not got through either.
-            let host = self.host()?;
             host.wait_until("goes back and waits", PATIENCE, |host| {
-                Ok(waits(host, "backing-off"))
+                Ok(deployments(host)?.len() > ended && waits(host, "backing-off"))
             })?;
             server.start()?;
         }
