@@ -79,7 +79,7 @@ pub fn section(options: &Options) -> Result<Section> {
             standing.retain(|name| *name != host);
             violations.push(problem);
         }
-        eprintln!("  {runs} of {} cases", chosen.len());
+        eprintln!("containers: {runs} of {} cases", chosen.len());
     }
     let tried: BTreeSet<&str> = chosen.iter().map(|case| case.point.as_str()).collect();
     Ok(Section {
@@ -95,8 +95,14 @@ pub fn section(options: &Options) -> Result<Section> {
         violations,
         notes: vec![format!(
             "a deployment that is kept, one that fails, and one that cannot be made permanent pass {} points; first boots, of which one is well and one is not, {} more",
-            points.iter().filter(|(course, _)| !course.is_of_a_boot()).count(),
-            points.iter().filter(|(course, _)| course.is_of_a_boot()).count()
+            points
+                .iter()
+                .filter(|(course, _)| !course.is_of_a_boot())
+                .count(),
+            points
+                .iter()
+                .filter(|(course, _)| course.is_of_a_boot())
+                .count()
         )],
         seconds: 0.0,
     })
@@ -134,9 +140,9 @@ fn discover(story: &Story) -> Result<Vec<(Course, String)>> {
             host.read(PASSED)?
         };
         for point in passed.lines() {
-            let is_known = points.iter().any(|(of, known)| {
-                known == point && of.is_of_a_boot() == course.is_of_a_boot()
-            });
+            let is_known = points
+                .iter()
+                .any(|(of, known)| known == point && of.is_of_a_boot() == course.is_of_a_boot());
             if !is_known {
                 points.push((*course, point.to_owned()));
             }
@@ -297,6 +303,16 @@ fn each(
         .collect())
 }
 
+/// Whether nothing is open, nor about to be: the trial of a first boot that was killed early is begun
+/// again a moment later.
+fn is_over(status: &Status, boots: bool) -> bool {
+    let judged = status
+        .unproven
+        .as_ref()
+        .is_none_or(|unproven| unproven.told_nothing.is_some());
+    status.open.is_none() && (judged || !boots)
+}
+
 /// How long systemd may take to start again what was killed at boot, and that to come to an end.
 const GOES_ON: Duration = Duration::from_secs(20);
 
@@ -304,7 +320,7 @@ const GOES_ON: Duration = Duration::from_secs(20);
 fn settle_at_boot(host: &Host) -> Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < GOES_ON {
-        if said(host).is_some_and(|status| status.open.is_none()) {
+        if said(host).is_some_and(|status| is_over(&status, true)) {
             return Ok(());
         }
         thread::sleep(STEP);
@@ -367,7 +383,9 @@ fn survive(story: &Story, host: &Host, case: &Case, before: &str, commit: &str) 
         _ => strike::settle(host)?,
     }
     host.wait_booted()?;
-    is_settled(host)?;
+    host.wait_until("has settled it", PATIENCE, |host| {
+        Ok(said(host).is_some_and(|status| is_over(&status, boots)))
+    })?;
     host.wait_booted()?;
     let now = host.current_system()?;
     story.at_rest(&host.name, &now)?;
@@ -397,4 +415,3 @@ fn survive(story: &Story, host: &Host, case: &Case, before: &str, commit: &str) 
     );
     Ok(())
 }
-

@@ -53,7 +53,11 @@ pub fn section(options: &Options) -> Result<Section> {
             left = later;
             let begun = Instant::now();
             let played = play.next(case);
-            eprintln!("  {} ({:.0} s)", case.name, begun.elapsed().as_secs_f32());
+            eprintln!(
+                "machine: {} ({:.0} s)",
+                case.name,
+                begun.elapsed().as_secs_f32()
+            );
             if let Err(problem) = played {
                 violations.push(blame(&play, case, &problem)?);
                 // Its machine may be in any state now.

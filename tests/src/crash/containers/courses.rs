@@ -1,13 +1,13 @@
 //! What is tried: how a deployment ends with which nothing interferes, where, and what happens there.
 
-/// Nothing here waits for a time limit of a deployment: watchdogs are fired by hand. What is asked for
+/// Only a first boot that is not well waits for a time limit: watchdogs are fired by hand. What is asked for
 /// in [`AT_BOOT`] is there again after each boot, before anything of ours runs.
 pub const COMMON: &str = r#"  imports = [
     (
       { lib, ... }:
       {
         services.nixus.settings.switch.activation_timeout = lib.mkForce "5m";
-        services.nixus.settings.switch.trial_timeout = lib.mkForce "5m";
+        services.nixus.settings.switch.trial_timeout = lib.mkForce "1m";
       }
     )
   ];
