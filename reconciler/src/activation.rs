@@ -10,6 +10,7 @@ use nixus_switcher::history::{self, HistoryError};
 use nixus_switcher::holder;
 use nixus_switcher::journal::{self, JournalError};
 use nixus_switcher::layout::Layout;
+use nixus_switcher::profile::{Profile, ProfileError};
 use nixus_switcher::protocol::{
     Before, Cause, Commit, DeploymentId, Outcome, Policy, Request, Toplevel, VERSION,
 };
@@ -174,12 +175,9 @@ impl Switcher {
         history::read_after(&self.layout, sequence).map_err(ActivationError::History)
     }
 
-    /// What can be said of this host's generations by the deployments that ended, oldest first.
-    pub fn history<T>(
-        &self,
-        say: impl FnOnce(&Layout, &[Outcome]) -> T,
-    ) -> Result<T, ActivationError> {
-        Ok(say(&self.layout, &self.ended_after(0)?))
+    /// All generations of the system profile, sorted by number.
+    pub fn generations(&self) -> Result<Vec<(u64, PathBuf)>, ProfileError> {
+        Profile::new(&HostDisk, self.layout.profiles()).generations()
     }
 
     /// Files of the history that cannot be read. They are left out of it.

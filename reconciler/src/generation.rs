@@ -1,10 +1,12 @@
 //! Generations of the system profile: what an operator can go back to.
 
-use nixus_switcher::disk::HostDisk;
-use nixus_switcher::layout::Layout;
-use nixus_switcher::profile::{Profile, ProfileError};
-use nixus_switcher::protocol::{Commit, Ending, Outcome, Toplevel};
+use std::path::PathBuf;
+
+use nixus_switcher::profile::ProfileError;
+use nixus_switcher::protocol::{Commit, Toplevel};
 use thiserror::Error;
+
+use crate::report::{Report, State};
 
 /// Why there is nothing to go back to.
 #[derive(Debug, Error)]
@@ -38,6 +40,12 @@ pub enum GenerationError {
         /// The number.
         number: u64,
     },
+    /// A deployment is of a commit, and success would be told of it.
+    #[error("generation {number} is of no commit that this host has reported as kept")]
+    NoCommit {
+        /// The number.
+        number: u64,
+    },
 }
 
 fn known(numbers: &[u64]) -> String {
@@ -67,35 +75,35 @@ impl Generation {
         &self.toplevel
     }
 
-    /// The commit that it was deployed from; where nobody knows, the one that the host has accepted.
+    /// The commit that it was kept for.
     pub fn commit(&self) -> &Commit {
         &self.commit
     }
 }
 
-/// The generation of this number, or the newest one before what runs.
+/// The generation of this number, or the newest one before what runs. Of which commit it is, the
+/// host's own reports tell, newest first.
 pub fn find(
-    layout: &Layout,
+    all: Vec<(u64, PathBuf)>,
     number: Option<u64>,
     running: &Toplevel,
-    history: &[Outcome],
-    accepted: &Commit,
+    reports: &[Report],
 ) -> Result<Generation, GenerationError> {
-    let all = Profile::new(&HostDisk, layout.profiles())
-        .generations()
-        .map_err(GenerationError::Profile)?;
     let all: Vec<(u64, Option<Toplevel>)> = all
         .into_iter()
         .map(|(number, path)| (number, Toplevel::try_from(path).ok()))
         .collect();
     let (number, toplevel) = choose(&all, number, running)?;
-    let deployed = history
-        .iter()
-        .rfind(|one| one.ending == Ending::Confirmed && one.new.toplevel == toplevel);
+    let kept = reports.iter().find(|report| {
+        report.state == State::Success && report.toplevel.as_ref() == Some(&toplevel)
+    });
+    let commit = kept
+        .map(|report| report.commit.clone())
+        .ok_or(GenerationError::NoCommit { number })?;
     Ok(Generation {
         number,
         toplevel,
-        commit: deployed.map_or(accepted, |one| &one.commit).clone(),
+        commit,
     })
 }
 
@@ -138,6 +146,7 @@ fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Reporter;
 
     fn toplevel(name: char) -> Toplevel {
         let hash = String::from(name).repeat(32);
@@ -145,6 +154,31 @@ mod tests {
             "/nix/store/{hash}-system"
         )))
         .unwrap()
+    }
+
+    #[test]
+    fn a_generation_is_of_the_commit_that_it_was_kept_for_and_of_no_other() {
+        let commit = |id: char| Commit {
+            id: id.to_string().repeat(40),
+            subject: "subject".into(),
+        };
+        let reporter = Reporter {
+            host: "web1",
+            now: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let reports = [
+            reporter.building(&commit('c')),
+            reporter.unchanged(&commit('b'), &toplevel('a'), Some(1)),
+            reporter.unchanged(&commit('a'), &toplevel('a'), Some(1)),
+        ];
+        let all = || {
+            let path = |name| toplevel(name).path().to_owned();
+            vec![(1, path('a')), (2, path('b')), (3, path('c'))]
+        };
+        let found = find(all(), Some(1), &toplevel('c'), &reports).unwrap();
+        assert_eq!((found.number(), found.commit()), (1, &commit('b')));
+        let unknown = find(all(), Some(2), &toplevel('c'), &reports).unwrap_err();
+        assert!(matches!(unknown, GenerationError::NoCommit { number: 2 }));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use nixus_switcher::operator;
-use nixus_switcher::protocol::{Commit, DeploymentId, Outcome};
+use nixus_switcher::protocol::{DeploymentId, Outcome};
 use thiserror::Error;
 
 use crate::activation::{ActivationError, Candidate, Switcher};
@@ -56,8 +56,8 @@ pub enum RollbackError {
     /// There is no such generation.
     #[error(transparent)]
     Generation(#[from] GenerationError),
-    /// The report could not be kept.
-    #[error("reports cannot be kept")]
+    /// The reports could not be read, or none be kept.
+    #[error("the reports are not usable")]
     Reports(#[source] ReportsError),
     /// The switcher could not be asked.
     #[error("the switcher is not usable")]
@@ -110,17 +110,17 @@ pub async fn begin(
             problem: damage.problem,
         });
     }
-    let Some(accepted) = ledger.accepted.clone() else {
+    if ledger.accepted.is_none() {
         return Err(RollbackError::NotAdopted);
-    };
-    let accepted = Commit {
-        id: accepted.to_string(),
-        subject: String::new(),
-    };
+    }
     let running = switcher.running().map_err(RollbackError::Switcher)?;
-    let generation = switcher
-        .history(|layout, history| find(layout, number, &running, history, &accepted))
-        .map_err(RollbackError::Switcher)??;
+    let all = switcher.generations().map_err(GenerationError::Profile)?;
+    let host = &config.host;
+    let reports = ReportsRepository::new(paths.reports());
+    let said = reports
+        .history(host, usize::MAX)
+        .map_err(RollbackError::Reports)?;
+    let generation = find(all, number, &running, &said)?;
     let before = checks::before_rollback(config, paths).await;
 
     let why = why.map_or(String::new(), |why| format!(": {why}"));
@@ -131,11 +131,8 @@ pub async fn begin(
     let deployment = name(ledger.deployments, generation.number())?;
     ledger_file::save(&paths.ledger(), &ledger, switcher.format())
         .map_err(RollbackError::Ledger)?;
-    let host = &config.host;
     let report = Reporter { host, now }.rolling_back(&generation, &deployment, &why);
-    ReportsRepository::new(paths.reports())
-        .keep(&report)
-        .map_err(RollbackError::Reports)?;
+    reports.keep(&report).map_err(RollbackError::Reports)?;
     let switch = &config.switch;
     switcher
         .activate(
