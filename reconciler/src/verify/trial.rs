@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use nixus_switcher::protocol::{CheckOutcome, CheckResult};
+use nixus_switcher::protocol::{Before, CheckOutcome, CheckResult};
 use tokio::time::Instant;
 
 use crate::checks::{self, Scene, peer, repository};
-use crate::config::health::{Check, Health};
+use crate::config::health::{Check, Health, Kind};
 use crate::health::{Finding, REPOSITORY, Rule, SOAK, Verdict, judge, judge_rollback, rules};
 use crate::local_checks;
 use crate::source::reach;
@@ -67,12 +67,24 @@ impl<'a> Trial<'a> {
     /// Makes what is due, and judges what is known.
     pub async fn round(&self) -> Verdict {
         let due = self.scene.config.health.checks.iter().enumerate();
+        let due = due.filter(|(_, check)| self.is_asked(check));
         let made = join_all(due.map(|(number, check)| self.make_if_due(number, check)));
         let (timer, place, _) = tokio::join!(local_checks::timer(), local_checks::place(), made);
         let mut found = vec![timer, place];
         found.extend(self.found());
         self.hear_witnesses(&mut found).await;
         self.judge(&found)
+    }
+
+    /// A repository that the running system does not reach is not waited for on an operator's own way
+    /// back: it cannot get worse, and a server that hangs would use up the trial.
+    fn is_asked(&self, check: &Check) -> bool {
+        let passed = |before: &Before| {
+            let mut checks = before.checks.iter();
+            checks.any(|one| one.check == check.name && one.outcome == CheckOutcome::Pass)
+        };
+        let before = self.scene.before().filter(|before| before.rollback);
+        !matches!(check.kind, Kind::Repository) || before.is_none_or(passed)
     }
 
     async fn make_if_due(&self, number: usize, check: &Check) {
@@ -146,7 +158,7 @@ impl<'a> Trial<'a> {
         let mut found = self.found();
         let silent = "it did not answer during the trial";
         for check in &self.scene.config.health.checks {
-            if found.iter().any(|one| one.check == check.name) {
+            if !self.is_asked(check) || found.iter().any(|one| one.check == check.name) {
                 continue;
             }
             if check.name == REPOSITORY {
