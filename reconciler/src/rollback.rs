@@ -15,7 +15,7 @@ use crate::activation::{ActivationError, Candidate, Switcher};
 use crate::checks;
 use crate::config::Config;
 use crate::generation::{Generation, GenerationError, find};
-use crate::ledger_file::{self, LedgerFileError};
+use crate::ledger_file::{self, DamagedLedger, LedgerFileError};
 use crate::pass_lock::{PassLock, PassLockError};
 use crate::report::Reporter;
 use crate::reports_repository::{ReportsError, ReportsRepository};
@@ -43,13 +43,8 @@ pub enum RollbackError {
     #[error("the ledger is not usable")]
     Ledger(#[source] LedgerFileError),
     /// The ledger is lost.
-    #[error("{file} {problem}: `nixus adopt --again` comes first")]
-    Damaged {
-        /// The file, where it is now.
-        file: String,
-        /// What is wrong with it.
-        problem: String,
-    },
+    #[error(transparent)]
+    Damaged(#[from] DamagedLedger),
     /// This host follows no repository.
     #[error("this host follows no repository yet: `nixus adopt` comes first")]
     NotAdopted,
@@ -73,7 +68,7 @@ pub enum RollbackError {
 impl RollbackError {
     /// Whether the operator asked for something that cannot be.
     pub fn is_wrong_input(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::NotAdopted)
+        matches!(self, Self::Damaged(_) | Self::NotAdopted)
             || matches!(self, Self::Generation(error) if !matches!(error, GenerationError::Profile(_)))
     }
 }
@@ -103,13 +98,8 @@ pub async fn begin(
             deployment: open.deployment,
         });
     }
-    let mut ledger = ledger_file::load(&paths.ledger()).map_err(RollbackError::Ledger)?;
-    if let Some(damage) = ledger.damage {
-        return Err(RollbackError::Damaged {
-            file: damage.file,
-            problem: damage.problem,
-        });
-    }
+    let ledger = ledger_file::load(&paths.ledger()).map_err(RollbackError::Ledger)?;
+    let mut ledger = ledger_file::sound(ledger)?;
     if ledger.accepted.is_none() {
         return Err(RollbackError::NotAdopted);
     }
