@@ -9,7 +9,7 @@ mod strike;
 
 use std::collections::BTreeSet;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::fleet::Files;
@@ -313,40 +313,6 @@ fn is_over(status: &Status, boots: bool) -> bool {
     status.open.is_none() && (judged || !boots)
 }
 
-/// How long systemd may take to start again what was killed at boot, and that to come to an end.
-const GOES_ON: Duration = Duration::from_secs(20);
-
-/// Lets a watchdog fire where nobody else goes on; it may reboot the host.
-fn settle_at_boot(host: &Host) -> Result<()> {
-    let begun = Instant::now();
-    while begun.elapsed() < GOES_ON {
-        if said(host).is_some_and(|status| is_over(&status, true)) {
-            return Ok(());
-        }
-        thread::sleep(STEP);
-    }
-    let watchdogs = strike::units(host, "nixus-expire-*.timer");
-    let open = said(host).is_some_and(|status| status.open.is_some());
-    match watchdogs {
-        Ok(watchdogs) => {
-            ensure!(
-                !open || !watchdogs.is_empty(),
-                "a first boot is on trial, and no watchdog is armed\n{}",
-                host.portrait()
-            );
-            for watchdog in watchdogs {
-                let service = watchdog.replace(".timer", ".service");
-                // It may be gone by now, and so may the host.
-                let _ = host.exec(["systemctl", "start", "--no-block", "--", &service]);
-            }
-        }
-        // It is rebooting already.
-        Err(_) if !open => {}
-        Err(error) => return Err(error),
-    }
-    Ok(())
-}
-
 /// Lets the fault happen, and sees that the host is on the old system, or on the new one and it was
 /// confirmed, and says so.
 fn survive(story: &Story, host: &Host, case: &Case, before: &str, commit: &str) -> Result<()> {
@@ -379,7 +345,7 @@ fn survive(story: &Story, host: &Host, case: &Case, before: &str, commit: &str) 
     }
     match case.kind {
         Kind::PowerCut => {}
-        _ if boots => settle_at_boot(host)?,
+        _ if boots => strike::settle_at_boot(host)?,
         _ => strike::settle(host)?,
     }
     host.wait_booted()?;

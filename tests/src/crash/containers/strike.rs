@@ -1,13 +1,17 @@
 //! What happens at a point, and that a watchdog would settle what it leaves.
 
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use lab::Host;
 use lab::story::switcher_status;
 use serde_json::Value;
 
-use super::{PATIENCE, STEP};
+use super::{PATIENCE, STEP, is_over, said};
+
+/// How long systemd may take to start again what was killed at boot, and that to come to an end.
+const GOES_ON: Duration = Duration::from_secs(20);
 
 /// Kills the process that stopped at a fault point.
 pub fn kill_stopped(host: &Host) -> Result<()> {
@@ -63,8 +67,39 @@ pub fn settle(host: &Host) -> Result<()> {
     Ok(())
 }
 
+/// Lets a watchdog fire where nobody else goes on; it may reboot the host.
+pub fn settle_at_boot(host: &Host) -> Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < GOES_ON {
+        if said(host).is_some_and(|status| is_over(&status, true)) {
+            return Ok(());
+        }
+        thread::sleep(STEP);
+    }
+    let watchdogs = units(host, "nixus-expire-*.timer");
+    let open = said(host).is_some_and(|status| status.open.is_some());
+    match watchdogs {
+        Ok(watchdogs) => {
+            ensure!(
+                !open || !watchdogs.is_empty(),
+                "a first boot is on trial, and no watchdog is armed\n{}",
+                host.portrait()
+            );
+            for watchdog in watchdogs {
+                let service = watchdog.replace(".timer", ".service");
+                // It may be gone by now, and so may the host.
+                let _ = host.exec(["systemctl", "start", "--no-block", "--", &service]);
+            }
+        }
+        // It is rebooting already.
+        Err(_) if !open => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
 /// The active units that match a pattern.
-pub fn units(host: &Host, pattern: &str) -> Result<Vec<String>> {
+fn units(host: &Host, pattern: &str) -> Result<Vec<String>> {
     let listed = host.must([
         "systemctl",
         "list-units",
