@@ -10,8 +10,9 @@ use nixus_switcher::history::{self, HistoryError};
 use nixus_switcher::holder;
 use nixus_switcher::journal::{self, JournalError};
 use nixus_switcher::layout::Layout;
+use nixus_switcher::profile::{Profile, ProfileError};
 use nixus_switcher::protocol::{
-    Before, Cause, DeploymentId, Outcome, Policy, Request, Toplevel, VERSION,
+    Before, Cause, Commit, DeploymentId, Outcome, Policy, Request, Toplevel, VERSION,
 };
 use nixus_switcher::state::{self as switcher_state, UnprovenView};
 use nixus_switcher::{Open, PhaseName};
@@ -19,6 +20,7 @@ use thiserror::Error;
 
 use crate::closure::BuiltClosure;
 use crate::config::Switch;
+use crate::generation::Generation;
 use crate::process::in_words;
 use crate::state::{Paths, write_atomically};
 use crate::systemd::{self, SystemdError};
@@ -78,6 +80,31 @@ pub enum ActivationError {
         /// What it said last.
         said: Option<String>,
     },
+}
+
+/// What may be handed to the switcher.
+#[derive(Debug, Clone, Copy)]
+pub enum Candidate<'a> {
+    /// A system that was built from a verified commit.
+    Built(&'a BuiltClosure),
+    /// A generation of the system profile, which an operator wants back.
+    Generation(&'a Generation),
+}
+
+impl Candidate<'_> {
+    fn toplevel(&self) -> &Toplevel {
+        match self {
+            Self::Built(closure) => closure.toplevel(),
+            Self::Generation(generation) => generation.toplevel(),
+        }
+    }
+
+    fn commit(&self) -> &Commit {
+        match self {
+            Self::Built(closure) => closure.commit().commit(),
+            Self::Generation(generation) => generation.commit(),
+        }
+    }
 }
 
 /// The switcher of this host.
@@ -148,6 +175,11 @@ impl Switcher {
         history::read_after(&self.layout, sequence).map_err(ActivationError::History)
     }
 
+    /// All generations of the system profile, sorted by number.
+    pub fn generations(&self) -> Result<Vec<(u64, PathBuf)>, ProfileError> {
+        Profile::new(&HostDisk, self.layout.profiles()).generations()
+    }
+
     /// Files of the history that cannot be read. They are left out of it.
     pub fn history_damage(&self) -> Vec<String> {
         match history::read(&HostDisk, &self.layout, 0) {
@@ -187,6 +219,11 @@ impl Switcher {
         booted == running && running != default
     }
 
+    /// Whether the system profile names this system, as far as that can be told.
+    pub fn is_persistent(&self, toplevel: &Toplevel) -> bool {
+        resolve(&self.layout.profiles().join("system")).map_or(true, |named| named == *toplevel)
+    }
+
     /// The system that was booted.
     pub fn booted(&self) -> Result<Toplevel, ActivationError> {
         resolve(&self.layout.booted_system())
@@ -210,10 +247,10 @@ impl Switcher {
             .ok()
     }
 
-    /// Hands a built closure to the switcher and sees that it took it up.
+    /// Hands a built closure, or a generation from before, to the switcher and sees that it took it up.
     pub async fn activate(
         &self,
-        closure: &BuiltClosure,
+        candidate: Candidate<'_>,
         deployment: DeploymentId,
         switch: &Switch,
         before: Option<Before>,
@@ -222,8 +259,8 @@ impl Switcher {
         let request = Request {
             version: VERSION,
             deployment: deployment.clone(),
-            candidate: closure.toplevel().clone(),
-            commit: closure.commit().commit().clone(),
+            candidate: candidate.toplevel().clone(),
+            commit: candidate.commit().clone(),
             policy: Policy {
                 activation_seconds: switch.activation_timeout.as_secs(),
                 trial_seconds: switch.trial_timeout.as_secs(),

@@ -105,6 +105,7 @@ pub async fn baseline(config: &Config, paths: &Paths) -> (Baseline, Before) {
         host_key: ssh::public_half(&health.ssh.host_key)
             .ok()
             .map(|key| key.to_string()),
+        rollback: false,
     };
     let required = |name: &str| {
         let mut checks = health.checks.iter();
@@ -124,6 +125,27 @@ pub async fn baseline(config: &Config, paths: &Paths) -> (Baseline, Before) {
         (state, _) => state,
     };
     (baseline, before)
+}
+
+/// What an operator's own way back is judged by: all that the running system does not do either.
+pub async fn before_rollback(config: &Config, paths: &Paths) -> Before {
+    let scene = Scene {
+        config,
+        paths,
+        open: None,
+    };
+    let checks = config.health.checks.iter();
+    let repositories = checks.filter(|check| matches!(check.kind, Kind::Repository));
+    let ((_, before), repository) = tokio::join!(
+        baseline(config, paths),
+        join_all(repositories.map(|check| make(check, &scene)))
+    );
+    let repository = repository.iter().flatten().map(Finding::as_it_was);
+    Before {
+        checks: before.checks.into_iter().chain(repository).collect(),
+        rollback: true,
+        ..before
+    }
 }
 
 /// The pause until a check is made again.

@@ -151,6 +151,21 @@ A commit can ask the same of every host, by a line at the end of its message:
         /// Why, for those who look at `nixus status`.
         reason: Option<String>,
     },
+    /// Go back to an earlier generation, under a watchdog as ever; what runs is quarantined.
+    #[command(after_help = "Examples:
+  nixus rollback                          to the generation before the one that runs
+  nixus rollback --to 41 \"the shop is slow\"
+  nixus retry                             to take up again what was rolled back
+
+The generation has only to be no worse than what runs. The next commit that makes another system is
+deployed as ever; `nixus suspend` comes first where that is not wanted.")]
+    Rollback {
+        /// The generation's number; the one before what runs unless given.
+        #[arg(long, value_name = "GENERATION")]
+        to: Option<u64>,
+        /// Why, for those who look at `nixus status`.
+        reason: Option<String>,
+    },
     /// Let a suspended host go on.
     #[command(after_help = "Examples:
   nixus resume")]

@@ -20,14 +20,15 @@ use nixus::post::Post;
 use nixus::probe::{answer, relay};
 use nixus::process::in_words;
 use nixus::reconcile::{PassError, reconcile};
-use nixus::report::name;
+use nixus::report::{Reporter, name};
 use nixus::reports_repository::ReportsRepository;
+use nixus::rollback::{self, Rollback};
 use nixus::state::Paths;
 use nixus::status::{first_line, status};
 use nixus::{log, retry, suspension, systemd, tables, verify};
 use nixus_switcher::cli::Arguments;
 use nixus_switcher::layout::Layout;
-use nixus_switcher::protocol::CheckOutcome;
+use nixus_switcher::protocol::{CheckOutcome, Ending, Outcome};
 
 mod following;
 
@@ -154,6 +155,22 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
             println!("Suspended until {until}: nothing is built or activated.");
             println!("A deployment that is open already is still confirmed or reverted.");
         }
+        Command::Rollback { to, reason } => {
+            let why = reason.as_deref();
+            let begun = rollback::begin(&config()?, &paths, &switcher, *to, why).await?;
+            let Rollback {
+                generation,
+                deployment,
+                ..
+            } = &begun;
+            let number = generation.number();
+            println!("Going back to generation {number}, as deployment {deployment}.");
+            let outcome = rollback::end(&begun, &switcher).await?;
+            println!("{}", ended(&outcome));
+            if outcome.ending != Ending::Confirmed {
+                return Ok(Exit::Failed);
+            }
+        }
         Command::Resume => {
             if suspension::resume(&paths)? {
                 println!("Resumed.");
@@ -213,6 +230,12 @@ fn write_answer(line: &[u8]) -> anyhow::Result<()> {
     out.write_all(line)
         .and_then(|()| out.flush())
         .context("cannot write the answer")
+}
+
+/// The sentence that the report will have.
+fn ended(outcome: &Outcome) -> String {
+    let now = Timestamp::now();
+    Reporter { host: "", now }.ended(outcome).text
 }
 
 fn say_released(released: &nixus::ledger::release::Released) {

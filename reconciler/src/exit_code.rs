@@ -6,6 +6,7 @@ use crate::adopt::AdoptError;
 use crate::config::ConfigError;
 use crate::pass_lock::PassLockError;
 use crate::retry::RetryError;
+use crate::rollback::RollbackError;
 use crate::suspension::SuspensionError;
 
 /// The exit codes in words, for `--help` and the manual.
@@ -13,7 +14,7 @@ pub const HELP: &str = "Exit codes:
   0  done; for a pass also: there is something to wait for, see `nixus status`
   1  failed: the error says what, and trying again may help
   2  wrong input or configuration: trying again does not help
-  3  busy: a pass is running, try again when it has ended";
+  3  busy: a pass is running, or a deployment is open; try again when it has ended";
 
 /// What was asked cannot be; the sentence says why.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +31,7 @@ pub enum Exit {
     Failed = 1,
     /// It was asked for something that cannot be.
     WrongInput = 2,
-    /// A pass is in the way.
+    /// A pass or a deployment is in the way.
     Busy = 3,
 }
 
@@ -46,11 +47,17 @@ pub fn of<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> Exit {
         if matches!(error.downcast_ref(), Some(PassLockError::Busy)) {
             return Exit::Busy;
         }
+        if matches!(error.downcast_ref(), Some(RollbackError::Open { .. })) {
+            return Exit::Busy;
+        }
         let wrong_input = error.is::<ConfigError>()
             || error.is::<WrongInput>()
             || matches!(error.downcast_ref(), Some(SuspensionError::Past { .. }))
             || error.downcast_ref().is_some_and(AdoptError::is_wrong_input)
-            || error.downcast_ref().is_some_and(RetryError::is_wrong_input);
+            || error.downcast_ref().is_some_and(RetryError::is_wrong_input)
+            || error
+                .downcast_ref()
+                .is_some_and(RollbackError::is_wrong_input);
         if wrong_input {
             return Exit::WrongInput;
         }
@@ -61,6 +68,7 @@ pub fn of<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generation::GenerationError;
 
     fn check(error: &(dyn Error + 'static), exit: Exit) {
         let chain = std::iter::successors(Some(error), |&error| error.source());
@@ -78,6 +86,11 @@ mod tests {
         let until = jiff::Timestamp::UNIX_EPOCH;
         check(&SuspensionError::Past { until }, Exit::WrongInput);
         check(&WrongInput("no".to_owned()), Exit::WrongInput);
+        check(&RollbackError::NotAdopted, Exit::WrongInput);
+        let none = GenerationError::Runs { number: 3 };
+        check(&RollbackError::Generation(none), Exit::WrongInput);
+        let deployment = "3-abc".parse().unwrap();
+        check(&RollbackError::Open { deployment }, Exit::Busy);
         check(&std::io::Error::other("disk"), Exit::Failed);
     }
 }

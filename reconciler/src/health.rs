@@ -108,14 +108,27 @@ pub struct Verdict {
     pub checks: Vec<CheckResult>,
 }
 
-/// Judges what was found by what was so before; `before` is empty where nobody has looked.
+/// Judges what was found by what was so before; `before` is empty where nobody has looked. A host that
+/// cannot take the next commit, or does not let operators in, is never kept.
 pub fn judge(before: &[CheckResult], after: &[Finding], rules: &[Rule]) -> Verdict {
+    fold(before, after, rules, &[REPOSITORY, SSH])
+}
+
+/// The same for an operator's own way back, which has only to be no worse than what was so before.
+pub fn judge_rollback(before: &[CheckResult], after: &[Finding], rules: &[Rule]) -> Verdict {
+    fold(before, after, rules, &[])
+}
+
+/// The verdict where the checks in `must` count whatever was so before.
+fn fold(before: &[CheckResult], after: &[Finding], rules: &[Rule], must: &[&str]) -> Verdict {
     let mut checks = Vec::new();
     let mut counted = Vec::new();
     let rule = |check: &str| rules.iter().find(|rule| rule.check == check);
     for finding in after.iter().filter(|finding| finding.by.is_none()) {
         let why = if rule(&finding.check).is_some_and(|rule| !rule.required) {
             Some("it is only wanted".to_owned())
+        } else if must.contains(&finding.check.as_str()) {
+            None
         } else {
             as_bad_before(before, finding)
         };
@@ -155,12 +168,8 @@ fn found_before(before: &[CheckResult], finding: &Finding) -> Option<CheckOutcom
         .map(|one| one.outcome)
 }
 
-/// A host that cannot take the next commit, or does not let operators in, is never kept.
 fn as_bad_before(before: &[CheckResult], finding: &Finding) -> Option<String> {
     use CheckOutcome::{Fail, Pass, Unknown};
-    if [REPOSITORY, SSH].contains(&finding.check.as_str()) {
-        return None;
-    }
     match (found_before(before, finding)?, finding.outcome) {
         (_, Pass) => None,
         (Fail, _) => Some("it failed before, too".to_owned()),

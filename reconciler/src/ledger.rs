@@ -14,6 +14,7 @@ use doubt::Doubt;
 
 pub mod doubt;
 pub mod release;
+pub mod rollback;
 
 /// After this many failures the time between tries grows no further.
 const BACKOFF_STEPS: u32 = 7;

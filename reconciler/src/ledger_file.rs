@@ -52,6 +52,24 @@ pub enum LedgerFileError {
     },
 }
 
+/// The ledger is lost; trying again cannot bring it back.
+#[derive(Debug, Error)]
+#[error("{file} {problem}: `nixus adopt --again` comes first")]
+pub struct DamagedLedger {
+    /// The file, where it is now.
+    file: String,
+    /// What is wrong with it.
+    problem: String,
+}
+
+/// The ledger, for a command that goes on from what it remembers.
+pub fn sound(ledger: Ledger) -> Result<Ledger, DamagedLedger> {
+    match ledger.damage {
+        Some(Damage { file, problem, .. }) => Err(DamagedLedger { file, problem }),
+        None => Ok(ledger),
+    }
+}
+
 #[derive(Deserialize)]
 struct Versioned {
     version: u32,

@@ -10,7 +10,8 @@
 //! Invariants:
 //! - Only [`plan`] decides what a pass does. It knows neither files, clock, network nor processes.
 //! - Only [`trust`] makes a [`trust::VerifiedCommit`], and only [`closure`], from one, a
-//!   [`closure::BuiltClosure`]: what was not verified cannot be activated.
+//!   [`closure::BuiltClosure`]: what was not verified cannot be activated, but for a
+//!   [`generation::Generation`] of the system profile that an operator wants back.
 //! - Results reach the next pass only through files: the ledger, the switcher's history, the reports.
 //! - Reporting neither delays nor changes a decision.
 
@@ -29,6 +30,7 @@ pub mod explain;
 pub mod fleet;
 pub mod follow;
 pub mod forge;
+pub mod generation;
 pub mod health;
 pub mod https;
 pub mod ledger;
@@ -51,6 +53,7 @@ pub mod reconcile;
 pub mod report;
 pub mod reports_repository;
 pub mod retry;
+pub mod rollback;
 pub mod set_aside;
 pub mod signed;
 pub mod source;

@@ -70,6 +70,9 @@ pub struct Observation<'a> {
     pub ledger: &'a Ledger,
     /// What runs.
     pub running: &'a Toplevel,
+    /// Whether the system profile names what runs, too; else somebody only tries it out, and the
+    /// next boot is of another system.
+    pub persistent: bool,
     /// The default of the boot loader, where this boot is of another generation.
     pub booted_other: bool,
     /// That an operator holds this host still.
@@ -250,7 +253,9 @@ fn plan_head(seen: &Observation<'_>, accepted: &CommitId, head: &CommitId) -> Ac
     }
     match seen.built {
         None => Action::Build(head.clone()),
-        Some(built) if built == seen.running => Action::Keep(head.clone(), built.clone()),
+        Some(built) if built == seen.running && seen.persistent => {
+            Action::Keep(head.clone(), built.clone())
+        }
         Some(built) => match seen.baseline {
             Baseline::Unknown => match ledger.held(head) {
                 // Peers are not asked again at once.

@@ -9,7 +9,7 @@ use nixus_switcher::protocol::{Before, Commit, DeploymentId, Toplevel};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::activation::{ActivationError, Switcher};
+use crate::activation::{ActivationError, Candidate, Switcher};
 use crate::closure::{BuiltClosure, ClosureError};
 use crate::commit_id::CommitId;
 use crate::config::Config;
@@ -184,6 +184,7 @@ impl Pass<'_> {
             now: Timestamp::now(),
             ledger: &self.ledger,
             running: &running,
+            persistent: self.switcher.is_persistent(&running),
             booted_other: self.switcher.booted_other(),
             suspension: suspension.as_ref(),
             journal_damage: journal_damage.as_deref(),
@@ -326,7 +327,7 @@ impl Pass<'_> {
         Ok(self
             .switcher
             .activate(
-                &built,
+                Candidate::Built(&built),
                 deployment,
                 &self.config.switch,
                 self.before.take(),

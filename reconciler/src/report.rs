@@ -7,6 +7,7 @@ use nixus_switcher::protocol::{
 use serde::{Deserialize, Serialize};
 
 use crate::commit_id::CommitId;
+use crate::generation::Generation;
 use crate::ledger::shorten;
 use crate::plan::Reason;
 
@@ -168,6 +169,21 @@ impl Reporter<'_> {
             toplevel: Some(toplevel.clone()),
             deployment: Some(deployment.clone()),
             ..self.report(commit, State::Activating, text)
+        }
+    }
+
+    /// An operator goes back to a generation from before.
+    pub fn rolling_back(
+        self,
+        generation: &Generation,
+        deployment: &DeploymentId,
+        why: &str,
+    ) -> Report {
+        let text = format!("going back to generation {}: {why}", generation.number());
+        Report {
+            toplevel: Some(generation.toplevel().clone()),
+            deployment: Some(deployment.clone()),
+            ..self.report(generation.commit(), State::Activating, text)
         }
     }
 

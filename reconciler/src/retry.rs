@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::activation::Switcher;
 use crate::ledger::release::{Released, Retry};
-use crate::ledger_file::{self, LedgerFileError};
+use crate::ledger_file::{self, DamagedLedger, LedgerFileError};
 use crate::pass_lock::{PassLock, PassLockError};
 use crate::state::Paths;
 
@@ -17,14 +17,9 @@ pub enum RetryError {
     /// The ledger could not be read or written.
     #[error("the ledger is not usable")]
     Ledger(#[source] LedgerFileError),
-    /// The ledger is lost; retrying cannot bring it back.
-    #[error("{file} {problem}: `nixus adopt --again` comes first")]
-    Damaged {
-        /// The file, where it is now.
-        file: String,
-        /// What is wrong with it.
-        problem: String,
-    },
+    /// The ledger is lost.
+    #[error(transparent)]
+    Damaged(#[from] DamagedLedger),
     /// Nothing of that name is quarantined.
     #[error("{what} is not quarantined: `nixus status --json` lists what is")]
     NotQuarantined {
@@ -36,20 +31,15 @@ pub enum RetryError {
 impl RetryError {
     /// Whether the operator asked for something that cannot be.
     pub fn is_wrong_input(&self) -> bool {
-        matches!(self, Self::NotQuarantined { .. } | Self::Damaged { .. })
+        matches!(self, Self::NotQuarantined { .. } | Self::Damaged(_))
     }
 }
 
 /// Releases what is named; the next pass tries it.
 pub fn retry(paths: &Paths, switcher: &Switcher, what: &Retry) -> Result<Released, RetryError> {
     let _lock = PassLock::wait(paths).map_err(RetryError::Lock)?;
-    let mut ledger = ledger_file::load(&paths.ledger()).map_err(RetryError::Ledger)?;
-    if let Some(damage) = ledger.damage {
-        return Err(RetryError::Damaged {
-            file: damage.file,
-            problem: damage.problem,
-        });
-    }
+    let ledger = ledger_file::load(&paths.ledger()).map_err(RetryError::Ledger)?;
+    let mut ledger = ledger_file::sound(ledger)?;
     let released = ledger.release(what);
     let what = match what {
         Retry::Head => None,

@@ -147,15 +147,13 @@ async fn until_settled(config: &Config, open: &Open, paths: &Paths) -> Verdict {
         paths,
         open: Some(open),
     };
-    let trial = Trial::begin(scene);
     let left = || time_left(open);
+    let reserved = trial::reserved(&config.health);
+    let trial = Trial::begin(scene, left().saturating_sub(reserved));
     // After a first round that is cut off, there must be time to look whose fault that is.
-    let settled = rounds::until_settled(
-        config.health.soak,
-        left,
-        trial::reserved(&config.health),
-        async || trial.round().await,
-    );
+    let settled = rounds::until_settled(config.health.soak, left, reserved, async || {
+        trial.round().await
+    });
     match settled.await {
         Some(verdict) => verdict,
         None => trial.cut_off().await,

@@ -24,7 +24,12 @@ pub fn named(disk: &impl Disk, layout: &Layout) -> Option<Toplevel> {
 /// Makes this system the one. The root is durable at once; the menu shows it from the next
 /// installation of a boot loader on, after which all is synced.
 pub fn keep(disk: &impl Disk, layout: &Layout, system: &Toplevel) -> Result<(), RootError> {
-    if named(disk, layout).as_ref() != Some(system) {
+    if named(disk, layout).as_ref() == Some(system) {
+        // Whoever made the link may have died before it was durable.
+        let dir = layout.roots();
+        disk.sync_dir(&dir)
+            .map_err(|source| RootError::new(&dir, source))?;
+    } else {
         roots::keep(disk, layout, Root::BootProven, system.path())?;
     }
     let dir = layout.profiles().join("system-profiles");

@@ -3,6 +3,7 @@
 //! Two files are written in turn, so that an interrupted write leaves the record before it. Each
 //! is one line about the file, then the record as JSON that a person can read.
 
+use std::cmp::Reverse;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -296,28 +297,45 @@ struct Found {
     record: Record,
 }
 
+/// A file of the journal that is whole; its record is not looked at yet.
+struct Slot {
+    path: PathBuf,
+    version: u32,
+    sequence: u64,
+    body: Vec<u8>,
+}
+
 fn newest(disk: &impl Disk, dir: &Path) -> Result<Found, JournalError> {
-    let mut newest: Option<Found> = None;
+    let mut slots = Vec::new();
     let mut damaged = None;
     for slot in SLOTS {
         match read_slot(disk, &dir.join(slot)) {
-            Ok(None) => {}
-            Ok(Some(found)) => {
-                if newest
-                    .as_ref()
-                    .is_none_or(|other| other.sequence < found.sequence)
-                {
-                    newest = Some(found);
-                }
-            }
+            Ok(slot) => slots.extend(slot),
             Err(error @ JournalError::Damaged { .. }) => damaged = Some(error),
             Err(error) => return Err(error),
         }
     }
-    match (newest, damaged) {
-        (Some(found), _) => Ok(found),
-        (None, Some(error)) => Err(error),
-        (None, None) => Ok(Found {
+    slots.sort_by_key(|slot| Reverse(slot.sequence));
+    for slot in slots {
+        match format::decode(slot.version, &slot.body) {
+            Ok(record) => {
+                return Ok(Found {
+                    format: slot.version,
+                    sequence: slot.sequence,
+                    record,
+                });
+            }
+            Err(error) => {
+                damaged = Some(JournalError::Damaged {
+                    path: slot.path,
+                    what: error.to_string(),
+                });
+            }
+        }
+    }
+    match damaged {
+        Some(error) => Err(error),
+        None => Ok(Found {
             format: VERSION,
             sequence: 0,
             record: Record::default(),
@@ -339,8 +357,8 @@ fn encode(format: u32, sequence: u64, record: &Record) -> Result<Vec<u8>, serde_
     Ok(bytes)
 }
 
-fn read_slot(disk: &impl Disk, path: &Path) -> Result<Option<Found>, JournalError> {
-    let bytes = match disk.read(path, LIMIT) {
+fn read_slot(disk: &impl Disk, path: &Path) -> Result<Option<Slot>, JournalError> {
+    let mut bytes = match disk.read(path, LIMIT) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(source) => {
@@ -370,12 +388,12 @@ fn read_slot(disk: &impl Disk, path: &Path) -> Result<Option<Found>, JournalErro
     if header.length != body.len() || header.checksum != checksum(body) {
         return Err(damaged("its checksum is wrong".to_owned()));
     }
-    let record =
-        format::decode(header.version, body).map_err(|error| damaged(error.to_string()))?;
-    Ok(Some(Found {
-        format: header.version,
+    bytes.drain(..=split);
+    Ok(Some(Slot {
+        path: path.to_owned(),
+        version: header.version,
         sequence: header.sequence,
-        record,
+        body: bytes,
     }))
 }
 

@@ -6,7 +6,6 @@
 //! the kernel's own routes but those of permanent addresses. Interfaces are not told apart: one that
 //! is made anew has another number.
 
-use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
@@ -18,8 +17,9 @@ use nix::sys::socket::{
 use nix::sys::time::{TimeVal, TimeValLike};
 use serde::{Deserialize, Serialize};
 
-use crate::disk::read_bounded;
 use crate::layout::Layout;
+
+mod sockets;
 
 /// More than any host has; what is beyond is not looked at.
 const ENTRIES: usize = 4096;
@@ -72,12 +72,13 @@ impl Network {
 
     /// The network now.
     pub fn now(layout: &Layout) -> io::Result<Self> {
-        let addresses = addresses(&dump(GET_ADDRESS)?);
-        let routes = routes(&dump(GET_ROUTE)?, &addresses);
+        let all = |kind| dump(SockProtocol::NetlinkRoute, kind, &[0; 16]);
+        let addresses = addresses(&all(GET_ADDRESS)?);
+        let routes = routes(&all(GET_ROUTE)?, &addresses);
         Ok(Self {
             addresses: sorted(addresses.iter().map(|(ip, bits)| format!("{ip}/{bits}"))),
             routes: sorted(routes.into_iter()),
-            ssh: sorted(ssh_sockets(layout).into_iter()),
+            ssh: sorted(sockets::of_sshd(layout).into_iter()),
         })
     }
 }
@@ -90,19 +91,21 @@ fn sorted(words: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// Asks the kernel for all entries of a kind (netlink(7)); gives its messages one after the other.
-fn dump(kind: u16) -> io::Result<Vec<u8>> {
+/// Of addresses and routes a family that is unspecified has both told.
+fn dump(protocol: SockProtocol, kind: u16, what: &[u8]) -> io::Result<Vec<u8>> {
     let kernel = socket(
         AddressFamily::Netlink,
         SockType::Raw,
         SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkRoute,
+        protocol,
     )?;
     setsockopt(&kernel, ReceiveTimeout, &TimeVal::seconds(5))?;
-    // A header of 16 bytes, and a family: unspecified, so that both are told.
-    let mut request = Vec::from(32_u32.to_ne_bytes());
+    let length = u32::try_from(16 + what.len()).map_err(io::Error::other)?;
+    let mut request = Vec::from(length.to_ne_bytes());
     request.extend(kind.to_ne_bytes());
     request.extend(REQUEST_DUMP.to_ne_bytes());
-    request.resize(32, 0);
+    request.resize(16, 0);
+    request.extend(what);
     send(kernel.as_raw_fd(), &request, MsgFlags::empty())?;
     let mut all = Vec::new();
     let mut part = vec![0; 64 << 10];
@@ -242,49 +245,6 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     }
 }
 
-/// What the processes of sshd's own unit listen on. A socket that systemd holds for it is a unit.
-fn ssh_sockets(layout: &Layout) -> Vec<String> {
-    let mut inodes = Vec::new();
-    for unit in ["sshd.service", "ssh.service"] {
-        let path = format!("/sys/fs/cgroup/system.slice/{unit}/cgroup.procs");
-        let text = read_bounded(&layout.at(path), LIMIT).unwrap_or_default();
-        for pid in String::from_utf8_lossy(&text).lines() {
-            let Ok(open) = fs::read_dir(layout.at(format!("/proc/{pid}/fd"))) else {
-                continue;
-            };
-            inodes.extend(open.flatten().take(ENTRIES).filter_map(|entry| {
-                let to = fs::read_link(entry.path()).ok()?;
-                let inode = to.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
-                Some(inode.to_owned())
-            }));
-        }
-    }
-    if inodes.is_empty() {
-        return Vec::new();
-    }
-    ["tcp", "tcp6"]
-        .iter()
-        .flat_map(|family| {
-            let path = layout.at(format!("/proc/net/{family}"));
-            let text = read_bounded(&path, LIMIT).unwrap_or_default();
-            listening(&String::from_utf8_lossy(&text), &inodes)
-        })
-        .collect()
-}
-
-/// The listening sockets among these (proc(5), /proc/net/tcp): state 0A.
-fn listening(text: &str, inodes: &[String]) -> Vec<String> {
-    text.lines()
-        .skip(1)
-        .filter_map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let (local, state, inode) = (words.get(1)?, words.get(3)?, words.get(9)?);
-            let ours = *state == "0A" && inodes.iter().any(|one| one == inode);
-            ours.then(|| (*local).to_owned())
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -397,7 +357,10 @@ mod tests {
                     0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1\n\
                     1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4712 1\n\
                     2: 0B004D0A:0016 01004D0A:C001 01 00000000:00000000 00:00000000 00000000     0        0 4711 1\n";
-        assert_eq!(listening(text, &["4711".to_owned()]), ["00000000:0016"]);
+        assert_eq!(
+            sockets::in_text(text, &["4711".to_owned()]),
+            ["00000000:0016"]
+        );
     }
 
     #[test]

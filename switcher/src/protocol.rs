@@ -200,6 +200,9 @@ pub struct Before {
     /// The SSH host key, public.
     #[serde(default)]
     pub host_key: Option<String>,
+    /// It is an operator's own way back: the candidate has only to be no worse.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rollback: bool,
 }
 
 /// What one health check found.

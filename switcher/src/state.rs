@@ -147,7 +147,7 @@ impl std::fmt::Display for Status {
                     "  commit    {} {:?}",
                     open.commit.id, open.commit.subject
                 )?;
-                if !self.running {
+                if !self.running && open.phase != PhaseName::Stuck {
                     writeln!(f, "  no switcher is at work; its watchdog will settle this")?;
                 }
             }

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -120,23 +121,7 @@ pub fn crash(options: &Options) -> Result<ExitCode> {
     if let Some(seed) = options.seed {
         return simulation::tell(seed).map(verdict);
     }
-    type Run = fn(&Options) -> Result<Section>;
-    let sections: [(&str, Run); 5] = [
-        ("model", model::section),
-        ("simulation", simulation::section),
-        ("taken out", teeth::section),
-        ("containers", containers::section),
-        ("machine", machine::section),
-    ];
-    let mut rows = Vec::new();
-    let wanted = |name: &str| options.only.as_ref().is_none_or(|only| only == name);
-    for (name, run) in sections.into_iter().filter(|(name, _)| wanted(name)) {
-        eprintln!("{name} ...");
-        let begun = Instant::now();
-        let mut row = run(options).with_context(|| format!("section {name}"))?;
-        row.seconds = begun.elapsed().as_secs_f64();
-        rows.push(row);
-    }
+    let rows = rows(options);
     ensure!(!rows.is_empty(), "there is no such section");
     if options.json {
         println!("{}", serde_json::to_string_pretty(&rows)?);
@@ -145,6 +130,61 @@ pub fn crash(options: &Options) -> Result<ExitCode> {
     }
     let kept = rows.iter().all(|row| row.violations.is_empty());
     Ok(verdict(kept))
+}
+
+type Run = fn(&Options) -> Result<Section>;
+/// What computes.
+const COMPUTED: [(&str, Run); 3] = [
+    ("model", model::section),
+    ("simulation", simulation::section),
+    ("taken out", teeth::section),
+];
+/// What waits for hosts most of its time.
+const PLAYED: [(&str, Run); 2] = [
+    ("containers", containers::section),
+    ("machine", machine::section),
+];
+
+/// Runs what was asked for. Both on hosts go on at once; what computes has the processors to itself
+/// before that, where its speed is a figure of the table.
+fn rows(options: &Options) -> Vec<Section> {
+    let computed = || COMPUTED.iter().filter_map(|one| row(one, options));
+    let mut rows = Vec::new();
+    if !options.quick {
+        rows.extend(computed());
+    }
+    thread::scope(|scope| {
+        let played = PLAYED.map(|one| scope.spawn(move || row(&one, options)));
+        if options.quick {
+            rows.extend(computed());
+        }
+        for one in played {
+            rows.extend(one.join().unwrap_or_default());
+        }
+    });
+    rows
+}
+
+/// The row of one section, where it is wanted. One that could not be run to its end has shown nothing.
+fn row((name, run): &(&'static str, Run), options: &Options) -> Option<Section> {
+    if options.only.as_ref().is_some_and(|only| only != name) {
+        return None;
+    }
+    eprintln!("{name} ...");
+    let begun = Instant::now();
+    let mut row = run(options).unwrap_or_else(|error| Section {
+        name,
+        points: 0,
+        kinds: 0,
+        runs: 0,
+        coverage: None,
+        violations: vec![format!("it did not come to its end: {error:#}")],
+        notes: Vec::new(),
+        seconds: 0.0,
+    });
+    row.seconds = begun.elapsed().as_secs_f64();
+    eprintln!("{name}: {:.0} s", row.seconds);
+    Some(row)
 }
 
 fn verdict(kept: bool) -> ExitCode {

@@ -15,6 +15,9 @@ use crate::namespace::{Access, RUN};
 
 /// How long a command on a host may take.
 const LIMIT: Duration = Duration::from_secs(120);
+/// The pauses between two looks at a host that is waited for.
+const LEAST_PAUSE: Duration = Duration::from_millis(30);
+const LONGEST_PAUSE: Duration = Duration::from_millis(300);
 const PATH: &str =
     "/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -255,6 +258,7 @@ impl Host {
     ) -> Result<()> {
         let start = Instant::now();
         loop {
+            let looked = Instant::now();
             if predicate(self).with_context(|| format!("{}: {description}", self.name))? {
                 return Ok(());
             }
@@ -266,7 +270,8 @@ impl Host {
                     self.portrait()
                 );
             }
-            thread::sleep(Duration::from_millis(30));
+            // To look takes a processor from what is waited for.
+            thread::sleep((2 * looked.elapsed()).clamp(LEAST_PAUSE, LONGEST_PAUSE));
         }
     }
 

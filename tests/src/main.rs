@@ -10,6 +10,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A fleet of real hosts on this machine, for the tests and the demo of Nixus.
 #[derive(Parser)]
 #[command(
@@ -28,7 +31,7 @@ enum What {
     Demo,
     /// Take a host through its states, with what its commands print in each
     Walk {
-        /// Only these states: good, bad, held, unfit, stuck, outage, repository, rescue or damage
+        /// Only these states: good, bad, held, rollback, unfit, stuck, outage, repository, rescue or damage
         part: Option<String>,
     },
     /// Show that no crash loses a host: a table of what was tried, and what broke

@@ -171,20 +171,27 @@ impl Operator {
     /// When a report is not what it should be.
     pub fn reports(&self, host: &str) -> Result<Vec<Report>> {
         let bare = format!("{}/root{}", self.server.folder(), fleet::REPORTS);
-        let reference = format!("refs/heads/hosts/{host}");
-        let run = |arguments: &[&str]| {
-            command::run(&mut self.git_in(&bare, &self.key, arguments), None, LIMIT)
+        let git = |arguments: &[&str], input: &str| {
+            let mut git = self.git_in(&bare, &self.key, arguments);
+            command::run(&mut git, Some(input.as_bytes()), LIMIT)
         };
-        let log = run(&["rev-list", "--reverse", &reference])?;
+        let reference = format!("refs/heads/hosts/{host}");
+        let log = git(&["rev-list", "--reverse", &reference], "")?;
         if !log.ok() {
             return Ok(Vec::new());
         }
-        log.stdout
+        // One process for all of them: who waits for a report asks again and again.
+        let asked: String = log
+            .stdout
             .lines()
-            .map(|commit| {
-                let text = run(&["show", &format!("{commit}:report.json")])?;
-                serde_json::from_str(&text.stdout)
-                    .with_context(|| format!("report {commit} of {host}: {}", text.stdout))
+            .map(|commit| format!("{commit}:report.json\n"))
+            .collect();
+        let said = git(&["cat-file", "--batch=%(objecttype)", "--buffer"], &asked)?;
+        said.stdout
+            .split("blob\n")
+            .filter(|text| !text.trim().is_empty())
+            .map(|text| {
+                serde_json::from_str(text).with_context(|| format!("a report of {host}: {text}"))
             })
             .collect()
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lab::story::{Story, status};
+use lab::story::{Story, deployments, status};
 use lab::{Host, Lab, Output, fleet};
 
 /// How long a state may take to come about.
@@ -15,6 +15,9 @@ const SLOW_BUILD: &str =
     r#"environment.systemPackages = [ (pkgs.runCommand "slow" { } "sleep 8; mkdir $out") ];"#;
 /// A trial that can be looked at.
 const SLOW_TRIAL: &str = r#"environment.etc."menu".text = "one"; services.nixus.settings.health.soak = lib.mkForce "8s";"#;
+/// The same, for a trial that is not looked at.
+const SHORT_TRIAL: &str = r#"environment.etc."menu".text = "short";"#;
+const LONG_MENU: &str = r#"environment.etc."menu".text = "long";"#;
 /// The same for a trial that something is done to.
 const SLOWER_TRIAL: &str = r#"environment.etc."menu".text = "two"; services.nixus.settings.health.soak = lib.mkForce "20s";"#;
 
@@ -46,10 +49,11 @@ pub fn walk(only: Option<&str>) -> Result<ExitCode> {
     walk.story.kept("web1", &first)?;
     walk.status(&[])?;
     type Part = fn(&Walk) -> Result<()>;
-    let parts: [(&str, Part); 9] = [
+    let parts: [(&str, Part); 10] = [
         ("good", Walk::good),
         ("bad", Walk::bad),
         ("held", Walk::held),
+        ("rollback", Walk::rollback),
         ("unfit", Walk::unfit),
         ("stuck", Walk::stuck),
         ("outage", Walk::outage),
@@ -188,11 +192,22 @@ impl Walk {
         Ok(())
     }
 
+    fn rollback(&self) -> Result<()> {
+        self.say("An operator does not like what runs, and goes back.");
+        let commit = self.push(SHORT_TRIAL, "print a short menu")?;
+        self.story.kept("web1", &commit)?;
+        self.show(&["nixus", "rollback", "the menu is too short"])?;
+        self.waits_with("quarantined", &commit)?;
+        self.fleet()?;
+        self.show(&["nixus", "rollback", "--to", "99"])?;
+        Ok(())
+    }
+
     fn unfit(&self) -> Result<()> {
         self.say("The door for operators is shut before anything is changed.");
         let host = self.host()?;
         host.must(["systemctl", "stop", "sshd.service"])?;
-        let commit = self.push(SLOW_TRIAL, "print a short menu")?;
+        let commit = self.push(LONG_MENU, "print a long menu")?;
         self.waits_with("baseline", &commit)?;
         self.fleet()?;
         host.must(["systemctl", "start", "sshd.service"])?;
@@ -228,13 +243,13 @@ impl Walk {
             if round == 0 {
                 self.push(SLOWER_TRIAL, "a longer menu")?;
             }
-            self.host()?.must(["nixus", "retry"]).ok();
             self.on_trial()?;
+            let host = self.host()?;
+            let ended = deployments(host)?.len();
             server.power_cut()?;
             // The system before has tried it too by then, and has not got through either.
-            let host = self.host()?;
             host.wait_until("goes back and waits", PATIENCE, |host| {
-                Ok(waits(host, "backing-off"))
+                Ok(deployments(host)?.len() > ended && waits(host, "backing-off"))
             })?;
             server.start()?;
         }

@@ -165,3 +165,11 @@ fn firewall_drops_outbound_only() -> Result<()> {
     check(&firewall(OUTBOUND), &["repository: "])?;
     Ok(())
 }
+
+#[test]
+fn a_required_check_that_hangs_all_the_trial_fails() -> Result<()> {
+    let hangs = r#"services.nixus.checks = [
+      { kind = "command"; name = "shop"; command = [ "/bin/sleep" "1000" ]; timeout = "10m"; }
+    ];"#;
+    check(hangs, &["shop: "]).map(drop)
+}

@@ -71,32 +71,46 @@ fn the_git_server_dies_during_the_trial_of_one_host() -> Result<()> {
 #[test]
 fn the_git_server_dies_during_the_trial_of_all_hosts_at_once() -> Result<()> {
     // Hosts that look after each other go one after the other; these two are to be on trial at once.
-    let alone = "services.nixus.peers = lib.mkForce { };";
-    let lab = lab::Lab::of(&["web1", "db1"])
-        .common(&format!("  {alone}\n"))
-        .start()?;
+    let alone = r#"
+      imports = [
+        (
+          { lib, ... }:
+          {
+            services.nixus.settings.peers = lib.mkForce [ ];
+            services.nixus.settings.switch.activation_timeout = lib.mkForce "150s";
+            services.nixus.settings.switch.trial_timeout = lib.mkForce "60s";
+          }
+        )
+      ];
+    "#;
+    let lab = lab::Lab::of(&["web1", "db1"]).common(alone).start()?;
     let story = Story::adopt(lab, PATIENCE)?;
     let hosts = [story.host("web1")?, story.host("db1")?];
     let git = story.host("git")?;
-    // Long enough for both to be on trial at the same time, however busy the machine is. How long a
-    // trial takes is for the system before to say.
-    let patient = r#"services.nixus.settings.switch.trial_timeout = lib.mkForce "90s";"#;
-    let slow =
-        format!(r#"{patient} services.nixus.settings.health.soak = lib.mkForce "60s"; {GREETING}"#);
-    let all = |more: &str| {
-        let files = hosts
-            .iter()
-            .map(|host| story.lab().describe(&host.name, more));
-        files.collect::<Result<_>>()
-    };
-    let operator = story.lab().operator();
-    let commit = operator.deploy(&all(patient)?, "longer trials")?;
-    let mut before = Vec::new();
+    let before = [
+        (hosts[0].current_system()?, hosts[0].boot_id()?),
+        (hosts[1].current_system()?, hosts[1].boot_id()?),
+    ];
+    // Neither gets to its trial before both are about to, however busy the machine is.
+    let slow = format!(
+        r#"
+        system.activationScripts.both = ''
+          for i in $(seq 600); do [ -e /run/both ] && break; sleep 0.2; done
+        '';
+        services.nixus.settings.health.soak = lib.mkForce "30s"; {GREETING}
+        "#
+    );
+    let files = hosts
+        .iter()
+        .map(|host| story.lab().describe(&host.name, &slow))
+        .collect::<Result<_>>()?;
+    let commit = story.lab().operator().deploy(&files, "during an outage")?;
     for host in hosts {
-        story.kept(&host.name, &commit)?;
-        before.push((host.current_system()?, host.boot_id()?));
+        phase(host, "activating")?;
     }
-    let commit = operator.deploy(&all(&slow)?, "during an outage")?;
+    for host in hosts {
+        host.must(["touch", "/run/both"])?;
+    }
     for host in hosts {
         phase(host, "on-trial")?;
     }

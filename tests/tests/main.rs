@@ -24,6 +24,7 @@ mod outages;
 mod passes;
 mod releases;
 mod restoring;
+mod rollbacks;
 mod silence;
 mod strange;
 mod submodules;

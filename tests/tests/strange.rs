@@ -82,6 +82,44 @@ fn somebody_elses_switch_is_waited_for() -> Result<()> {
     takes_the_next_commit(&story)
 }
 
+#[test]
+fn somebody_elses_third_system_is_left_alone_and_then_replaced_by_the_commit() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    // Not the one that was booted: to switch to that is a rescue.
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    story.kept("web1", &commit)?;
+    let third = web1.current_system()?;
+    let commit = story.lab().deploy("web1", &slow("0"), "take long")?;
+    let old = story.kept("web1", &commit)?;
+    let old = old.toplevel.context("no toplevel")?.to_string();
+    let commit = story.lab().deploy("web1", &slow("1"), "take long again")?;
+    on_trial(web1)?;
+    // Whoever has the lock lets the next one in before the way back looks again.
+    let switch = format!("until {third}/bin/switch-to-configuration test; do sleep 0.02; done");
+    behind_the_lock(web1, "other", "sleep 4")?;
+    web1.must(["nixus", "suspend"])?;
+    web1.must([
+        "systemd-run",
+        "--unit=third",
+        "--collect",
+        "sh",
+        "-c",
+        &switch,
+    ])?;
+    web1.must(["nixus-switcher", "revert"])?;
+    let report = story.report("web1", &commit, &[State::Failure])?;
+    ensure!(
+        report.text.contains("to which somebody else switched"),
+        "{}",
+        report.text
+    );
+    ensure!(web1.current_system()? == third, "fought over");
+    ensure!(web1.boot_default()? == old, "what boots was confirmed");
+    web1.must(["nixus", "resume"])?;
+    takes_the_next_commit(&story)
+}
+
 /// What somebody has done to both files of the journal.
 const DAMAGES: [(&str, &str, &str); 4] = [
     ("garbage", "head -c 3000 /dev/urandom > $f", "is damaged"),

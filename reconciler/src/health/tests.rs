@@ -212,6 +212,31 @@ fn trials() -> impl Strategy<Value = (Vec<CheckResult>, Vec<Finding>, Vec<Rule>)
         })
 }
 
+#[test]
+fn a_way_back_that_an_operator_wants_has_only_to_be_no_worse() {
+    type Found<'a> = &'a [(&'a str, CheckOutcome)];
+    let check = |was: Found<'_>, now: Found<'_>, forward, back| {
+        let found: Vec<Finding> = now.iter().map(|(text, one)| finding(text, *one)).collect();
+        let was = before(was);
+        assert_eq!(judge(&was, &found, &[]).outcome, forward, "{was:?} {now:?}");
+        let verdict = judge_rollback(&was, &found, &[]);
+        assert_eq!(verdict.outcome, back, "{was:?} {now:?}");
+    };
+    let timer = ("timer", Pass);
+    for name in [REPOSITORY, SSH] {
+        check(&[(name, Fail)], &[(name, Fail), timer], Fail, Pass);
+        check(&[(name, Fail)], &[(name, Unknown), timer], Unknown, Pass);
+        check(&[(name, Unknown)], &[(name, Unknown), timer], Unknown, Pass);
+        check(&[(name, Unknown)], &[(name, Fail), timer], Fail, Fail);
+        check(&[(name, Pass)], &[(name, Fail), timer], Fail, Fail);
+        check(&[(name, Pass)], &[(name, Pass), timer], Pass, Pass);
+        // Nobody has looked before.
+        check(&[], &[(name, Fail), timer], Fail, Fail);
+        // It is no evidence of anything else.
+        check(&[(name, Fail)], &[(name, Fail)], Fail, Unknown);
+    }
+}
+
 proptest! {
     #[test]
     fn more_passes_never_turn_a_keep_into_a_revert(

@@ -42,6 +42,7 @@ fn rejected(letter: char, built: bool) -> Quarantined {
 struct Host {
     ledger: Ledger,
     running: Toplevel,
+    persistent: bool,
     booted_other: bool,
     suspension: Option<Suspension>,
     journal_damage: Option<String>,
@@ -62,6 +63,7 @@ impl Host {
         Self {
             ledger,
             running: toplevel('a'),
+            persistent: true,
             booted_other: false,
             suspension: None,
             journal_damage: None,
@@ -80,6 +82,7 @@ impl Host {
             now: Timestamp::from_second(1000).unwrap(),
             ledger: &self.ledger,
             running: &self.running,
+            persistent: self.persistent,
             booted_other: self.booted_other,
             suspension: self.suspension.as_ref(),
             journal_damage: self.journal_damage.as_deref(),
@@ -174,6 +177,17 @@ fn a_commit_that_leaves_the_toplevel_unchanged_is_kept_without_an_activation() {
             host.built = Some(toplevel('a'));
         },
         Action::Keep(commit('b'), toplevel('a')),
+    );
+    // Somebody only tries it out: the next boot would be of another system.
+    check(
+        |host| {
+            host.persistent = false;
+            host.head = Head::At(commit('b'));
+            host.ancestry = Ancestry::Descends;
+            host.ledger.accept(commit('b'));
+            host.built = Some(toplevel('a'));
+        },
+        Action::LookAtBaseline,
     );
 }
 
@@ -445,14 +459,14 @@ fn hosts() -> impl Strategy<Value = Host> {
         (letters(), letters(), letters(), prop::option::of(letters())),
         (heads, ancestries, opens, rejections),
         (any::<bool>(), any::<bool>(), any::<bool>(), 0..2000i64),
-        (any::<bool>(), baselines),
+        (any::<bool>(), any::<bool>(), baselines),
     )
         .prop_map(
             |(
                 (running, keeps, accepted, built),
                 (head, ancestry, open, rejections),
                 (adopted, booted_other, outcomes_unseen, until),
-                (suspended, baseline),
+                (suspended, persistent, baseline),
             )| {
                 let mut ledger = Ledger::default();
                 if adopted {
@@ -470,6 +484,7 @@ fn hosts() -> impl Strategy<Value = Host> {
                 Host {
                     ledger,
                     running: toplevel(running),
+                    persistent,
                     booted_other,
                     suspension: suspended.then(|| suspension(None)),
                     journal_damage: None,

@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use nixus_switcher::protocol::{CheckOutcome, CheckResult};
+use nixus_switcher::protocol::{Before, CheckOutcome, CheckResult};
 use tokio::time::Instant;
 
 use crate::checks::{self, Scene, peer, repository};
-use crate::config::health::{Check, Health};
-use crate::health::{Finding, REPOSITORY, Rule, SOAK, Verdict, judge, rules};
+use crate::config::health::{Check, Health, Kind};
+use crate::health::{Finding, REPOSITORY, Rule, SOAK, Verdict, judge, judge_rollback, rules};
 use crate::local_checks;
 use crate::source::reach;
 
@@ -20,6 +20,9 @@ const WITNESSES: Duration = Duration::from_secs(5);
 const WITNESS: Duration = Duration::from_secs(20);
 /// and how long at the end of a trial in which the repository did not even fail.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// What a check needs to tell that its limit is over.
+const HANDED_OVER: Duration = Duration::from_secs(1);
 
 /// The time at the end of a trial that belongs to finding out why its first round did not end.
 pub fn reserved(health: &Health) -> Duration {
@@ -34,6 +37,8 @@ pub fn reserved(health: &Health) -> Duration {
 pub struct Trial<'a> {
     scene: Scene<'a>,
     rules: Vec<Rule>,
+    /// When the findings of a first round must be there.
+    end: Option<Instant>,
     last: RefCell<Vec<Option<Last>>>,
     witnesses: RefCell<Option<(Instant, Vec<String>)>>,
 }
@@ -45,12 +50,14 @@ struct Last {
 }
 
 impl<'a> Trial<'a> {
-    /// Nothing is found yet.
-    pub fn begin(scene: Scene<'a>) -> Self {
+    /// Nothing is found yet; there is this much time for a first round.
+    pub fn begin(scene: Scene<'a>, first_round: Duration) -> Self {
         let config = scene.config;
         let none = config.health.checks.iter().map(|_| None);
         Self {
             scene,
+            // One that has no end does not fit into an instant.
+            end: Instant::now().checked_add(first_round),
             rules: rules(&config.health.checks, config.switch.failed_units),
             last: RefCell::new(none.collect()),
             witnesses: RefCell::new(None),
@@ -60,12 +67,24 @@ impl<'a> Trial<'a> {
     /// Makes what is due, and judges what is known.
     pub async fn round(&self) -> Verdict {
         let due = self.scene.config.health.checks.iter().enumerate();
+        let due = due.filter(|(_, check)| self.is_asked(check));
         let made = join_all(due.map(|(number, check)| self.make_if_due(number, check)));
         let (timer, place, _) = tokio::join!(local_checks::timer(), local_checks::place(), made);
         let mut found = vec![timer, place];
         found.extend(self.found());
         self.hear_witnesses(&mut found).await;
         self.judge(&found)
+    }
+
+    /// A repository that the running system does not reach is not waited for on an operator's own way
+    /// back: it cannot get worse, and a server that hangs would use up the trial.
+    fn is_asked(&self, check: &Check) -> bool {
+        let passed = |before: &Before| {
+            let mut checks = before.checks.iter();
+            checks.any(|one| one.check == check.name && one.outcome == CheckOutcome::Pass)
+        };
+        let before = self.scene.before().filter(|before| before.rollback);
+        !matches!(check.kind, Kind::Repository) || before.is_none_or(passed)
     }
 
     async fn make_if_due(&self, number: usize, check: &Check) {
@@ -76,11 +95,31 @@ impl<'a> Trial<'a> {
         if !is_due {
             return;
         }
-        let found = checks::make(check, &self.scene).await;
+        let found = self.make(check, number).await;
         let passed = found.iter().all(|one| one.outcome == CheckOutcome::Pass);
         let due = checks::pause(check, passed).map(|pause| Instant::now() + pause);
         if let Some(last) = self.last.borrow_mut().get_mut(number) {
             *last = Some(Last { found, due });
+        }
+    }
+
+    /// A check that has found nothing yet must do so within the trial, whatever its own limit: what
+    /// hangs all the while is told as it would be at that limit.
+    async fn make(&self, check: &Check, number: usize) -> Vec<Finding> {
+        let is_first = self.last.borrow().get(number).is_some_and(Option::is_none);
+        let left = self
+            .end
+            .filter(|_| is_first)
+            .map(|end| end - Instant::now());
+        match left {
+            Some(left) if left < check.timeout => {
+                let bounded = Check {
+                    timeout: left.saturating_sub(HANDED_OVER),
+                    ..check.clone()
+                };
+                checks::make(&bounded, &self.scene).await
+            }
+            _ => checks::make(check, &self.scene).await,
         }
     }
 
@@ -107,9 +146,11 @@ impl<'a> Trial<'a> {
     }
 
     fn judge(&self, found: &[Finding]) -> Verdict {
-        let before = self.scene.before();
-        let before = before.map_or(&[][..], |before| &before.checks);
-        judge(before, found, &self.rules)
+        match self.scene.before() {
+            Some(before) if before.rollback => judge_rollback(&before.checks, found, &self.rules),
+            Some(before) => judge(&before.checks, found, &self.rules),
+            None => judge(&[], found, &self.rules),
+        }
     }
 
     /// Not even one round has ended: what has, and that the others did not.
@@ -117,7 +158,7 @@ impl<'a> Trial<'a> {
         let mut found = self.found();
         let silent = "it did not answer during the trial";
         for check in &self.scene.config.health.checks {
-            if found.iter().any(|one| one.check == check.name) {
+            if !self.is_asked(check) || found.iter().any(|one| one.check == check.name) {
                 continue;
             }
             if check.name == REPOSITORY {

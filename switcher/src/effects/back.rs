@@ -132,10 +132,12 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
     /// (<https://github.com/serokell/deploy-rs/issues/68>).
     fn restore_units(&mut self, open: &Deployment) -> Result<(), String> {
         let now = self.system.units().map_err(|error| chain(&error))?;
+        // A later boot has started its units itself, and does not know all that ran before.
+        let boot = self.system.boot_id().map_err(|error| chain(&error))?;
         let missing: Vec<String> = open
             .active_before
             .iter()
-            .filter(|unit| !now.active.contains(unit))
+            .filter(|unit| boot == open.boot && !now.active.contains(unit))
             .cloned()
             .collect();
         if !missing.is_empty() {

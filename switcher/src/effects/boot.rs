@@ -11,12 +11,7 @@ use crate::transaction::Event;
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {
     pub(super) fn await_units(&mut self, open: &Deployment) -> Event {
-        // Its generation goes before the boot loader is put back, and that may fail.
-        let candidate = open.request.candidate.path();
-        if let Err(error) = roots::keep_at_once(self.disk, self.layout, Root::Candidate, candidate)
-        {
-            self.system.say(&chain(&error));
-        }
+        self.keep_candidate(open);
         if let Err(error) = self.system.await_units(&open.request.deployment) {
             // The watchdog judges this boot, only later.
             self.system.say(&format!(
@@ -27,7 +22,17 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
         Event::UnitsAwaited
     }
 
+    /// Its generation goes before the boot loader is put back, and that may fail.
+    fn keep_candidate(&mut self, open: &Deployment) {
+        let candidate = open.request.candidate.path();
+        if let Err(error) = roots::keep_at_once(self.disk, self.layout, Root::Candidate, candidate)
+        {
+            self.system.say(&chain(&error));
+        }
+    }
+
     pub(super) fn verify_boot(&mut self, open: &Deployment) -> Event {
+        self.keep_candidate(open);
         let (event, evidence) = match self.trial(open) {
             TrialEnd::Verified(evidence) => (Event::Verified(evidence.clone()), Some(evidence)),
             TrialEnd::NotVerified(cause, evidence) => (judge(cause, evidence.as_ref()), evidence),

@@ -49,10 +49,14 @@ const MENU: &str = "/nix/var/nix/profiles/system-profiles";
 
 /// The phase that a record of the journal is about.
 fn phase_in(bytes: &[u8]) -> Option<PhaseName> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let (_, rest) = text.split_once("\"name\": \"")?;
-    let name = rest.split('"').next()?;
-    PHASES.iter().find(|phase| phase.as_str() == name).copied()
+    // It is near the beginning of what may be long.
+    let key = b"\"name\": \"";
+    let at = bytes.windows(key.len()).position(|text| text == key)? + key.len();
+    let name = bytes.get(at..)?.split(|byte| *byte == b'"').next()?;
+    PHASES
+        .iter()
+        .find(|phase| phase.as_str().as_bytes() == name)
+        .copied()
 }
 
 impl Inner {

@@ -336,6 +336,8 @@ impl World {
                 "a watchdog is armed while a deployment is open ({phase})"
             ));
         }
+        // Somebody reboots it, knowing nothing of what is open: as good as a crash.
+        self.machine.get().cuts += 1;
         self.machine.get().power_on(false);
         self.boots = 0;
         self.booted(1)

@@ -141,8 +141,15 @@ pub(super) fn reverting(revert: &Revert, event: Event) -> Step {
                 ..revert.clone()
             })
         }
+        // In the same boot: a reboot that was noted has not happened.
         Event::OperatorReverts => match first(revert, revert.touched) {
-            Some(part) => same(Effect::Restore(part)),
+            Some(part) => to(
+                Phase::Reverting(Revert {
+                    rebooted: revert.rebooted && revert.came_back,
+                    ..revert.clone()
+                }),
+                Effect::Restore(part),
+            ),
             None => same(Effect::Nothing),
         },
         _ => same(Effect::Nothing),
@@ -267,11 +274,22 @@ pub(super) fn stuck(phase: &Phase, event: Event) -> Step {
         Event::Found(_) if !recorded => to(phase.clone(), Effect::Close),
         // It ends by itself once nothing is wrong any more.
         Event::Found(Boot::Same) => to(phase.clone(), Effect::Look),
+        // What the attempts before did not come to is done now, once.
         Event::Looked(None) => to(
-            Phase::Reverted {
+            Phase::Reverting(Revert {
                 cause: cause.clone(),
-            },
-            Effect::Close,
+                touched: *touched,
+                attempt: REVERT_ATTEMPTS,
+                damage: None,
+                rebooted: true,
+                // It is no reason for a reboot, whatever becomes of it.
+                came_back: true,
+                by_reboot: false,
+            }),
+            Effect::Restore(match touched.persistent {
+                true => Restore::Profile,
+                false => Restore::Units,
+            }),
         ),
         Event::Looked(Some(damage)) => to(
             Phase::Stuck {

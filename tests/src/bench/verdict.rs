@@ -21,7 +21,7 @@ pub fn verdict() -> Result<Vec<Table>> {
     let story = Story::begin(&["web1", "db1"])?;
     let host = story.host("web1")?;
     let trials = trials(&story, host)?;
-    host.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    // The passes go on: without their timer a host is not healthy.
     Ok(vec![trials, looks(host)?])
 }
 

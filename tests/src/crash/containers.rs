@@ -1,8 +1,11 @@
 //! Real hosts, each of which loses its switcher, all of Nixus, or its power at a named point of a
 //! deployment.
 //!
-//! The points are not written down here: three deployments, of which one is kept, one fails, and one
-//! cannot be made permanent, tell which places they pass.
+//! The points are not written down here: deployments that are kept, that fail, that cannot be made
+//! permanent, and those whose first boot is well or is not, tell which places they pass.
+
+mod courses;
+mod strike;
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -15,97 +18,22 @@ use lab::{Host, Lab};
 use nixus::report::State;
 use nixus_switcher::protocol::Ending;
 use nixus_switcher::state::Status;
-use serde_json::Value;
 
+use self::courses::{AT_BOOT, COMMON, COURSES, Case, Course, KINDS, Kind, PASSED_AT_BOOT};
 use super::{Coverage, Options, Section, agrees, evidence};
 
 /// How long one host may take for one step, when all share a machine that is busy with more.
 const PATIENCE: Duration = Duration::from_secs(240);
-/// Nothing here waits for a time limit of a deployment: watchdogs are fired by hand.
-const COMMON: &str = r#"  imports = [
-    (
-      { lib, ... }:
-      {
-        services.nixus.settings.switch.activation_timeout = lib.mkForce "5m";
-        services.nixus.settings.switch.trial_timeout = lib.mkForce "5m";
-      }
-    )
-  ];
-"#;
 const TRIGGER: &str = "/run/nixus/fault";
 const REACHED: &str = "/run/nixus/fault-reached";
 const PASSED: &str = "/run/nixus/faults-passed";
 const STEP: Duration = Duration::from_millis(100);
 /// A quick run tries one case of so many; no divisor of the kinds, so that it has all of them.
-const QUICK: usize = 17;
-
-/// What happens at a point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// `kill -9` of the process that got there.
-    Killed,
-    /// `kill -9` of everything of ours.
-    AllKilled,
-    /// The host's processes and `/run` are lost.
-    PowerCut,
-}
-
-const KINDS: [Kind; 3] = [Kind::Killed, Kind::AllKilled, Kind::PowerCut];
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Killed => "killed",
-            Self::AllKilled => "all-killed",
-            Self::PowerCut => "power-cut",
-        }
-    }
-}
-
-/// What becomes of a deployment with which nothing interferes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Course {
-    Kept,
-    Fails,
-    CannotBePermanent,
-}
-
-const COURSES: [Course; 3] = [Course::Kept, Course::Fails, Course::CannotBePermanent];
-
-impl Course {
-    /// The host's description; `mark` makes it another system than all before.
-    fn describe(self, mark: &str) -> String {
-        let broken = match self {
-            Self::Kept => "",
-            Self::Fails => {
-                r#"systemd.services.broken = {
-          wantedBy = [ "multi-user.target" ];
-          serviceConfig = { Type = "oneshot"; ExecStart = "/bin/false"; };
-        };"#
-            }
-            Self::CannotBePermanent => r#"lab.break.bootloader = "fail";"#,
-        };
-        format!("environment.etc.\"mark\".text = \"{mark}\";\n{broken}")
-    }
-}
-
-/// One thing to try.
-#[derive(Debug, Clone)]
-struct Case {
-    course: Course,
-    point: String,
-    kind: Kind,
-}
-
-impl Case {
-    fn name(&self) -> String {
-        format!("{} at {}", self.kind.name(), self.point)
-    }
-}
+const QUICK: usize = 23;
 
 /// The section's row.
 pub fn section(options: &Options) -> Result<Section> {
-    let hosts: Vec<String> = (1..=if options.quick { 3 } else { 5 })
+    let hosts: Vec<String> = (1..=COURSES.len())
         .map(|number| format!("web{number}"))
         .collect();
     let names: Vec<&str> = hosts.iter().map(String::as_str).collect();
@@ -151,7 +79,7 @@ pub fn section(options: &Options) -> Result<Section> {
             standing.retain(|name| *name != host);
             violations.push(problem);
         }
-        eprintln!("  {runs} of {} cases", chosen.len());
+        eprintln!("containers: {runs} of {} cases", chosen.len());
     }
     let tried: BTreeSet<&str> = chosen.iter().map(|case| case.point.as_str()).collect();
     Ok(Section {
@@ -166,8 +94,15 @@ pub fn section(options: &Options) -> Result<Section> {
         }),
         violations,
         notes: vec![format!(
-            "a deployment that is kept, one that fails, and one that cannot be made permanent pass {} points",
-            points.len()
+            "a deployment that is kept, one that fails, and one that cannot be made permanent pass {} points; first boots, of which one is well and one is not, {} more",
+            points
+                .iter()
+                .filter(|(course, _)| !course.is_of_a_boot())
+                .count(),
+            points
+                .iter()
+                .filter(|(course, _)| course.is_of_a_boot())
+                .count()
         )],
         seconds: 0.0,
     })
@@ -185,16 +120,30 @@ fn discover(story: &Story) -> Result<Vec<(Course, String)>> {
     }
     let commit = story.lab().operator().deploy(&files, "find the points")?;
     let mut points: Vec<(Course, String)> = Vec::new();
-    for (host, course) in &pairs {
-        let report = story.ended(host, &commit)?;
-        let kept = report.state == State::Success;
+    for (name, course) in &pairs {
+        let report = story.ended(name, &commit)?;
         ensure!(
-            kept == (*course == Course::Kept),
-            "{host} ended with {}",
+            (report.state == State::Success) == course.is_kept(),
+            "{name} ended with {}",
             report.text
         );
-        for point in story.host(host)?.read(PASSED)?.lines() {
-            if points.iter().all(|(_, known)| known != point) {
+        let host = story.host(name)?;
+        let passed = if course.is_of_a_boot() {
+            host.write(PASSED_AT_BOOT, "")?;
+            host.power_cut()?;
+            host.power_on()?;
+            is_judged(story, host, &commit)?;
+            let passed = host.read(PASSED_AT_BOOT)?;
+            host.must(["rm", "/run/nixus/faults-passed", PASSED_AT_BOOT])?;
+            passed
+        } else {
+            host.read(PASSED)?
+        };
+        for point in passed.lines() {
+            let is_known = points
+                .iter()
+                .any(|(of, known)| known == point && of.is_of_a_boot() == course.is_of_a_boot());
+            if !is_known {
                 points.push((*course, point.to_owned()));
             }
         }
@@ -212,7 +161,47 @@ fn discover(story: &Story) -> Result<Vec<(Course, String)>> {
             "no deployment passed {known}"
         );
     }
+    for known in COURSES.iter().filter(|course| course.is_of_a_boot()) {
+        ensure!(
+            points.iter().any(|(course, _)| course == known),
+            "no point was passed at a boot: {known:?}"
+        );
+    }
     Ok(points)
+}
+
+/// Waits until the first boot of a commit was judged, and the host is where that leads to.
+fn is_judged(story: &Story, host: &Host, commit: &str) -> Result<()> {
+    host.wait_until("has judged its first boot", PATIENCE, |host| {
+        let reports = story.lab().operator().reports(&host.name)?;
+        Ok(reports
+            .iter()
+            .any(|one| one.commit.id == commit && one.text.contains("boot-proven")))
+    })?;
+    host.wait_booted()?;
+    is_settled(host)
+}
+
+/// Waits until nothing is open any more; the host may be rebooting meanwhile.
+fn is_settled(host: &Host) -> Result<()> {
+    host.wait_until("has no open deployment", PATIENCE, |host| {
+        Ok(said(host).is_some_and(|status| status.open.is_none()))
+    })
+}
+
+/// What the switcher says of itself, where the host answers at all.
+fn said(host: &Host) -> Option<Status> {
+    serde_json::from_value(switcher_status(host).ok()?).ok()
+}
+
+/// Boots what a host runs, until that is boot-proven: a first boot that fails leads back to it.
+fn prove(host: &Host) -> Result<()> {
+    host.power_cut()?;
+    host.start()?;
+    host.wait_until("is boot-proven", PATIENCE, |host| {
+        let status = said(host);
+        Ok(status.is_some_and(|status| status.open.is_none() && status.unproven.is_none()))
+    })
 }
 
 /// Plays one case on each host, then sees that all of them take the next commit. Gives the hosts that
@@ -223,9 +212,20 @@ fn play<'a>(
     number: usize,
 ) -> Result<Vec<(&'a str, String)>> {
     let lab = story.lab();
+    let unproven = each(story, round, |_, host, case| {
+        if case.course.is_of_a_boot() {
+            prove(host)?;
+        }
+        Ok(())
+    })?;
+    if let Some((at, problem)) = unproven.into_iter().next() {
+        return Err(problem.context(format!("{} is not ready for its case", round[at].0)));
+    }
     let mut files = Files::new();
     for (host, case) in round {
-        story.host(host)?.write(TRIGGER, &case.point)?;
+        if !case.course.is_of_a_boot() {
+            story.host(host)?.write(TRIGGER, &case.point)?;
+        }
         let mark = format!("{number}, {}", case.name());
         let (path, text) = lab.describe(host, &case.course.describe(&mark))?;
         files.insert(path, text);
@@ -303,31 +303,56 @@ fn each(
         .collect())
 }
 
+/// Whether nothing is open, nor about to be: the trial of a first boot that was killed early is begun
+/// again a moment later.
+fn is_over(status: &Status, boots: bool) -> bool {
+    let judged = status
+        .unproven
+        .as_ref()
+        .is_none_or(|unproven| unproven.told_nothing.is_some());
+    status.open.is_none() && (judged || !boots)
+}
+
 /// Lets the fault happen, and sees that the host is on the old system, or on the new one and it was
 /// confirmed, and says so.
 fn survive(story: &Story, host: &Host, case: &Case, before: &str, commit: &str) -> Result<()> {
+    let boots = case.course.is_of_a_boot();
+    if boots {
+        story.kept(&host.name, commit)?;
+        host.must(["nixus", "suspend"])?;
+        host.write(AT_BOOT, &case.point)?;
+        host.power_cut()?;
+        host.power_on()?;
+    }
     host.wait_until(&format!("gets to {}", case.point), PATIENCE, |host| {
-        Ok(host.exec(["cat", REACHED])?.stdout == case.point)
+        // Between two boots it does not answer.
+        let reached = host.exec(["cat", REACHED]);
+        Ok(reached.is_ok_and(|reached| reached.stdout == case.point))
     })?;
     // What the fault leaves is to be looked at before the next try of the same commit.
-    host.must(["nixus", "suspend"])?;
+    if boots {
+        host.must(["rm", AT_BOOT])?;
+    } else {
+        host.must(["nixus", "suspend"])?;
+    }
     match case.kind {
-        Kind::Killed => {
-            kill_stopped(host)?;
-            settle(host)?;
-        }
-        Kind::AllKilled => {
-            kill_all(host)?;
-            settle(host)?;
-        }
+        Kind::Killed => strike::kill_stopped(host)?,
+        Kind::AllKilled => strike::kill_all(host)?,
         Kind::PowerCut => {
             host.power_cut()?;
-            host.start()?;
+            host.power_on()?;
         }
     }
-    host.wait_until("has no open deployment", PATIENCE, |host| {
-        Ok(switcher_status(host)?.pointer("/open") == Some(&Value::Null))
+    match case.kind {
+        Kind::PowerCut => {}
+        _ if boots => strike::settle_at_boot(host)?,
+        _ => strike::settle(host)?,
+    }
+    host.wait_booted()?;
+    host.wait_until("has settled it", PATIENCE, |host| {
+        Ok(said(host).is_some_and(|status| is_over(&status, boots)))
     })?;
+    host.wait_booted()?;
     let now = host.current_system()?;
     story.at_rest(&host.name, &now)?;
     let status: Status = serde_json::from_value(switcher_status(host)?)
@@ -355,75 +380,4 @@ fn survive(story: &Story, host: &Host, case: &Case, before: &str, commit: &str) 
         host.portrait()
     );
     Ok(())
-}
-
-/// Kills the process that stopped at a fault point.
-fn kill_stopped(host: &Host) -> Result<()> {
-    let listed = host.must(["pgrep", "--full", "/bin/nixus-switcher "])?;
-    let mut killed = 0;
-    for pid in listed.lines() {
-        let status = host.exec(["cat", &format!("/proc/{pid}/stat")])?.stdout;
-        let stopped = status
-            .rsplit_once(") ")
-            .is_some_and(|(_, rest)| rest.starts_with('T'));
-        if stopped {
-            host.must(["kill", "-KILL", pid])?;
-            killed += 1;
-        }
-    }
-    ensure!(killed == 1, "{killed} switchers were stopped");
-    Ok(())
-}
-
-/// Kills the switcher, its runs of `switch-to-configuration`, verifications, passes and watchdogs
-/// that have fired.
-fn kill_all(host: &Host) -> Result<()> {
-    let units = units(host, "nixus-*.service")?;
-    for unit in units.iter().filter(|unit| *unit != "nixus-recover.service") {
-        // A unit that has ended meanwhile cannot be killed.
-        host.exec(["systemctl", "kill", "--signal=KILL", "--", unit])?;
-    }
-    Ok(())
-}
-
-/// Sees that a watchdog is armed for a deployment that was left open, and lets each one fire now
-/// instead of at its time. One whose phase never became durable has to do nothing.
-fn settle(host: &Host) -> Result<()> {
-    // What is killed releases its lock a moment later.
-    thread::sleep(STEP);
-    let open = switcher_status(host)?.pointer("/open") != Some(&Value::Null);
-    let watchdogs = units(host, "nixus-expire-*.timer")?;
-    ensure!(
-        !open || !watchdogs.is_empty(),
-        "a deployment is open, and no watchdog is armed\n{}",
-        host.portrait()
-    );
-    for watchdog in watchdogs {
-        let service = watchdog.replace(".timer", ".service");
-        // It is gone where another one has settled everything meanwhile.
-        host.exec(["systemctl", "start", "--", &service])?;
-        host.wait_until("has a watchdog that has ended", PATIENCE, |host| {
-            let state = host.exec(["systemctl", "is-active", "--", &service])?;
-            Ok(!matches!(state.stdout.trim(), "active" | "activating"))
-        })?;
-        // It has had its say, earlier than systemd knows.
-        host.exec(["systemctl", "stop", "--", &watchdog])?;
-    }
-    Ok(())
-}
-
-/// The active units that match a pattern.
-fn units(host: &Host, pattern: &str) -> Result<Vec<String>> {
-    let listed = host.must([
-        "systemctl",
-        "list-units",
-        "--plain",
-        "--no-legend",
-        "--state=active,activating,deactivating,reloading",
-        pattern,
-    ])?;
-    Ok(listed
-        .lines()
-        .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
-        .collect())
 }

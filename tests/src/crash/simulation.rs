@@ -11,9 +11,9 @@ use super::{Coverage, Options, Section};
 
 /// So many different faulty deployments are run.
 const FULL: u64 = 1_000_000;
-const QUICK: u64 = 60_000;
+const QUICK: u64 = 20_000;
 /// Seeds that are run before they are counted.
-const BATCH: u64 = 20_000;
+const BATCH: u64 = 10_000;
 
 /// Runs seeds until enough different runs had a fault.
 ///

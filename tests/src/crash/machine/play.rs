@@ -289,10 +289,9 @@ impl Play {
                     "systemd-run",
                     "--quiet",
                     "--no-block",
-                    "--property=StandardInput=data",
-                    "--property=StandardInputText=c",
-                    "tee",
-                    "/proc/sysrq-trigger",
+                    "sh",
+                    "-c",
+                    "echo c > /proc/sysrq-trigger",
                 ])?;
                 self.machine.is_off(Survival::None, PATIENCE)?;
             }

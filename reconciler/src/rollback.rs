@@ -1,0 +1,174 @@
+//! `nixus rollback`: an operator goes back to an earlier generation, as safely as a commit comes.
+//!
+//! What ran is quarantined first, so that no pass brings it back. The generation is on trial as a
+//! commit's is, but judged by "not worse than before" only: it is often wanted just when something
+//! does not work.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use nixus_switcher::operator;
+use nixus_switcher::protocol::{DeploymentId, Outcome};
+use thiserror::Error;
+
+use crate::activation::{ActivationError, Candidate, Switcher};
+use crate::checks;
+use crate::config::Config;
+use crate::generation::{Generation, GenerationError, find};
+use crate::ledger_file::{self, DamagedLedger, LedgerFileError};
+use crate::pass_lock::{PassLock, PassLockError};
+use crate::report::Reporter;
+use crate::reports_repository::{ReportsError, ReportsRepository};
+use crate::state::Paths;
+
+/// How often the switcher is asked whether it has ended.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Why nothing was begun. Nothing was changed, but where the switcher did not take it up: then what
+/// runs is quarantined already.
+#[derive(Debug, Error)]
+pub enum RollbackError {
+    /// A pass runs.
+    #[error("cannot go back while a pass runs")]
+    Lock(#[source] PassLockError),
+    /// A deployment is open.
+    #[error(
+        "deployment {deployment} is open: `nixus-switcher revert` ends it, and goes back to what ran before it"
+    )]
+    Open {
+        /// Which.
+        deployment: DeploymentId,
+    },
+    /// The ledger could not be read or written.
+    #[error("the ledger is not usable")]
+    Ledger(#[source] LedgerFileError),
+    /// The ledger is lost.
+    #[error(transparent)]
+    Damaged(#[from] DamagedLedger),
+    /// This host follows no repository.
+    #[error("this host follows no repository yet: `nixus adopt` comes first")]
+    NotAdopted,
+    /// There is no such generation.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    /// The reports could not be read, or none be kept.
+    #[error("the reports are not usable")]
+    Reports(#[source] ReportsError),
+    /// The switcher could not be asked.
+    #[error("the switcher is not usable")]
+    Switcher(#[source] ActivationError),
+    /// The deployment did not end in its time.
+    #[error("deployment {deployment} has not ended yet: `nixus status` shows how it goes on")]
+    StillOpen {
+        /// Which.
+        deployment: DeploymentId,
+    },
+}
+
+impl RollbackError {
+    /// Whether the operator asked for something that cannot be.
+    pub fn is_wrong_input(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::NotAdopted)
+            || matches!(self, Self::Generation(error) if !matches!(error, GenerationError::Profile(_)))
+    }
+}
+
+/// A way back that the switcher has taken up.
+#[derive(Debug)]
+pub struct Rollback {
+    /// Where to.
+    pub generation: Generation,
+    /// As which deployment.
+    pub deployment: DeploymentId,
+    /// The longest that it may take.
+    pub within: Duration,
+}
+
+/// Has the switcher activate the generation of this number, or the one before what runs.
+pub async fn begin(
+    config: &Config,
+    paths: &Paths,
+    switcher: &Switcher,
+    number: Option<u64>,
+    why: Option<&str>,
+) -> Result<Rollback, RollbackError> {
+    let _lock = PassLock::wait(paths).map_err(RollbackError::Lock)?;
+    if let Some(open) = switcher.open().map_err(RollbackError::Switcher)? {
+        return Err(RollbackError::Open {
+            deployment: open.deployment,
+        });
+    }
+    let ledger = ledger_file::load(&paths.ledger()).map_err(RollbackError::Ledger)?;
+    let mut ledger = ledger_file::sound(ledger)?;
+    if ledger.accepted.is_none() {
+        return Err(RollbackError::NotAdopted);
+    }
+    let running = switcher.running().map_err(RollbackError::Switcher)?;
+    let all = switcher.generations().map_err(GenerationError::Profile)?;
+    let host = &config.host;
+    let reports = ReportsRepository::new(paths.reports());
+    let said = reports
+        .history(host, usize::MAX)
+        .map_err(RollbackError::Reports)?;
+    let generation = find(all, number, &running, &said)?;
+    let before = checks::before_rollback(config, paths).await;
+
+    let why = why.map_or(String::new(), |why| format!(": {why}"));
+    let why = format!("{} rolled back{why}", operator::name());
+    let now = Timestamp::now();
+    ledger.roll_back(&running, &why, now);
+    ledger.deployments += 1;
+    let deployment = name(ledger.deployments, generation.number())?;
+    ledger_file::save(&paths.ledger(), &ledger, switcher.format())
+        .map_err(RollbackError::Ledger)?;
+    let report = Reporter { host, now }.rolling_back(&generation, &deployment, &why);
+    reports.keep(&report).map_err(RollbackError::Reports)?;
+    let switch = &config.switch;
+    switcher
+        .activate(
+            Candidate::Generation(&generation),
+            deployment.clone(),
+            switch,
+            Some(before),
+            paths,
+        )
+        .await
+        .map_err(RollbackError::Switcher)?;
+    // The way back from a generation that fails takes as long as an activation may.
+    let within = 2 * switch.activation_timeout + switch.trial_timeout + switch.commit_timeout;
+    Ok(Rollback {
+        generation,
+        deployment,
+        within,
+    })
+}
+
+fn name(number: u64, generation: u64) -> Result<DeploymentId, RollbackError> {
+    format!("{number}-rollback-{generation}").parse().map_err(
+        |error: nixus_switcher::protocol::NameError| {
+            RollbackError::Switcher(ActivationError::Running {
+                problem: error.to_string(),
+            })
+        },
+    )
+}
+
+/// Waits until the switcher has ended it, one way or the other.
+pub async fn end(rollback: &Rollback, switcher: &Switcher) -> Result<Outcome, RollbackError> {
+    let begun = Instant::now();
+    loop {
+        let ended = switcher.ended_after(0).map_err(RollbackError::Switcher)?;
+        let found = ended
+            .into_iter()
+            .rfind(|outcome| outcome.deployment == rollback.deployment);
+        if let Some(outcome) = found {
+            return Ok(outcome);
+        }
+        if begun.elapsed() > rollback.within {
+            return Err(RollbackError::StillOpen {
+                deployment: rollback.deployment.clone(),
+            });
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
