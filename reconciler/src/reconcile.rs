@@ -92,6 +92,8 @@ pub struct Pass<'a> {
     before: Option<Before>,
     recovery_tried: bool,
     boot_tried: bool,
+    /// Whether there may be reports to send. A pass with nothing to say opens their repository once.
+    unsent: bool,
     sending: JoinSet<Result<(), ReportsError>>,
     local_copy_looked_at: bool,
 }
@@ -123,6 +125,7 @@ pub async fn reconcile(
         before: None,
         recovery_tried: false,
         boot_tried: false,
+        unsent: true,
         sending: JoinSet::new(),
         local_copy_looked_at: false,
     };
@@ -383,6 +386,7 @@ impl Pass<'_> {
         ReportsRepository::new(self.paths.reports())
             .keep(&report)
             .map_err(PassError::Reports)?;
+        self.unsent = true;
         if self.sending.is_empty()
             && let Some(remote) = self.config.reports.clone()
         {
@@ -397,7 +401,7 @@ impl Pass<'_> {
     /// Sends what is still unsent; a failure changes nothing, the next pass tries again.
     async fn send_what_waits(&mut self) {
         while self.sending.join_next().await.is_some() {}
-        let Some(remote) = &self.config.reports else {
+        let Some(remote) = self.config.reports.as_ref().filter(|_| self.unsent) else {
             return;
         };
         let reports = ReportsRepository::new(self.paths.reports());
