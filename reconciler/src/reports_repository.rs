@@ -130,22 +130,23 @@ impl ReportsRepository {
         self.sync()
     }
 
-    /// Whether what is needed to go on can be read; an error says that it is damaged. Cheap.
-    pub fn sound(&self, host: &str) -> Result<(), ReportsError> {
+    /// Reads what is needed to go on, and tells whether reports of this host wait to be sent; an
+    /// error says that the repository is damaged. Cheap: every pass does it.
+    pub fn sound(&self, host: &str) -> Result<bool, ReportsError> {
         if std::fs::symlink_metadata(&self.path).is_err() {
-            return Ok(());
+            return Ok(false);
         }
         let repository = self.open()?;
-        let read = || -> Result<(), git2::Error> {
-            for name in [local_ref(host), sent_ref(host)] {
-                if let Some(id) = tip(&repository, &name)? {
-                    let tree = repository.find_commit(id)?.tree()?;
-                    for entry in &tree {
-                        repository.find_blob(entry.id())?;
-                    }
+        let read = || -> Result<bool, git2::Error> {
+            let kept = tip(&repository, &local_ref(host))?;
+            let sent = tip(&repository, &sent_ref(host))?;
+            for id in [kept, sent.filter(|_| sent != kept)].into_iter().flatten() {
+                let tree = repository.find_commit(id)?.tree()?;
+                for entry in &tree {
+                    repository.find_blob(entry.id())?;
                 }
             }
-            Ok(())
+            Ok(kept != sent)
         };
         read().map_err(|source| self.local("read the last report", source))
     }

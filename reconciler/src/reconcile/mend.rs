@@ -53,8 +53,12 @@ impl Pass<'_> {
     /// lost only where it had not been sent.
     pub(super) async fn mend_reports(&mut self) {
         let reports = ReportsRepository::new(self.paths.reports());
-        let Err(error) = reports.sound(&self.config.host) else {
-            return;
+        let error = match reports.sound(&self.config.host) {
+            Ok(unsent) => {
+                self.sending.all_sent = !unsent;
+                return;
+            }
+            Err(error) => error,
         };
         tracing::warn!("{}", in_words(&error));
         match reports.set_aside() {

@@ -19,6 +19,8 @@ use crate::systemd::{self, SystemdError};
 /// What is on its way while a pass does other things.
 #[derive(Default)]
 pub(super) struct Sending {
+    /// Whether no report waits. A pass with nothing to say opens their repository once.
+    pub all_sent: bool,
     pushing: JoinSet<Result<(), ReportsError>>,
     starting: JoinSet<Result<(), SystemdError>>,
 }
@@ -26,6 +28,7 @@ pub(super) struct Sending {
 impl Sending {
     /// Begins to push reports, and to start the unit that posts statuses.
     pub fn begin(&mut self, config: &Config, paths: &Paths) {
+        self.all_sent = false;
         if self.pushing.is_empty()
             && let Some(remote) = config.reports.clone()
         {
@@ -89,6 +92,9 @@ impl Pass<'_> {
     pub(super) async fn send_what_waits(&mut self) {
         self.post_statuses().await;
         self.sending.end().await;
+        if self.sending.all_sent {
+            return;
+        }
         let Some(remote) = &self.config.reports else {
             return;
         };
