@@ -25,15 +25,13 @@ use nixus::reports_repository::ReportsRepository;
 use nixus::rollback::{self, Rollback};
 use nixus::state::Paths;
 use nixus::status::{first_line, status};
+use nixus::systemd::PASS_UNIT;
 use nixus::{log, retry, suspension, systemd, tables, verify};
 use nixus_switcher::cli::Arguments;
 use nixus_switcher::layout::Layout;
 use nixus_switcher::protocol::{CheckOutcome, Ending, Outcome};
 
 mod following;
-
-/// Makes a pass.
-const PASS_UNIT: &str = "nixus-reconcile.service";
 
 /// Does what was asked.
 pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {

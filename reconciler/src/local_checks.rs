@@ -5,12 +5,10 @@ use nixus_switcher::protocol::CheckOutcome;
 use crate::health::Finding;
 use crate::plan::Baseline;
 use crate::process::in_words;
-use crate::systemd::{self, SystemdError};
+use crate::systemd::{self, PASS_UNIT, SystemdError};
 
 /// The timer of the passes to come.
 const TIMER: &str = "nixus-reconcile.timer";
-/// The passes to come.
-const PASS: &str = "nixus-reconcile.service";
 /// What runs these checks.
 const VERIFY: &str = "nixus-verify.service";
 
@@ -90,7 +88,7 @@ pub async fn place() -> Finding {
     let name = "place";
     let both = async {
         Ok::<_, SystemdError>((
-            systemd::settings(PASS).await?,
+            systemd::settings(PASS_UNIT).await?,
             systemd::settings(VERIFY).await?,
         ))
     };
@@ -103,7 +101,7 @@ pub async fn place() -> Finding {
                 "passes run as this verification does",
             ),
             Some(line) => {
-                let reason = format!("{PASS} and {VERIFY} do not run alike: {line}");
+                let reason = format!("{PASS_UNIT} and {VERIFY} do not run alike: {line}");
                 Finding::new(name, CheckOutcome::Fail, reason)
             }
         },

@@ -20,6 +20,7 @@ use crate::pass_lock::{PassLock, PassLockError};
 use crate::report::Reporter;
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::state::Paths;
+use crate::systemd::{self, PASS_UNIT, SystemdError};
 
 /// How often the switcher is asked whether it has ended.
 const LOOK: Duration = Duration::from_millis(200);
@@ -31,6 +32,9 @@ pub enum RollbackError {
     /// A pass runs.
     #[error("cannot go back while a pass runs")]
     Lock(#[source] PassLockError),
+    /// The pass that runs could not be ended.
+    #[error("a pass is in the way")]
+    Stop(#[source] SystemdError),
     /// A deployment is open.
     #[error(
         "deployment {deployment} is open: `nixus-switcher revert` ends it, and goes back to what ran before it"
@@ -92,7 +96,7 @@ pub async fn begin(
     number: Option<u64>,
     why: Option<&str>,
 ) -> Result<Rollback, RollbackError> {
-    let _lock = PassLock::wait(paths).map_err(RollbackError::Lock)?;
+    let _lock = lock(paths).await?;
     if let Some(open) = switcher.open().map_err(RollbackError::Switcher)? {
         return Err(RollbackError::Open {
             deployment: open.deployment,
@@ -141,6 +145,21 @@ pub async fn begin(
         deployment,
         within,
     })
+}
+
+/// A pass that builds, or waits for a server that is dead, is ended: it may be killed at any time,
+/// and an operator who wants to go back has no time for it.
+async fn lock(paths: &Paths) -> Result<PassLock, RollbackError> {
+    match PassLock::wait(paths) {
+        Err(PassLockError::Busy) => {
+            systemd::stop(PASS_UNIT)
+                .await
+                .map_err(RollbackError::Stop)?;
+            PassLock::wait(paths)
+        }
+        taken => taken,
+    }
+    .map_err(RollbackError::Lock)
 }
 
 fn name(number: u64, generation: u64) -> Result<DeploymentId, RollbackError> {

@@ -9,6 +9,9 @@ use thiserror::Error;
 
 use crate::process::{Invocation, ProcessError};
 
+/// The unit that makes a pass.
+pub const PASS_UNIT: &str = "nixus-reconcile.service";
+
 /// How long PID 1 may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -30,6 +33,15 @@ pub enum SystemdError {
     /// A unit could not be started.
     #[error("cannot start {unit}")]
     Start {
+        /// The unit.
+        unit: String,
+        /// Why.
+        #[source]
+        source: ProcessError,
+    },
+    /// A unit could not be stopped.
+    #[error("cannot stop {unit}")]
+    Stop {
         /// The unit.
         unit: String,
         /// Why.
@@ -153,6 +165,19 @@ pub async fn start(unit: &str) -> Result<(), SystemdError> {
         .output()
         .await
         .map_err(|source| SystemdError::Start {
+            unit: unit.to_owned(),
+            source,
+        })?;
+    Ok(())
+}
+
+/// Stops a unit and waits until nothing of it runs.
+pub async fn stop(unit: &str) -> Result<(), SystemdError> {
+    Invocation::new("systemctl", ANSWER)
+        .args(["stop", "--no-ask-password", "--", unit])
+        .output()
+        .await
+        .map_err(|source| SystemdError::Stop {
             unit: unit.to_owned(),
             source,
         })?;
