@@ -222,6 +222,8 @@ pub fn git_server_files(operator: &Key) -> Files {
               enable = true;
               hostKeys = [ {{ type = "ed25519"; path = "/var/lib/lab-keys/ssh_host_ed25519_key"; }} ];
               settings.AcceptEnv = "GIT_PROTOCOL";
+              # Each login would begin a session of logind.
+              settings.UsePAM = false;
               settings.PerSourcePenalties = false;
               settings.MaxStartups = "200";
             }};
