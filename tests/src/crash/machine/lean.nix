@@ -3,7 +3,7 @@
     (
       { lib, ... }:
       {
-        services.nixus.interval = lib.mkForce "1min";
+        services.nixus.interval = lib.mkForce "20s";
         # Bounds only.
         services.nixus.settings.switch.activation_timeout = lib.mkForce "5m";
         services.nixus.settings.switch.trial_timeout = lib.mkForce "3m";
