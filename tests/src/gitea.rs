@@ -347,7 +347,7 @@ impl Gitea {
         &self.token
     }
 
-    /// A page as a browser without a screen has it after its scripts have run, and a picture of it.
+    /// A page as a browser without a screen has it, and a picture of it.
     ///
     /// # Errors
     /// When there is no browser, or it gives nothing.
@@ -363,7 +363,10 @@ impl Gitea {
                     "--disable-gpu",
                     "--disable-dev-shm-usage",
                 ])
-                .args(["--ignore-certificate-errors", "--virtual-time-budget=10000"])
+                .args(["--ignore-certificate-errors", "--timeout=30000"])
+                // It has nobody to ask but Gitea.
+                .args(["--no-first-run", "--disable-background-networking"])
+                .args(["--disable-component-update", "--disable-sync"])
                 .args([
                     "--user-data-dir=/run/lab/browser",
                     "--window-size=1280,1600",
