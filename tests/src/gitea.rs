@@ -346,41 +346,6 @@ impl Gitea {
     pub fn token(&self) -> &str {
         &self.token
     }
-
-    /// A page as a browser without a screen has it, and a picture of it.
-    ///
-    /// # Errors
-    /// When there is no browser, or it gives nothing.
-    pub fn look_at(&self, url: &str, picture: &Path) -> Result<String> {
-        setup::install(&[("chromium", "chromium")])?;
-        let browser = |more: &[&str]| {
-            let mut chromium = self.server.access.command("chromium");
-            chromium
-                .env("HOME", "/run/lab/browser")
-                .args([
-                    "--headless",
-                    "--no-sandbox",
-                    "--disable-gpu",
-                    "--disable-dev-shm-usage",
-                ])
-                .args(["--ignore-certificate-errors", "--timeout=30000"])
-                // It has nobody to ask but Gitea.
-                .args(["--no-first-run", "--disable-background-networking"])
-                .args(["--disable-component-update", "--disable-sync"])
-                .args([
-                    "--user-data-dir=/run/lab/browser",
-                    "--window-size=1280,1600",
-                ])
-                .args(more)
-                .arg(url);
-            command::must(&mut chromium, None, Duration::from_secs(120))
-        };
-        let shot = "/run/lab/page.png";
-        browser(&[&format!("--screenshot={shot}")])?;
-        fs::copy(self.server.access.path(shot), picture)
-            .with_context(|| format!("cannot keep {}", picture.display()))?;
-        browser(&["--dump-dom"])
-    }
 }
 
 /// docs.gitea.com/administration/config-cheat-sheet. What hosts of a lab do not need is off.
