@@ -1,7 +1,7 @@
 //! The switcher, as the reconciler sees it: asked by a file and a transient unit, answered by its
 //! journal and history.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nixus_switcher::disk::HostDisk;
@@ -328,20 +328,8 @@ impl Switcher {
     }
 }
 
-/// The system that a link leads to. A link straight to a system is taken as it is: a pass asks often,
-/// and `canonicalize` looks at each part of each path.
-fn resolve(link: &Path) -> Result<Toplevel, ActivationError> {
+fn resolve(link: &std::path::Path) -> Result<Toplevel, ActivationError> {
     let problem = |problem: String| ActivationError::Running { problem };
-    let straight = std::fs::read_link(link).ok().and_then(|target| {
-        let target = link.parent()?.join(target);
-        let last = std::fs::read_link(&target).unwrap_or(target);
-        let toplevel = Toplevel::try_from(last).ok()?;
-        let found = std::fs::symlink_metadata(toplevel.path()).ok()?;
-        found.is_dir().then_some(toplevel)
-    });
-    if let Some(toplevel) = straight {
-        return Ok(toplevel);
-    }
     let path = std::fs::canonicalize(link)
         .map_err(|error| problem(format!("{}: {error}", link.display())))?;
     Toplevel::try_from(path).map_err(|error| problem(error.to_string()))
