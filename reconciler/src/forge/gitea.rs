@@ -3,9 +3,6 @@
 //! Sources: <https://docs.gitea.com/api/> (repoCreateStatus, repoListStatuses),
 //! go-gitea/gitea `routers/api/v1/repo/status.go`, `modules/commitstatus/commit_status.go`.
 
-use serde::Deserialize;
-use serde_json::json;
-
 use super::answer::Answer;
 use super::github;
 use super::status::{Status, Word};
@@ -27,32 +24,11 @@ impl Forge for Gitea {
     }
 
     fn state(&self, word: Word) -> &'static str {
-        match word {
-            Word::Waiting | Word::Building | Word::Activating | Word::Verifying => "pending",
-            Word::Success => "success",
-            Word::Failure => "failure",
-            Word::Error => "error",
-        }
+        github::state(word)
     }
 
     fn post(&self, repository: &Repository, _branch: &str, status: &Status) -> Request {
-        let mut body = json!({
-            "state": self.state(status.word),
-            "context": status.context,
-            "description": status.description,
-        });
-        if let Some(link) = &status.link {
-            body["target_url"] = json!(link);
-        }
-        Request {
-            url: format!(
-                "{}/repos/{}/statuses/{}",
-                repository.api,
-                owner_and_name(&repository.path),
-                part(&status.commit)
-            ),
-            body: Some(body),
-        }
+        github::post(repository, status)
     }
 
     fn meaning(&self, answer: &Answer) -> Meaning {
@@ -76,19 +52,10 @@ impl Forge for Gitea {
     }
 
     fn read_statuses(&self, body: &[u8]) -> Option<Vec<Given>> {
-        #[derive(Deserialize)]
-        struct One {
-            context: String,
-            description: Option<String>,
-            created_at: String,
-        }
-        let all: Option<Vec<One>> = serde_json::from_slice(body).ok()?;
-        let given = all.unwrap_or_default().into_iter().map(|one| Given {
-            context: one.context,
-            description: one.description.unwrap_or_default(),
-            time: one.created_at,
-        });
-        Some(given.collect())
+        // An empty list is `null`.
+        let all: Option<Vec<github::Written>> = serde_json::from_slice(body).ok()?;
+        let all = all.unwrap_or_default();
+        Some(all.into_iter().map(Given::from).collect())
     }
 
     fn page_size(&self) -> usize {

@@ -27,32 +27,11 @@ impl Forge for GitHub {
     }
 
     fn state(&self, word: Word) -> &'static str {
-        match word {
-            Word::Waiting | Word::Building | Word::Activating | Word::Verifying => "pending",
-            Word::Success => "success",
-            Word::Failure => "failure",
-            Word::Error => "error",
-        }
+        state(word)
     }
 
     fn post(&self, repository: &Repository, _branch: &str, status: &Status) -> Request {
-        let mut body = json!({
-            "state": self.state(status.word),
-            "context": status.context,
-            "description": status.description,
-        });
-        if let Some(link) = &status.link {
-            body["target_url"] = json!(link);
-        }
-        Request {
-            url: format!(
-                "{}/repos/{}/statuses/{}",
-                repository.api,
-                owner_and_name(&repository.path),
-                part(&status.commit)
-            ),
-            body: Some(body),
-        }
+        post(repository, status)
     }
 
     fn meaning(&self, answer: &Answer) -> Meaning {
@@ -82,19 +61,8 @@ impl Forge for GitHub {
     }
 
     fn read_statuses(&self, body: &[u8]) -> Option<Vec<Given>> {
-        #[derive(Deserialize)]
-        struct One {
-            context: String,
-            description: Option<String>,
-            created_at: String,
-        }
-        let all: Vec<One> = serde_json::from_slice(body).ok()?;
-        let given = all.into_iter().map(|one| Given {
-            context: one.context,
-            description: one.description.unwrap_or_default(),
-            time: one.created_at,
-        });
-        Some(given.collect())
+        let all: Vec<Written> = serde_json::from_slice(body).ok()?;
+        Some(all.into_iter().map(Given::from).collect())
     }
 
     fn page_size(&self) -> usize {
@@ -118,7 +86,58 @@ impl Forge for GitHub {
     }
 }
 
-/// Gitea's list looks the same.
+// Gitea's interface was made after this one; what follows is the same for both.
+
+/// The word for a state.
+pub fn state(word: Word) -> &'static str {
+    match word {
+        Word::Waiting | Word::Building | Word::Activating | Word::Verifying => "pending",
+        Word::Success => "success",
+        Word::Failure => "failure",
+        Word::Error => "error",
+    }
+}
+
+/// Posts a status.
+pub fn post(repository: &Repository, status: &Status) -> Request {
+    let mut body = json!({
+        "state": state(status.word),
+        "context": status.context,
+        "description": status.description,
+    });
+    if let Some(link) = &status.link {
+        body["target_url"] = json!(link);
+    }
+    Request {
+        url: format!(
+            "{}/repos/{}/statuses/{}",
+            repository.api,
+            owner_and_name(&repository.path),
+            part(&status.commit)
+        ),
+        body: Some(body),
+    }
+}
+
+/// A status in a list.
+#[derive(Deserialize)]
+pub struct Written {
+    context: String,
+    description: Option<String>,
+    created_at: String,
+}
+
+impl From<Written> for Given {
+    fn from(one: Written) -> Self {
+        Self {
+            context: one.context,
+            description: one.description.unwrap_or_default(),
+            time: one.created_at,
+        }
+    }
+}
+
+/// A list of commits.
 pub fn commits(body: &[u8]) -> Option<Vec<Listed>> {
     #[derive(Deserialize)]
     struct One {
