@@ -112,6 +112,9 @@ pub fn at_boot<D: Disk, S: System>(
     system: &mut S,
 ) -> Result<Taken, TakeoverError> {
     let settled = settle(disk, layout, system)?;
+    if matches!(settled, Taken::Nothing) {
+        drop_leftovers(system);
+    }
     let mut switcher = Switcher::open(disk, layout, system).map_err(TakeoverError::Run)?;
     if switcher.boot_trial().map_err(TakeoverError::Run)? {
         return Ok(Taken::Settled(switcher.record().phase.name()));
@@ -140,6 +143,16 @@ pub fn judge<D: Disk, S: System>(
         }
         // Its own unit was killed, and started again.
         Phase::BootTrial { .. } | Phase::BootProven { .. } => settle(disk, layout, system),
+        Phase::Idle => {
+            drop_leftovers(system);
+            Ok(Taken::Nothing)
+        }
         _ => Ok(Taken::Nothing),
     }
+}
+
+/// Who was killed right after its last record has not dropped its watchdogs. They would find
+/// nothing to do, but nobody should have to wonder about them.
+fn drop_leftovers(system: &mut impl System) {
+    system.disarm("nixus-expire-*");
 }

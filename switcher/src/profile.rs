@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::disk::{Disk, link_atomic};
+use crate::disk::{Disk, link_atomic, link_over};
 use crate::protocol::{SystemRef, Toplevel};
 
 const LOCK_WAIT: Duration = Duration::from_secs(20);
@@ -142,8 +142,12 @@ impl<'a, D: Disk> Profile<'a, D> {
     pub fn set(&self, plan: Plan, toplevel: &Toplevel) -> Result<(), ProfileError> {
         let _held = self.lock()?;
         let link = self.link(plan.number);
-        match self.disk.read_link(&link) {
-            Ok(target) if target == toplevel.path() => {}
+        let write_error = |source| ProfileError::Write {
+            path: link.clone(),
+            source,
+        };
+        let named = match self.disk.read_link(&link) {
+            Ok(target) if target == toplevel.path() => Ok(()),
             Ok(other) => {
                 return Err(ProfileError::Taken {
                     number: plan.number,
@@ -151,34 +155,35 @@ impl<'a, D: Disk> Profile<'a, D> {
                 });
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                link_atomic(self.disk, toplevel.path(), &link).map_err(|source| {
-                    // A name whose sync failed may never become durable; the next try makes it anew.
-                    let _ = self.disk.remove(&link);
-                    ProfileError::Write {
-                        path: link.clone(),
-                        source,
-                    }
-                })?;
+                link_over(self.disk, toplevel.path(), &link)
             }
             Err(source) => return Err(self.read_error(&link, source)),
-        }
-        self.switch(plan.number)
+        };
+        // The profile may name only what is durable, and who made the name may have been ended
+        // before it was.
+        named
+            .and_then(|()| self.disk.sync_dir(&self.dir))
+            .map_err(|source| {
+                // A name whose sync failed may never become durable; the next try makes it anew.
+                if plan.created && !self.is_current(plan.number) {
+                    let _ = self.disk.remove(&link);
+                }
+                write_error(source)
+            })?;
+        let path = self.dir.join("system");
+        let target = PathBuf::from(link_name(plan.number));
+        link_atomic(self.disk, &target, &path)
+            .map_err(|source| ProfileError::Write { path, source })
     }
 
     /// Makes the profile name again what it named before: by number, or by path where the number is
     /// gone.
     pub fn restore(&self, before: &SystemRef) -> Result<(), ProfileError> {
-        if let Some(number) = before.generation {
-            let _held = self.lock()?;
-            let link = self.link(number);
-            match self.disk.read_link(&link) {
-                Ok(target) if target == before.toplevel.path() => return self.switch(number),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(source) => return Err(self.read_error(&link, source)),
-            }
-        }
-        let plan = match self.number(&before.toplevel)? {
+        let number = match before.generation {
+            Some(number) if self.is_generation(number, &before.toplevel)? => Some(number),
+            _ => self.number(&before.toplevel)?,
+        };
+        let plan = match number {
             Some(number) => Plan {
                 number,
                 created: false,
@@ -193,15 +198,9 @@ impl<'a, D: Disk> Profile<'a, D> {
     pub fn forget(&self, plan: Plan, toplevel: &Toplevel) -> Result<(), ProfileError> {
         let _held = self.lock()?;
         let link = self.link(plan.number);
-        let in_use = self
-            .current()?
-            .is_some_and(|current| current.generation == Some(plan.number));
         let ours = plan.created
-            && !in_use
-            && self
-                .disk
-                .read_link(&link)
-                .is_ok_and(|target| target == toplevel.path());
+            && !self.is_current(plan.number)
+            && self.is_generation(plan.number, toplevel)?;
         if !ours {
             return Ok(());
         }
@@ -210,15 +209,27 @@ impl<'a, D: Disk> Profile<'a, D> {
             .map_err(|source| ProfileError::Write { path: link, source })
     }
 
-    fn switch(&self, number: u64) -> Result<(), ProfileError> {
-        let path = self.dir.join("system");
-        let target = PathBuf::from(format!("system-{number}-link"));
-        link_atomic(self.disk, &target, &path)
-            .map_err(|source| ProfileError::Write { path, source })
+    /// Whether the profile names this generation; it may where that cannot be read.
+    fn is_current(&self, number: u64) -> bool {
+        match self.disk.read_link(&self.dir.join("system")) {
+            Ok(target) => {
+                target.file_name().and_then(|name| name.to_str()) == Some(&link_name(number))
+            }
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        }
+    }
+
+    fn is_generation(&self, number: u64, toplevel: &Toplevel) -> Result<bool, ProfileError> {
+        let link = self.link(number);
+        match self.disk.read_link(&link) {
+            Ok(target) => Ok(target == toplevel.path()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(self.read_error(&link, source)),
+        }
     }
 
     fn link(&self, number: u64) -> PathBuf {
-        self.dir.join(format!("system-{number}-link"))
+        self.dir.join(link_name(number))
     }
 
     fn lock(&self) -> Result<crate::disk::Held, ProfileError> {
@@ -235,6 +246,10 @@ impl<'a, D: Disk> Profile<'a, D> {
             source,
         }
     }
+}
+
+fn link_name(number: u64) -> String {
+    format!("system-{number}-link")
 }
 
 /// The number in `system-N-link`.

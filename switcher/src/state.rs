@@ -106,6 +106,12 @@ pub fn open(layout: &Layout) -> Result<Option<Open>, JournalError> {
     }))
 }
 
+/// What has not proved yet that it boots. Each pass asks, so that no more is read than needed.
+pub fn unproven(layout: &Layout) -> Result<Option<UnprovenView>, JournalError> {
+    let record = journal::read(&HostDisk, layout)?;
+    Ok(record.unproven.map(UnprovenView::of))
+}
+
 /// Everything at once, as far as it can be told.
 pub fn status(layout: &Layout) -> Status {
     let (open, record, journal_damage) = match (open(layout), journal::read(&HostDisk, layout)) {

@@ -105,7 +105,10 @@ pub(super) fn settled(machine: &Machine, record: &Record) -> Result<(), String> 
             || is_doubtful(machine, "sync the journal's directory"),
         "what was begun has an outcome",
     )?;
-    let confirmed = ended.first() == Some(&Ending::Confirmed);
+    // Where the history's directory is lost, what it told holds all the same.
+    let told = machine.see().ended.get("d-1").cloned();
+    let confirmed = ended.first() == Some(&Ending::Confirmed)
+        || ended.is_empty() && told.as_deref() == Some("confirmed");
     let boots: Vec<_> = outcomes
         .iter()
         .filter(|one| one.boot_trial && one.ending != Ending::Stuck)

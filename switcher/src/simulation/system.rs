@@ -115,6 +115,10 @@ impl System for Machine {
             inner.timers.remove(&watch.unit);
             return Ok(());
         }
+        // Nothing but its root keeps the candidate now.
+        if armed.is_ok() && watch.phase == PhaseName::Activating {
+            inner.collect_garbage_by_chance();
+        }
         armed.map_err(failed("systemd-run"))
     }
 

@@ -31,7 +31,7 @@ fn a_seed_tells_the_same_story_again() {
 fn every_step_that_is_taken_out_is_noticed() {
     let missed: Vec<_> = TEETH
         .iter()
-        .filter(|tooth| match catch(**tooth, 0..30_000) {
+        .filter(|tooth| match catch(**tooth, 0..100_000) {
             Some(caught) => {
                 println!("{tooth:?}: seed {}: {}", caught.seed, caught.promise);
                 false
