@@ -1,7 +1,8 @@
 //! The switcher, as the reconciler sees it: asked by a file and a transient unit, answered by its
 //! journal and history.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nixus_switcher::disk::HostDisk;
@@ -35,6 +36,8 @@ const ABANDONED_AFTER: u64 = 30;
 
 /// How often the first boot is judged in one boot, where the trials tell nothing.
 const BOOT_TRIALS: u32 = 3;
+/// A profile's link leads over a generation's to the store.
+const MAX_LINKS: u32 = 8;
 
 /// Why the switcher could not be asked.
 #[derive(Debug, Error)]
@@ -132,7 +135,7 @@ impl Switcher {
 
     /// What was confirmed in place and has not proved yet that it boots.
     pub fn unproven(&self) -> Option<UnprovenView> {
-        switcher_state::status(&self.layout).unproven
+        switcher_state::unproven(&self.layout).ok().flatten()
     }
 
     /// Whether the first boot of what runs could not be judged, and is worth another try.
@@ -140,8 +143,7 @@ impl Switcher {
         let tried = self
             .unproven()
             .filter(|one| one.told_nothing.is_some() && one.trials < BOOT_TRIALS);
-        let booted = self.booted().ok();
-        tried.is_some_and(|one| Some(one.toplevel) == booted)
+        tried.is_some_and(|one| self.booted().is_ok_and(|booted| booted == one.toplevel))
     }
 
     /// Has the first boot judged once more, in a unit of its own.
@@ -209,14 +211,13 @@ impl Switcher {
     /// Whether this boot is of another generation than the boot loader's default, and that
     /// generation still runs: somebody picked it in the boot menu.
     pub fn booted_other(&self) -> bool {
-        let (Ok(booted), Ok(running), Ok(default)) = (
-            resolve(&self.layout.booted_system()),
+        let (Ok(running), Ok(default)) = (
             self.running(),
             resolve(&self.layout.profiles().join("system")),
         ) else {
             return false;
         };
-        booted == running && running != default
+        running != default && self.booted().is_ok_and(|booted| booted == running)
     }
 
     /// Whether the system profile names this system, as far as that can be told.
@@ -328,9 +329,20 @@ impl Switcher {
     }
 }
 
-fn resolve(link: &std::path::Path) -> Result<Toplevel, ActivationError> {
+/// Follows the links of a profile to the store. Each pass does it often, and not the path to a link
+/// but only what it names can be a link again.
+fn resolve(link: &Path) -> Result<Toplevel, ActivationError> {
     let problem = |problem: String| ActivationError::Running { problem };
-    let path = std::fs::canonicalize(link)
-        .map_err(|error| problem(format!("{}: {error}", link.display())))?;
-    Toplevel::try_from(path).map_err(|error| problem(error.to_string()))
+    let mut path = link.to_owned();
+    for _ in 0..MAX_LINKS {
+        match std::fs::read_link(&path) {
+            Ok(target) => path = path.parent().map_or(target.clone(), |dir| dir.join(target)),
+            // It is no link.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                return Toplevel::try_from(path).map_err(|error| problem(error.to_string()));
+            }
+            Err(error) => return Err(problem(format!("{}: {error}", path.display()))),
+        }
+    }
+    Err(problem(format!("{}: too many links", link.display())))
 }

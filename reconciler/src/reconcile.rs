@@ -20,6 +20,7 @@ use crate::pass_lock::{PassLock, PassLockError};
 use crate::plan::{Action, Ancestry, Baseline, Head, Observation, OpenDeployment, Reason, plan};
 use crate::process::in_words;
 use crate::report::{Report, Reporter};
+use crate::reports_repository::sound::Sound;
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::source::{Source, SourceError};
 use crate::state::{Paths, write_atomically};
@@ -130,6 +131,9 @@ pub async fn reconcile(
     };
     pass.mend_reports().await;
     let result = pass.run().await;
+    if let Err(PassError::Reports(_)) = &result {
+        Sound::new(paths.reports_sound()).forget();
+    }
     if let Err(error) = &result {
         // Where the ledger cannot be written, this boot at least knows why nothing goes on. The
         // timer brings the next try.

@@ -18,6 +18,7 @@ use crate::source::{git_for, without_advice};
 
 mod history;
 mod reading;
+pub mod sound;
 
 /// The file that holds a report in its commit.
 const FILE: &str = "report.json";
@@ -131,7 +132,7 @@ impl ReportsRepository {
     }
 
     /// Reads what is needed to go on, and tells whether reports of this host wait to be sent; an
-    /// error says that the repository is damaged. Cheap: every pass does it.
+    /// error says that the repository is damaged.
     pub fn sound(&self, host: &str) -> Result<bool, ReportsError> {
         if std::fs::symlink_metadata(&self.path).is_err() {
             return Ok(false);
@@ -149,6 +150,11 @@ impl ReportsRepository {
             Ok(kept != sent)
         };
         read().map_err(|source| self.local("read the last report", source))
+    }
+
+    /// The file that changes with each report that is kept; it may have been packed.
+    pub fn reference_file(&self, host: &str) -> PathBuf {
+        self.path.join(local_ref(host))
     }
 
     /// Sets the whole repository aside, for a person to look at; the next report begins a new one.

@@ -75,6 +75,11 @@ impl Paths {
     pub fn last_pass(&self) -> PathBuf {
         self.run.join("last-pass.json")
     }
+
+    /// Says since when the reports are known to be whole and sent.
+    pub fn reports_sound(&self) -> PathBuf {
+        self.run.join("reports-sound")
+    }
 }
 
 /// Reads a whole file of at most `limit` bytes.

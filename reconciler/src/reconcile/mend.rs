@@ -6,6 +6,7 @@
 use super::{Ancestry, Head, Pass, StepError};
 use crate::process::in_words;
 use crate::reports_repository::ReportsRepository;
+use crate::reports_repository::sound::Sound;
 use crate::source::SourceError;
 
 impl Pass<'_> {
@@ -53,9 +54,18 @@ impl Pass<'_> {
     /// lost only where it had not been sent.
     pub(super) async fn mend_reports(&mut self) {
         let reports = ReportsRepository::new(self.paths.reports());
+        let sound = Sound::new(self.paths.reports_sound());
+        if sound.holds(&reports.reference_file(&self.config.host)) {
+            self.sending.all_sent = true;
+            return;
+        }
+        let looking = sound.begin();
         let error = match reports.sound(&self.config.host) {
             Ok(unsent) => {
                 self.sending.all_sent = !unsent;
+                if self.sending.all_sent {
+                    looking.succeeded();
+                }
                 return;
             }
             Err(error) => error,
