@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use crate::browser;
 use crate::command;
 use crate::fleet::GIT_SERVER;
 use crate::host::Host;
@@ -325,6 +326,14 @@ impl Gitea {
     /// The repository's page.
     pub fn page() -> String {
         format!("{}/{OWNER}/{REPOSITORY}", Self::url())
+    }
+
+    /// A page as people see it, and a picture of it; see [`browser::look`].
+    ///
+    /// # Errors
+    /// When there is no browser.
+    pub fn look_at(&self, url: &str, picture: &Path) -> Result<String> {
+        browser::look(&self.server.access, url, picture)
     }
 
     /// The repository over SSH.

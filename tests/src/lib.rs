@@ -19,6 +19,7 @@
 //! ```
 
 pub mod binaries;
+pub mod browser;
 pub mod command;
 pub mod fleet;
 pub mod git_server;
