@@ -26,7 +26,6 @@ until mount -t ext4 /dev/vda2 /root; do
   [ "$tries" -lt 50 ] || exec poweroff -f
   sleep 0.1
 done
-mount -t vfat -o umask=0077 /dev/vda1 /root/boot
 for option in $(cat /proc/cmdline); do
   case $option in
     init=/nix/store/*/init) init=${option#init=} ;;
@@ -35,4 +34,8 @@ done
 for folder in dev proc sys run; do
   mount --move "/$folder" "/root/$folder"
 done
+# What a power cut left of it is put in order, as on NixOS, where file systems are checked before they
+# are mounted (nixos/modules/tasks/filesystems.nix, fs_passno). Else the kernel makes it read-only.
+chroot /root /usr/lib/lab-boot/fsck.fat -a /dev/vda1
+mount -t vfat -o umask=0077 /root/dev/vda1 /root/boot
 exec switch_root /root "$init"

@@ -21,6 +21,8 @@ pub const BOOT_FILES: &str = "/usr/lib/lab-boot";
 pub const NEXT_BOOT_FILES: &str = "/usr/lib/lab-boot-next";
 /// systemd-boot, in the layer.
 pub const LOADER: &str = "usr/lib/lab-boot/systemd-bootx64.efi";
+/// What checks `/boot` before it is mounted, in the layer; the C library is the host's own.
+const FSCK: &str = "usr/lib/lab-boot/fsck.fat";
 
 /// The programs that emulation needs, each with its Debian package.
 const PROGRAMS: [(&str, &str); 9] = [
@@ -35,7 +37,7 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf"),
 ];
 /// The cloud kernel is small and has what QEMU emulates.
-const INCLUDE: &str = "linux-image-cloud-amd64,systemd-boot-efi,busybox-static";
+const INCLUDE: &str = "linux-image-cloud-amd64,systemd-boot-efi,busybox-static,dosfstools";
 const SUITE: &str = "trixie";
 const INITRD: &str = include_str!("initrd.sh");
 /// What the disks and the network need, in an order in which they can be loaded.
@@ -96,6 +98,7 @@ fn make(folder: &Path) -> Result<()> {
         &packages.join("usr/lib/systemd/boot/efi/systemd-bootx64.efi"),
         &new.join(LOADER),
     )?;
+    copy(&packages.join("usr/sbin/fsck.fat"), &new.join(FSCK))?;
     let staging = packages.join("initrd");
     fill_initrd(&packages, &packages.join(&modules), &staging)?;
     pack_initrd(&staging, &boot.join("initrd"))?;
