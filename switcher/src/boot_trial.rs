@@ -13,7 +13,7 @@ use crate::network::Network;
 use crate::nixos::NixOs;
 use crate::phase::Phase;
 use crate::protocol::{BootId, DeploymentId, SystemRef};
-use crate::run::{RunError, Switcher};
+use crate::run::{ALL_WATCHDOGS, RunError, Switcher};
 use crate::system::System;
 use crate::takeover::{KILLED, Taken, TakeoverError, settle, take_over};
 use crate::transaction::Event;
@@ -154,5 +154,5 @@ pub fn judge<D: Disk, S: System>(
 /// Who was killed right after its last record has not dropped its watchdogs. They would find
 /// nothing to do, but nobody should have to wonder about them.
 fn drop_leftovers(system: &mut impl System) {
-    system.disarm("nixus-expire-*");
+    system.disarm(ALL_WATCHDOGS);
 }

@@ -142,10 +142,6 @@ impl<'a, D: Disk> Profile<'a, D> {
     pub fn set(&self, plan: Plan, toplevel: &Toplevel) -> Result<(), ProfileError> {
         let _held = self.lock()?;
         let link = self.link(plan.number);
-        let write_error = |source| ProfileError::Write {
-            path: link.clone(),
-            source,
-        };
         let named = match self.disk.read_link(&link) {
             Ok(target) if target == toplevel.path() => Ok(()),
             Ok(other) => {
@@ -161,15 +157,13 @@ impl<'a, D: Disk> Profile<'a, D> {
         };
         // The profile may name only what is durable, and who made the name may have been ended
         // before it was.
-        named
-            .and_then(|()| self.disk.sync_dir(&self.dir))
-            .map_err(|source| {
-                // A name whose sync failed may never become durable; the next try makes it anew.
-                if plan.created && !self.is_current(plan.number) {
-                    let _ = self.disk.remove(&link);
-                }
-                write_error(source)
-            })?;
+        if let Err(source) = named.and_then(|()| self.disk.sync_dir(&self.dir)) {
+            // A name whose sync failed may never become durable; the next try makes it anew.
+            if plan.created && !self.is_current(plan.number) {
+                let _ = self.disk.remove(&link);
+            }
+            return Err(ProfileError::Write { path: link, source });
+        }
         let path = self.dir.join("system");
         let target = PathBuf::from(link_name(plan.number));
         link_atomic(self.disk, &target, &path)

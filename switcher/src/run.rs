@@ -24,6 +24,8 @@ const STAGING_SECONDS: u64 = 600;
 const BOOT_SECONDS: u64 = 600;
 /// A way back gets at least this long for each run of `switch-to-configuration`.
 const LEAST_SECONDS: u64 = 60;
+/// The units of all watchdogs, as `new_watch` names them.
+pub(crate) const ALL_WATCHDOGS: &str = "nixus-expire-*";
 
 /// Why the switcher stopped without settling the deployment.
 #[derive(Debug, Error)]
@@ -221,7 +223,7 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
         let settled = !self.journal.is_doubtful();
         if self.record.phase == Phase::Idle && closed && settled {
             // Nothing is open: those of steps that could not be made durable are needed no more.
-            self.system.disarm("nixus-expire-*");
+            self.system.disarm(ALL_WATCHDOGS);
         } else if let Some(watch) = before
             && (armed.is_some()
                 || matches!(self.record.phase, Phase::Idle | Phase::Stuck { .. }) && settled)
