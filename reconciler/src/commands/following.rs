@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anstream::{eprintln, println};
 use anyhow::{Context, bail};
+use futures_util::StreamExt as _;
 use git2::Repository;
 use jiff::Timestamp;
 use nixus::cli::{Cli, ReportsFrom};
@@ -31,6 +32,8 @@ const LONGEST_KEYS: u64 = 4 * 1024 * 1024;
 const FLEET_ON_A_FORGE: Duration = Duration::from_secs(30);
 /// How often, and how long, busy hosts are asked by SSH.
 const ASK: Duration = Duration::from_secs(5);
+/// So many hosts are asked at once; each is a process.
+const ASKED_AT_ONCE: usize = 16;
 
 /// Where the reports are that were asked for.
 pub fn reports_of(cli: &Cli, from: &ReportsFrom, paths: &Paths) -> anyhow::Result<Reports> {
@@ -253,29 +256,28 @@ struct Asked {
 }
 
 impl Asked {
-    /// Asks every busy host what it is doing, all at once, and prints what is news.
+    /// Asks every busy host what it is doing, some at once, and prints what is news.
     async fn ask(&mut self, watch: &Watch) {
         if self.last.is_some_and(|last| last.elapsed() < ASK) {
             return;
         }
         self.last = Some(Instant::now());
         let hosts: Vec<String> = watch.busy().map(|(host, _)| host.to_owned()).collect();
-        let asking = hosts.iter().map(|host| async move {
+        let asking = hosts.into_iter().map(|host| async move {
             let answer = Invocation::new("ssh", ASK)
                 .args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=3", "--"])
                 .arg(format!("root@{host}"))
                 .arg("journalctl --unit=nixus-reconcile.service --output=cat --lines=1 --no-pager")
                 .output()
                 .await;
-            let answer = answer.ok()?;
-            let line = String::from_utf8_lossy(&answer).trim().to_owned();
-            Some((host.clone(), line)).filter(|(_, line)| !line.is_empty())
+            let line = String::from_utf8_lossy(&answer.ok()?).trim().to_owned();
+            Some((host, line)).filter(|(_, line)| !line.is_empty())
         });
-        for (host, said) in futures_util::future::join_all(asking)
-            .await
-            .into_iter()
-            .flatten()
-        {
+        let mut answers = futures_util::stream::iter(asking).buffered(ASKED_AT_ONCE);
+        while let Some(answer) = answers.next().await {
+            let Some((host, said)) = answer else {
+                continue;
+            };
             if self.said.get(&host) != Some(&said) {
                 let plain: String = said.chars().filter(|letter| !letter.is_control()).collect();
                 println!("[{host}] {plain}");
