@@ -30,6 +30,16 @@ const PROGRAMS: [(&str, &str); 8] = [
 /// The packages of the hosts' Debian.
 const INCLUDE: &str = "systemd,systemd-sysv,udev,dbus,openssh-server,iproute2,nix-bin,nix-setup-systemd,git,ca-certificates,kmod,nftables,procps,lighttpd,lighttpd-mod-openssl";
 const SUITE: &str = "trixie";
+/// What they look for is not in a host: partitions, sleep, a TPM, files of SysV. They run at each boot
+/// and each reload otherwise.
+const NEEDLESS_GENERATORS: [&str; 6] = [
+    "gpt-auto",
+    "hibernate-resume",
+    "rc-local",
+    "ssh",
+    "sysv",
+    "tpm2",
+];
 const BOOT: &str = include_str!("lab-boot.sh");
 /// Where programs of an administrator are, also for those whose own `PATH` lacks them.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -169,7 +179,7 @@ fn raise_limits() {
 
 fn recipe() -> u64 {
     let mut hasher = DefaultHasher::new();
-    (INCLUDE, SUITE, BOOT, 1).hash(&mut hasher);
+    (INCLUDE, SUITE, NEEDLESS_GENERATORS, BOOT, 1).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -188,6 +198,12 @@ fn build_root(root: &Path) -> Result<()> {
     // A generation brings all units that are to run; Debian's own choice would come back else.
     let units = new.join("etc/systemd/system");
     remove_tree(&units)?;
+    for name in NEEDLESS_GENERATORS {
+        let path = new.join(format!(
+            "usr/lib/systemd/system-generators/systemd-{name}-generator"
+        ));
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
     remove_tree(&new.join("var/lib/apt/lists"))?;
     remove_tree(&new.join("var/cache/apt"))?;
     let write = |name: &str, text: &str, mode: u32| {
