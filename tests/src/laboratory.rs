@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -184,6 +185,7 @@ impl Lab {
             key: operator_key.path,
             server: git_host,
             nixus: binaries.nixus.clone(),
+            read: Arc::default(),
         };
         let mut files = deploy;
         files.insert("flake.lock".to_owned(), seed.content.lock.clone());

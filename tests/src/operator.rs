@@ -1,8 +1,10 @@
 //! The operator: a clone of the deploy repository, an SSH key, and what the hosts have reported.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -25,6 +27,9 @@ pub struct Operator {
     pub(crate) key: PathBuf,
     pub(crate) server: Host,
     pub(crate) nixus: PathBuf,
+    /// For each host, where its branch of reports was and what they said then.
+    #[serde(skip)]
+    pub(crate) read: Arc<Mutex<BTreeMap<String, (String, Vec<Report>)>>>,
 }
 
 /// Single quotes for the shell that ssh or git starts.
@@ -170,17 +175,33 @@ impl Operator {
     /// # Errors
     /// When a report is not what it should be.
     pub fn reports(&self, host: &str) -> Result<Vec<Report>> {
+        let reference = format!("refs/heads/hosts/{host}");
+        let bare = self.server.disk();
+        let bare = bare.join(fleet::REPORTS.trim_start_matches('/'));
+        // Whoever waits for a report asks again and again, and git would take a processor from it.
+        let at = fs::read_to_string(bare.join(&reference)).unwrap_or_default();
+        let read = || self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((then, reports)) = read().get(host)
+            && *then == at
+            && !at.is_empty()
+        {
+            return Ok(reports.clone());
+        }
+        let reports = self.read_reports(&reference)?;
+        read().insert(host.to_owned(), (at, reports.clone()));
+        Ok(reports)
+    }
+
+    fn read_reports(&self, reference: &str) -> Result<Vec<Report>> {
         let bare = format!("{}/root{}", self.server.folder(), fleet::REPORTS);
         let git = |arguments: &[&str], input: &str| {
             let mut git = self.git_in(&bare, &self.key, arguments);
             command::run(&mut git, Some(input.as_bytes()), LIMIT)
         };
-        let reference = format!("refs/heads/hosts/{host}");
-        let log = git(&["rev-list", "--reverse", &reference], "")?;
+        let log = git(&["rev-list", "--reverse", reference], "")?;
         if !log.ok() {
             return Ok(Vec::new());
         }
-        // One process for all of them: who waits for a report asks again and again.
         let asked: String = log
             .stdout
             .lines()
@@ -191,7 +212,8 @@ impl Operator {
             .split("blob\n")
             .filter(|text| !text.trim().is_empty())
             .map(|text| {
-                serde_json::from_str(text).with_context(|| format!("a report of {host}: {text}"))
+                serde_json::from_str(text)
+                    .with_context(|| format!("a report at {reference}: {text}"))
             })
             .collect()
     }
