@@ -28,8 +28,9 @@ const TRIGGER: &str = "/run/nixus/fault";
 const REACHED: &str = "/run/nixus/fault-reached";
 const PASSED: &str = "/run/nixus/faults-passed";
 const STEP: Duration = Duration::from_millis(100);
-/// A quick run tries one case of so many; no divisor of the kinds, so that it has all of them.
-const QUICK: usize = 23;
+/// A quick run tries one case of so many: one for each host. Three is no divisor of it, so that it has
+/// cases of all kinds.
+const QUICK: usize = 53;
 
 /// The section's row.
 pub fn section(options: &Options) -> Result<Section> {
@@ -77,6 +78,7 @@ pub fn section(options: &Options) -> Result<Section> {
         for (host, problem) in broken {
             // It may be in any state now, and would only say the same again.
             standing.retain(|name| *name != host);
+            eprintln!("containers: VIOLATION: {problem}");
             violations.push(problem);
         }
         eprintln!("containers: {runs} of {} cases", chosen.len());

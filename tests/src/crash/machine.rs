@@ -41,8 +41,13 @@ pub fn section(options: &Options) -> Result<Section> {
     let mut left = schedule.as_slice();
     while !left.is_empty() {
         // A machine that does not even come up says nothing of the cases, and ends nothing but itself.
+        let begun = Instant::now();
         let mut play = match Play::begin() {
-            Ok(play) => play,
+            Ok(play) => {
+                let seconds = begun.elapsed().as_secs_f32();
+                eprintln!("machine: a new one follows the repository ({seconds:.0} s)");
+                play
+            }
             Err(problem) if violations.len() < MACHINES => {
                 violations.push(format!("a new machine did not come up: {problem:#}"));
                 continue;
@@ -59,7 +64,9 @@ pub fn section(options: &Options) -> Result<Section> {
                 begun.elapsed().as_secs_f32()
             );
             if let Err(problem) = played {
-                violations.push(blame(&play, case, &problem)?);
+                let problem = blame(&play, case, &problem)?;
+                eprintln!("machine: VIOLATION: {problem}");
+                violations.push(problem);
                 // Its machine may be in any state now.
                 break;
             }

@@ -117,13 +117,13 @@ pub const CASES: [Case; 17] = [
         PowerCut(Half(1)),
         Either,
     )),
-    quick(case(
+    case(
         "power cut once confirmed",
         "",
         "after-journal-confirmed",
         PowerCut(None),
         New,
-    )),
+    ),
     case(
         "power cut before the commit",
         "",
@@ -202,13 +202,13 @@ pub const CASES: [Case; 17] = [
         ClockSet("next year"),
         New,
     ),
-    case(
+    quick(case(
         "clock set back on trial",
         "",
         "after-journal-on-trial",
         ClockSet("last year"),
         New,
-    ),
+    )),
     case(
         "clock set back on trial and the switcher killed",
         "",

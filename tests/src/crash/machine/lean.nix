@@ -4,6 +4,7 @@
       { lib, ... }:
       {
         services.nixus.interval = lib.mkForce "20s";
+        services.nixus.bootDelay = lib.mkForce "2s";
         # Bounds only.
         services.nixus.settings.switch.activation_timeout = lib.mkForce "5m";
         services.nixus.settings.switch.trial_timeout = lib.mkForce "3m";
