@@ -327,9 +327,7 @@ fn survive(story: &Story, host: &Host, case: &Case, before: &str, commit: &str) 
         host.power_on()?;
     }
     host.wait_until(&format!("gets to {}", case.point), PATIENCE, |host| {
-        // Between two boots it does not answer.
-        let reached = host.exec(["cat", REACHED]);
-        Ok(reached.is_ok_and(|reached| reached.stdout == case.point))
+        Ok(host.peek(REACHED).as_ref() == Some(&case.point))
     })?;
     // What the fault leaves is to be looked at before the next try of the same commit.
     if boots {
