@@ -183,7 +183,12 @@ fn row((name, run): &(&'static str, Run), options: &Options) -> Option<Section> 
         seconds: 0.0,
     });
     row.seconds = begun.elapsed().as_secs_f64();
-    eprintln!("{name}: {:.0} s", row.seconds);
+    // The table comes last, and the sections before may have taken an hour.
+    let count = row.violations.len();
+    eprintln!(
+        "{name}: {:.0} s, {} runs, {count} violations",
+        row.seconds, row.runs
+    );
     Some(row)
 }
 

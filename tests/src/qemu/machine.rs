@@ -24,8 +24,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// How long a boot may take until somebody can log in: 50 s, and more where others use the processors.
 const BOOT: Duration = Duration::from_secs(400);
 const POLL: Duration = Duration::from_millis(20);
-/// Containers on the same processors wait; an emulated machine has watchdogs that do not.
-const FIRST: [&str; 2] = ["-n", "-12"];
 /// `cmpxchg16b` is left out: with QEMU 7.2, the guest's kernel crashes in it now and then.
 const ALWAYS: &[&str] = &[
     "-no-user-config",
@@ -137,10 +135,8 @@ impl Machine {
         let disk = Disk::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
         let socket = self.inside("disk.socket");
         let served = Served::start(disk, &self.host.access.path(&socket))?;
-        let mut command = self.host.access.command("nice");
+        let mut command = self.host.access.command("qemu-system-x86_64");
         command
-            .args(FIRST)
-            .arg("qemu-system-x86_64")
             .args(ALWAYS)
             .arg("-pidfile")
             .arg(self.inside("pid"))
