@@ -27,10 +27,12 @@ pub struct Operator {
     pub(crate) key: PathBuf,
     pub(crate) server: Host,
     pub(crate) nixus: PathBuf,
-    /// For each host, where its branch of reports was and what they said then.
     #[serde(skip)]
-    pub(crate) read: Arc<Mutex<BTreeMap<String, (String, Vec<Report>)>>>,
+    pub(crate) read: Arc<Mutex<Read>>,
 }
+
+/// For each host, where its branch of reports was and what they said then.
+type Read = BTreeMap<String, (String, Vec<Report>)>;
 
 /// Single quotes for the shell that ssh or git starts.
 pub fn quote(word: &str) -> String {
