@@ -81,6 +81,27 @@ fn agrees(outcome: Option<&Outcome>, before: &str, now: &str) -> Result<()> {
     Ok(())
 }
 
+/// What a section found broken. Each is told when it happens, as the table comes last and the sections
+/// before may take an hour.
+struct Violations {
+    section: &'static str,
+    found: Vec<String>,
+}
+
+impl Violations {
+    const fn of(section: &'static str) -> Self {
+        Self {
+            section,
+            found: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, problem: String) {
+        eprintln!("{}: VIOLATION: {problem}", self.section);
+        self.found.push(problem);
+    }
+}
+
 /// One row of the table: one way of looking for a crash that loses a host.
 #[derive(Debug, Serialize)]
 pub struct Section {
@@ -183,7 +204,6 @@ fn row((name, run): &(&'static str, Run), options: &Options) -> Option<Section> 
         seconds: 0.0,
     });
     row.seconds = begun.elapsed().as_secs_f64();
-    // The table comes last, and the sections before may have taken an hour.
     let count = row.violations.len();
     eprintln!(
         "{name}: {:.0} s, {} runs, {count} violations",

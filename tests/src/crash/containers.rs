@@ -20,7 +20,7 @@ use nixus_switcher::protocol::Ending;
 use nixus_switcher::state::Status;
 
 use self::courses::{AT_BOOT, COMMON, COURSES, Case, Course, KINDS, Kind, PASSED_AT_BOOT};
-use super::{Coverage, Options, Section, agrees, evidence};
+use super::{Coverage, Options, Section, Violations, agrees, evidence};
 
 /// How long one host may take for one step, when all share a machine that is busy with more.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -60,7 +60,7 @@ pub fn section(options: &Options) -> Result<Section> {
         .map(|(_, case)| case)
         .collect();
     ensure!(!chosen.is_empty(), "no case has such a name");
-    let mut violations = Vec::new();
+    let mut violations = Violations::of("containers");
     let mut standing = names.clone();
     let mut runs = 0;
     let mut left = chosen.as_slice();
@@ -68,7 +68,7 @@ pub fn section(options: &Options) -> Result<Section> {
         ensure!(
             !standing.is_empty(),
             "no host is left to go on with: {}",
-            violations.join("; ")
+            violations.found.join("; ")
         );
         let (now, later) = left.split_at(standing.len().min(left.len()));
         left = later;
@@ -78,8 +78,7 @@ pub fn section(options: &Options) -> Result<Section> {
         for (host, problem) in broken {
             // It may be in any state now, and would only say the same again.
             standing.retain(|name| *name != host);
-            eprintln!("containers: VIOLATION: {problem}");
-            violations.push(problem);
+            violations.add(problem);
         }
         eprintln!("containers: {runs} of {} cases", chosen.len());
     }
@@ -94,7 +93,7 @@ pub fn section(options: &Options) -> Result<Section> {
             seen: runs as u64,
             all: count as u64,
         }),
-        violations,
+        violations: violations.found,
         notes: vec![format!(
             "a deployment that is kept, one that fails, and one that cannot be made permanent pass {} points; first boots, of which one is well and one is not, {} more",
             points

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use self::cases::{CASES, Case, PLAIN};
 use self::play::Play;
-use super::{Coverage, Options, Section, evidence};
+use super::{Coverage, Options, Section, Violations, evidence};
 
 /// So many broken promises are enough to know.
 const MACHINES: usize = 5;
@@ -38,7 +38,7 @@ pub fn section(options: &Options) -> Result<Section> {
     if options.quick {
         schedule.push(&PLAIN);
     }
-    let mut violations = Vec::new();
+    let mut violations = Violations::of("machine");
     let mut notes = Vec::new();
     let mut left = schedule.as_slice();
     while !left.is_empty() {
@@ -50,8 +50,8 @@ pub fn section(options: &Options) -> Result<Section> {
                 eprintln!("machine: a new one follows the repository ({seconds:.0} s)");
                 play
             }
-            Err(problem) if violations.len() < MACHINES => {
-                violations.push(format!("a new machine did not come up: {problem:#}"));
+            Err(problem) if violations.found.len() < MACHINES => {
+                violations.add(format!("a new machine did not come up: {problem:#}"));
                 continue;
             }
             Err(problem) => return Err(problem),
@@ -66,16 +66,14 @@ pub fn section(options: &Options) -> Result<Section> {
                 begun.elapsed().as_secs_f32()
             );
             if let Err(problem) = played {
-                let problem = blame(&play, case, &problem)?;
-                eprintln!("machine: VIOLATION: {problem}");
-                violations.push(problem);
+                violations.add(blame(&play, case, &problem)?);
                 // Its machine may be in any state now.
                 break;
             }
         }
         if let Err(problem) = play.end() {
             let last = schedule.last().copied().unwrap_or(&PLAIN);
-            violations.push(blame(&play, last, &problem)?);
+            violations.add(blame(&play, last, &problem)?);
         }
         notes.push(play.note());
     }
@@ -94,7 +92,7 @@ pub fn section(options: &Options) -> Result<Section> {
             seen: cases.len() as u64,
             all: CASES.len() as u64,
         }),
-        violations,
+        violations: violations.found,
         notes,
         seconds: 0.0,
     })

@@ -110,13 +110,13 @@ pub const CASES: [Case; 17] = [
         PowerCut(None),
         Old,
     )),
-    quick(case(
+    case(
         "power cut while committing",
         "",
         "after-set-profile",
         PowerCut(Half(1)),
         Either,
-    )),
+    ),
     case(
         "power cut once confirmed",
         "",
@@ -124,13 +124,13 @@ pub const CASES: [Case; 17] = [
         PowerCut(None),
         New,
     ),
-    case(
+    quick(case(
         "power cut before the commit",
         "",
         "after-journal-committing",
         PowerCut(None),
         Either,
-    ),
+    )),
     case(
         "power cut with the boot loader set",
         "",
