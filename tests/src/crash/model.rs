@@ -1,8 +1,10 @@
 //! Every interleaving of an abstract machine, driven by the switcher's own decisions.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyhow::{Context as _, Result};
 use nixus_switcher::simulation::kinds::{KINDS, PHASES};
-use nixus_switcher::simulation::model::{Bounds, explore};
+use nixus_switcher::simulation::model::{Bounds, Explored, explore};
 use nixus_switcher::transaction::step;
 
 use super::{Coverage, Options, Section};
@@ -11,17 +13,31 @@ use super::{Coverage, Options, Section};
 /// booted by hand; a watchdog, a write, a part of the way back that fails; an operator.
 const KINDS_OF_TROUBLE: u64 = 8;
 
+/// What is reached within the bounds of a quick run, explored once for all sections that ask.
+///
+/// # Errors
+/// When the model cannot be built.
+pub fn reached() -> Result<Arc<Explored>> {
+    static REACHED: Mutex<Option<Arc<Explored>>> = Mutex::new(None);
+    let mut reached = REACHED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = &*reached {
+        return Ok(Arc::clone(known));
+    }
+    let explored = explore(&step, Bounds::QUICK).context("cannot build the model")?;
+    Ok(Arc::clone(reached.insert(Arc::new(explored))))
+}
+
 /// Explores all of it within the bounds.
 ///
 /// # Errors
 /// When the model cannot be built.
 pub fn section(options: &Options) -> Result<Section> {
-    let bounds = if options.quick {
-        Bounds::QUICK
+    let (bounds, explored) = if options.quick {
+        (Bounds::QUICK, reached()?)
     } else {
-        Bounds::FULL
+        let explored = explore(&step, Bounds::FULL).context("cannot build the model")?;
+        (Bounds::FULL, Arc::new(explored))
     };
-    let explored = explore(&step, bounds).context("cannot build the model")?;
     let violations = explored
         .violations
         .iter()

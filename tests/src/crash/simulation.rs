@@ -3,11 +3,9 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use nixus_switcher::simulation::model::{Bounds, explore};
 use nixus_switcher::simulation::{FAULTS, Tally, run};
-use nixus_switcher::transaction::step;
 
-use super::{Coverage, Options, Section};
+use super::{Coverage, Options, Section, model};
 
 /// So many different faulty deployments are run.
 const FULL: u64 = 1_000_000;
@@ -31,9 +29,7 @@ pub fn section(options: &Options) -> Result<Section> {
         tally.sweep(batch * BATCH..(batch + 1) * BATCH);
     }
     let rate = tally.distinct.len() as f64 / begun.elapsed().as_secs_f64();
-    let reached = explore(&step, Bounds::QUICK)
-        .context("cannot build the model")?
-        .pairs;
+    let reached = &model::reached()?.pairs;
     let seen = reached.intersection(&tally.pairs).count();
     let mut notes = vec![
         format!(

@@ -29,6 +29,12 @@
       [Link]
       Name=host0
     '';
+    # Only what is used: the network card, and the watchdog's driver.
+    "systemd/system.control/systemd-udev-trigger.service.d/lab.conf".text = ''
+      [Service]
+      ExecStart=
+      ExecStart=udevadm trigger --action=add --subsystem-match=net --subsystem-match=pci --subsystem-match=virtio
+    '';
     "systemd/system.conf.d/watchdog.conf".text = ''
       [Manager]
       RuntimeWatchdogSec=30s
