@@ -6,6 +6,8 @@ pub const COMMON: &str = r#"  imports = [
     (
       { lib, ... }:
       {
+        # They are told of each commit: passes of all hosts each two seconds take an eighth of two processors.
+        services.nixus.interval = lib.mkForce "10s";
         services.nixus.settings.switch.activation_timeout = lib.mkForce "5m";
         services.nixus.settings.switch.trial_timeout = lib.mkForce "1m";
       }
