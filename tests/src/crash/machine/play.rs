@@ -119,13 +119,13 @@ impl Play {
             // Before the commit: a pass may begin at any moment.
             self.machine.write(TRIGGER, case.point)?;
             commit = self.lab.deploy(NAME, &describe, case.name)?;
-            self.machine.must(&[
-                "systemctl",
-                "start",
-                "--no-block",
-                "nixus-reconcile.service",
-            ])?;
         }
+        self.machine.must(&[
+            "systemctl",
+            "start",
+            "--no-block",
+            "nixus-reconcile.service",
+        ])?;
         if case.point.is_empty() {
             return self.keeps(&commit);
         }
