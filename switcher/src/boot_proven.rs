@@ -24,14 +24,9 @@ pub fn named(disk: &impl Disk, layout: &Layout) -> Option<Toplevel> {
 /// Makes this system the one. The root is durable at once; the menu shows it from the next
 /// installation of a boot loader on, after which all is synced.
 pub fn keep(disk: &impl Disk, layout: &Layout, system: &Toplevel) -> Result<(), RootError> {
-    if named(disk, layout).as_ref() == Some(system) {
-        // Whoever made the link may have died before it was durable.
-        let dir = layout.roots();
-        disk.sync_dir(&dir)
-            .map_err(|source| RootError::new(&dir, source))?;
-    } else {
-        roots::keep(disk, layout, Root::BootProven, system.path())?;
-    }
+    // Made anew even where it names this system already: whoever made it may have been ended before it
+    // was durable, and what a failed sync has lost is not synced again.
+    roots::keep(disk, layout, Root::BootProven, system.path())?;
     let dir = layout.profiles().join("system-profiles");
     put_into_menu(disk, &dir, system.path()).map_err(|source| RootError::new(&dir, source))
 }
