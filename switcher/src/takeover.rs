@@ -14,9 +14,9 @@ use crate::layout::Layout;
 use crate::nixos::NixOs;
 use crate::phase::{Phase, PhaseName};
 use crate::profile::Profile;
-use crate::protocol::DeploymentId;
+use crate::protocol::{DeploymentId, Toplevel};
 use crate::run::{RunError, Switcher};
-use crate::system::{System, SystemError};
+use crate::system::{BootDefault, System, SystemError};
 use crate::transaction::{Boot, Event};
 
 /// Processes that were killed release the lock within this time, or not at all.
@@ -143,9 +143,8 @@ fn find(
             | PhaseName::Refused
             | PhaseName::BootProven
     );
-    // The way back from a boot begins with the profile, and a reboot forgets what was noted.
-    let begun = open.boot_trial && old_is_set;
-    let unwritten = !goes_on && (begun || system.is_going_back(&open.request.deployment));
+    // A reboot forgets what was noted of the way back from a boot, but not what that had set.
+    let unwritten = !goes_on && (old_is_set || system.is_going_back(&open.request.deployment));
     Ok(
         match found_in(open, system).map_err(TakeoverError::System)? {
             boot if unwritten => Event::FoundGoingBack(boot),
@@ -237,11 +236,7 @@ pub fn take_over<D: Disk, S: System>(
     let record = journal::read(disk, layout).map_err(TakeoverError::Journal)?;
     let event = match record.deployment {
         Some(open) => {
-            let profile = Profile::new(disk, layout.profiles())
-                .current()
-                .ok()
-                .flatten();
-            let old_is_set = profile.is_some_and(|now| now.toplevel == open.old.toplevel);
+            let old_is_set = open.boot_trial && is_set(disk, layout, system, &open.old.toplevel);
             find(&record.phase, &open, system, old_is_set, event)?
         }
         None => event,
@@ -252,4 +247,11 @@ pub fn take_over<D: Disk, S: System>(
         .take_over(event, boot)
         .map_err(TakeoverError::Run)?;
     Ok(Taken::Settled(switcher.record().phase.name()))
+}
+
+/// Whether the profile names this system, or the boot loader starts it.
+fn is_set(disk: &impl Disk, layout: &Layout, system: &impl System, toplevel: &Toplevel) -> bool {
+    let profile = Profile::new(disk, layout.profiles()).current();
+    profile.is_ok_and(|now| now.is_some_and(|now| &now.toplevel == toplevel))
+        || matches!(system.boot_default(), BootDefault::System(default) if &default == toplevel)
 }

@@ -47,7 +47,7 @@ fn find(book: &Book<'_>, world: &World, happening: Happening) -> Happening {
             | PhaseName::BootProven
     );
     let revert = happening == Happening::OperatorReverts;
-    let begun = world.trial && world.profile.seen == Sys::Old;
+    let begun = world.trial && (world.profile.seen == Sys::Old || world.loader.seen == Sys::Old);
     match found(world) {
         boot if !goes_on && (world.marked || begun) => Happening::FoundGoingBack(boot),
         Boot::Same => happening,
