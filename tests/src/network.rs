@@ -20,7 +20,8 @@ pub fn make(access: &Access) -> Result<()> {
 }
 
 impl Host {
-    fn link(&self) -> String {
+    /// The lab's end of the host's cable.
+    pub(crate) fn link(&self) -> String {
         format!("vb-{}", self.name)
     }
 

@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::command;
 use crate::host::Host;
 use crate::namespace::remove_groups;
 
 /// How long a boot may take.
 const BOOT: Duration = Duration::from_secs(90);
+/// How long the kernel may take to remove a cable.
+const LINK: Duration = Duration::from_secs(10);
 /// Moves itself into the host's control group, and starts the host again when it reboots: with
 /// --keep-unit, systemd-nspawn leaves that to its caller by exit code 133. A PID 1 that was frozen is
 /// a new one then.
@@ -142,7 +145,12 @@ impl Host {
             }
             thread::sleep(Duration::from_millis(1));
         }
-        remove_groups(&group).with_context(|| format!("cannot clear {}", group.display()))
+        remove_groups(&group).with_context(|| format!("cannot clear {}", group.display()))?;
+        // The kernel takes the network of dead processes away later, and until then a host that is
+        // switched on again finds its cable's name taken. It may be gone already.
+        let mut delete = self.access.command("ip");
+        delete.args(["link", "delete", &self.link()]);
+        command::run(&mut delete, None, LINK).map(drop)
     }
 
     /// An orderly reboot; returns when the host is up again.

@@ -95,7 +95,7 @@ impl Machine {
         let variables = host.access.path(machine.inside("variables"));
         fs::copy(VARIABLES, &variables).context("cannot make the firmware's variables")?;
         fs::write(console, "").with_context(|| format!("cannot write {}", console.display()))?;
-        let link = machine.link();
+        let link = machine.host.link();
         for arguments in [
             &["ip", "tuntap", "add", "dev", &link, "mode", "tap"][..],
             &["ip", "link", "set", &link, "master", "br0", "up"],
@@ -107,10 +107,6 @@ impl Machine {
 
     fn inside(&self, name: &str) -> String {
         format!("{}/{name}", self.host.folder())
-    }
-
-    fn link(&self) -> String {
-        format!("vb-{}", self.host.name)
     }
 
     /// The name.
@@ -167,7 +163,10 @@ impl Machine {
             .args(["-device", "virtio-blk-pci,drive=disk"])
             .args([
                 "-netdev",
-                &format!("tap,id=net,ifname={},script=no,downscript=no", self.link()),
+                &format!(
+                    "tap,id=net,ifname={},script=no,downscript=no",
+                    self.host.link()
+                ),
             ])
             .args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         if let Some(fault) = &start.fault {
