@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use nixus_switcher::simulation::{FAULTS, Tally, run};
 
-use super::{Coverage, Options, Section, model};
+use super::{Coverage, Options, Section, Violations, model};
 
 /// So many different faulty deployments are run.
 const FULL: u64 = 1_000_000;
@@ -21,12 +21,16 @@ pub fn section(options: &Options) -> Result<Section> {
     let wanted = if options.quick { QUICK } else { FULL };
     let begun = Instant::now();
     let mut tally = Tally::default();
+    let mut violations = Violations::of("simulation");
     // Most runs have a fault and are like no other, so that this ends long before the seeds do.
     for batch in 0..=4 * wanted / BATCH {
         if tally.distinct.len() as u64 >= wanted {
             break;
         }
         tally.sweep(batch * BATCH..(batch + 1) * BATCH);
+        for (seed, promise) in tally.first.iter().skip(violations.found.len()) {
+            violations.add(format!("{promise}; lab crash --seed {seed} tells it"));
+        }
     }
     let rate = tally.distinct.len() as f64 / begun.elapsed().as_secs_f64();
     let reached = &model::reached()?.pairs;
@@ -59,11 +63,7 @@ pub fn section(options: &Options) -> Result<Section> {
             seen: seen as u64,
             all: reached.len() as u64,
         }),
-        violations: tally
-            .first
-            .iter()
-            .map(|(seed, promise)| format!("{promise}; lab crash --seed {seed} tells it"))
-            .collect(),
+        violations: violations.found,
         notes,
         seconds: 0.0,
     })

@@ -26,10 +26,10 @@ pub fn section(_: &Options) -> Result<Section> {
     };
     let mut caught = 0;
     for tooth in TEETH {
-        match catch(*tooth, 0..SEEDS) {
+        match catch(*tooth, SEEDS) {
             Some(by) => {
                 caught += 1;
-                section.runs += by.seed + 1;
+                section.runs += by.runs;
                 section.notes.push(format!(
                     "{tooth}: caught by seed {}: {}",
                     by.seed, by.promise

@@ -74,6 +74,9 @@ pub const COURSES: [Course; 5] = [
     Course::FailsAtBoot,
 ];
 
+/// What a quick run plays: one that is kept, one that is taken back everywhere, and a first boot.
+pub const QUICK_COURSES: [Course; 3] = [Course::Kept, Course::CannotBePermanent, Course::Boots];
+
 impl Course {
     /// The host's description; `mark` makes it another system than all before.
     pub fn describe(self, mark: &str) -> String {
