@@ -38,6 +38,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether only a part of the cases is tried; one that was asked for by its name always is.
+    fn samples(&self) -> bool {
+        self.quick && self.case.is_none()
+    }
+
     /// Whether a case of this name was asked for.
     fn wants(&self, name: &str) -> bool {
         self.case.as_ref().is_none_or(|text| name.contains(text))

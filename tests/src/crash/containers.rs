@@ -33,7 +33,7 @@ const STEP: Duration = Duration::from_millis(100);
 
 /// The section's row.
 pub fn section(options: &Options) -> Result<Section> {
-    let courses: &[Course] = if options.quick && options.case.is_none() {
+    let courses: &[Course] = if options.samples() {
         &QUICK_COURSES
     } else {
         &COURSES
@@ -51,7 +51,7 @@ pub fn section(options: &Options) -> Result<Section> {
         kind,
     };
     let count = points.len() * KINDS.len();
-    let chosen: Vec<Case> = if options.quick && options.case.is_none() {
+    let chosen: Vec<Case> = if options.samples() {
         // One for each host, far from each other, and all kinds.
         let places = (0..hosts.len()).map(|at| &points[at * points.len() / hosts.len()]);
         let kinds = KINDS.into_iter().cycle();

@@ -24,7 +24,7 @@ pub fn section(options: &Options) -> Result<Section> {
     let cases: Vec<&Case> = CASES
         .iter()
         .filter(|case| options.wants(case.name))
-        .filter(|case| !options.quick || options.case.is_some() || case.quick)
+        .filter(|case| !options.samples() || case.quick)
         .collect();
     ensure!(!cases.is_empty(), "no case has such a name");
     come_first();
