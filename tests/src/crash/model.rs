@@ -7,7 +7,7 @@ use nixus_switcher::simulation::kinds::{KINDS, PHASES};
 use nixus_switcher::simulation::model::{Bounds, Explored, explore};
 use nixus_switcher::transaction::step;
 
-use super::{Coverage, Options, Section};
+use super::{Coverage, Options, Section, Violations};
 
 /// What may happen to it: a power cut, a switcher that is killed or hangs, a third system that is
 /// booted by hand; a watchdog, a write, a part of the way back that fails; an operator.
@@ -38,11 +38,11 @@ pub fn section(options: &Options) -> Result<Section> {
         let explored = explore(&step, Bounds::FULL).context("cannot build the model")?;
         (Bounds::FULL, Arc::new(explored))
     };
-    let violations = explored
-        .violations
-        .iter()
-        .map(|violation| format!("{}\n  {}", violation.promise, violation.trace.join("\n  ")))
-        .collect();
+    let mut violations = Violations::of("model");
+    for violation in &explored.violations {
+        let trace = violation.trace.join("\n  ");
+        violations.add(format!("{}\n  {trace}", violation.promise));
+    }
     Ok(Section {
         name: "model",
         points: explored.states as u64,
@@ -53,7 +53,7 @@ pub fn section(options: &Options) -> Result<Section> {
             seen: explored.pairs.len() as u64,
             all: (PHASES.len() * KINDS.len()) as u64,
         }),
-        violations,
+        violations: violations.found,
         notes: vec![
             format!(
                 "{} states, {} transitions, at most {} steps from the start",
