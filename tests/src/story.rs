@@ -12,10 +12,6 @@ use crate::{Host, Lab};
 /// failures with their chance (22 s and 45 s at most).
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How long a switcher may take to drop its watchdogs after its last record, and one that was killed
-/// there to be started again; they would fire later.
-const LEFTOVERS: Duration = Duration::from_secs(10);
-
 /// A lab whose hosts were adopted.
 #[derive(Debug)]
 pub struct Story {
@@ -187,11 +183,16 @@ impl Story {
                 host.portrait()
             );
         }
-        host.wait_until("has dropped its watchdogs", LEFTOVERS, |host| {
-            let timers = ["systemctl", "list-units", "--all", "--plain", "--no-legend"];
-            let left = host.must(timers.iter().chain(&["nixus-expire-*.timer"]))?;
-            Ok(left.trim().is_empty())
-        })
+        let left = host.must([
+            "systemctl",
+            "list-units",
+            "--all",
+            "--plain",
+            "--no-legend",
+            "nixus-expire-*.timer",
+        ])?;
+        ensure!(left.trim().is_empty(), "watchdogs are left: {left}");
+        Ok(())
     }
 
     /// Waits until a host's passes end for this reason.

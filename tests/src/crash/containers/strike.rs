@@ -47,7 +47,7 @@ pub fn settle(host: &Host) -> Result<()> {
     // What is killed releases its lock a moment later.
     thread::sleep(STEP);
     let open = switcher_status(host)?.pointer("/open") != Some(&Value::Null);
-    let watchdogs = units(host, "nixus-expire-*.timer")?;
+    let watchdogs = watchdogs(host)?;
     ensure!(
         !open || !watchdogs.is_empty(),
         "a deployment is open, and no watchdog is armed\n{}",
@@ -71,12 +71,15 @@ pub fn settle(host: &Host) -> Result<()> {
 pub fn settle_at_boot(host: &Host) -> Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < GOES_ON {
-        if said(host).is_some_and(|status| is_over(&status, true)) {
+        // What was killed after its last record drops its watchdogs when it is started again.
+        if said(host).is_some_and(|status| is_over(&status, true))
+            && watchdogs(host).is_ok_and(|left| left.is_empty())
+        {
             return Ok(());
         }
         thread::sleep(STEP);
     }
-    let watchdogs = units(host, "nixus-expire-*.timer");
+    let watchdogs = watchdogs(host);
     let open = said(host).is_some_and(|status| status.open.is_some());
     match watchdogs {
         Ok(watchdogs) => {
@@ -96,6 +99,11 @@ pub fn settle_at_boot(host: &Host) -> Result<()> {
         Err(error) => return Err(error),
     }
     Ok(())
+}
+
+/// The timers of the switcher's watchdogs that are armed.
+fn watchdogs(host: &Host) -> Result<Vec<String>> {
+    units(host, "nixus-expire-*.timer")
 }
 
 /// The active units that match a pattern.
