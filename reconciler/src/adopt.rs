@@ -150,7 +150,7 @@ async fn anchor(
     paths: &Paths,
     commit: Option<CommitId>,
 ) -> Result<(CommitId, Commit), AdoptError> {
-    let source = Source::new(config.remotes(), config.branch.clone(), paths.repository());
+    let source = Source::of(config, paths);
     if source.list().await.map_err(AdoptError::Source)? == Head::Missing {
         return Err(AdoptError::NoBranch {
             url: config.repository.url.clone(),

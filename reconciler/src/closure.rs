@@ -1,7 +1,7 @@
-//! This host's toplevel for a commit, made by its own Nix. The only maker of a `BuiltClosure`.
+//! This host's toplevel for a commit: built by its own Nix, or fetched by it where CI has built it.
+//! The only maker of a `BuiltClosure`.
 
 use std::future::Future;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 
 use nixus_switcher::protocol::{NameError, Toplevel};
@@ -9,20 +9,21 @@ use thiserror::Error;
 
 use crate::build_scope::{self, BuildScope};
 use crate::commit_id::CommitId;
-use crate::config::{Closure, ClosureSource};
-use crate::disk_space;
-use crate::nix_failure::{self, Class, explain};
+use crate::config::{Closure, ClosureSource, Config, Expression, Otherwise};
+use crate::manifest::{self, Entry, ManifestError};
+use crate::nix_failure::Class;
 use crate::nix_log::{NixLog, Progress};
+use crate::plan::Gap;
 use crate::process::{Invocation, ProcessError};
 use crate::source::{Source, SourceError};
 use crate::state::replace_link;
 use crate::trust::VerifiedCommit;
 
+mod expression;
+mod fetched;
+
 /// Keeps the newest built closure from being collected until the switcher has rooted it.
 const ROOT: &str = "/nix/var/nix/gcroots/nixus/built";
-
-/// What the kernel and `OOMPolicy=kill` end processes with (signal(7)).
-const SIGKILL: i32 = 9;
 
 /// Why there is no toplevel.
 #[derive(Debug, Error)]
@@ -56,6 +57,52 @@ pub enum ClosureError {
         #[source]
         source: NameError,
     },
+    /// Nix did not get it from a cache.
+    #[error("nix did not fetch {toplevel}{}", of_cache(cache.as_ref()))]
+    Fetch {
+        /// What was to be fetched.
+        toplevel: Toplevel,
+        /// Where CI says that it pushed it.
+        cache: Option<String>,
+        /// Why.
+        #[source]
+        source: ProcessError,
+    },
+    /// It is in the store, and nobody whom this host trusts says that it is what it should be.
+    #[error("{toplevel} has no signature of a key that this host trusts")]
+    Unsigned {
+        /// What was to be activated.
+        toplevel: Toplevel,
+    },
+    /// Whoever may write to the store made it.
+    #[error("{toplevel} is addressed by its content, which no key needs to sign")]
+    ByContent {
+        /// What was to be activated.
+        toplevel: Toplevel,
+    },
+    /// Nix could not tell who signed it.
+    #[error("cannot tell who signed {toplevel}")]
+    Signatures {
+        /// What was to be activated.
+        toplevel: Toplevel,
+        /// Why.
+        #[source]
+        source: ProcessError,
+    },
+    /// No cache answers with it.
+    #[error("no cache has {toplevel} for this host: {}", said.join("; "))]
+    NoCache {
+        /// What was asked for.
+        toplevel: Toplevel,
+        /// What each of them said.
+        said: Vec<String>,
+    },
+    /// The running generation names no cache.
+    #[error("nobody can be asked for {toplevel}: this system has no substituters")]
+    NoSubstituters {
+        /// What was asked for.
+        toplevel: Toplevel,
+    },
     /// It was given up, because there is a newer commit.
     #[error("the build was overtaken by commit {}", by.short())]
     Overtaken {
@@ -80,12 +127,37 @@ impl ClosureError {
             Self::Build { class, .. } => *class == Class::Commit,
             Self::Answer { .. } => true,
             Self::Submodules { source, .. } => matches!(**source, SourceError::Submodule { .. }),
+            // A cache may have it later, or sign it.
+            Self::Fetch { .. }
+            | Self::Unsigned { .. }
+            | Self::ByContent { .. }
+            | Self::Signatures { .. }
+            | Self::NoCache { .. }
+            | Self::NoSubstituters { .. } => false,
             Self::Overtaken { .. } | Self::Root { .. } => false,
         }
     }
 }
 
-/// A toplevel that was built from a verified commit and is in the store.
+fn of_cache(cache: Option<&String>) -> String {
+    cache.map_or(String::new(), |cache| format!(" from the cache {cache}"))
+}
+
+/// Why it is not known again what a commit's toplevel is.
+#[derive(Debug, Error)]
+pub enum ResolveError {
+    /// It could not be made.
+    #[error(transparent)]
+    Closure(ClosureError),
+    /// The manifest is not to be followed.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// There is no entry any more.
+    #[error("there is nothing to fetch: {0}")]
+    Gap(Gap),
+}
+
+/// A toplevel that was made of a verified commit and is in the store.
 #[derive(Debug, Clone)]
 pub struct BuiltClosure {
     commit: VerifiedCommit,
@@ -93,7 +165,7 @@ pub struct BuiltClosure {
 }
 
 impl BuiltClosure {
-    /// The commit that it was built from.
+    /// The commit that it was made of.
     pub fn commit(&self) -> &VerifiedCommit {
         &self.commit
     }
@@ -104,13 +176,23 @@ impl BuiltClosure {
     }
 }
 
-/// Builds this host's toplevel from exactly that commit of the local copy, and roots it. `repair` has
-/// Nix look at every file of the closure, and make anew what is damaged.
+/// What a toplevel is made by.
+#[derive(Debug, Clone, Copy)]
+pub enum Recipe<'a> {
+    /// This host evaluates and builds.
+    Expression(&'a Expression),
+    /// CI has built; this host fetches.
+    Entry(&'a Entry),
+}
+
+/// Makes this host's toplevel of exactly that commit, and roots it. `repair` has Nix look at every
+/// file, and make anew what is damaged.
 ///
-/// `show` is given every step of the progress. The build is given up when `overtaken` names a newer
-/// commit. Only for the holder of the pass's lock.
+/// `show` is given every step of the progress. It is given up when `overtaken` names a newer commit.
+/// Only for the holder of the pass's lock.
 pub async fn build(
     closure: &Closure,
+    recipe: Recipe<'_>,
     source: &Source,
     commit: &VerifiedCommit,
     repair: bool,
@@ -119,8 +201,16 @@ pub async fn build(
 ) -> Result<BuiltClosure, ClosureError> {
     build_scope::end_left_over().await;
     let scope = BuildScope::build();
+    let realise = async {
+        match recipe {
+            Recipe::Expression(expression) => {
+                expression::realise(closure, expression, source, commit, repair, &scope, show).await
+            }
+            Recipe::Entry(entry) => fetched::realise(closure, entry, repair, &scope, show).await,
+        }
+    };
     let toplevel = tokio::select! {
-        toplevel = realise(closure, source, commit, repair, &scope, show) => toplevel?,
+        toplevel = realise => toplevel?,
         by = overtaken => {
             scope.end().await;
             return Err(ClosureError::Overtaken { by });
@@ -133,45 +223,60 @@ pub async fn build(
     })
 }
 
-/// The same without a root: what that commit's toplevel is, evaluated and built anew where needed.
+/// What that commit's toplevel is, without a root: evaluated and built anew where needed, or what CI
+/// says and a cache still vouches for.
 pub async fn resolve(
-    closure: &Closure,
+    config: &Config,
     source: &Source,
     commit: &VerifiedCommit,
-) -> Result<Toplevel, ClosureError> {
-    let scope = BuildScope::resolve();
-    realise(closure, source, commit, false, &scope, &mut |_| {}).await
+) -> Result<Toplevel, ResolveError> {
+    let closure = &config.closure;
+    let by_itself = async |expression: &Expression| {
+        let scope = BuildScope::resolve();
+        expression::realise(
+            closure,
+            expression,
+            source,
+            commit,
+            false,
+            &scope,
+            &mut |_| {},
+        )
+        .await
+        .map_err(ResolveError::Closure)
+    };
+    match &closure.source {
+        ClosureSource::Expression(expression) => by_itself(expression).await,
+        ClosureSource::Manifest(following) => {
+            match (
+                manifest::look_up(config, following, source, commit).await?,
+                &following.otherwise,
+            ) {
+                (Ok(entry), _) => {
+                    fetched::vouched_for(entry.toplevel())
+                        .await
+                        .map_err(ResolveError::Closure)?;
+                    Ok(entry.toplevel().clone())
+                }
+                (Err(_), Otherwise::Build(expression)) => by_itself(expression).await,
+                (Err(gap), _) => Err(ResolveError::Gap(gap)),
+            }
+        }
+    }
 }
 
-async fn realise(
+/// Whether a cache has this toplevel, with a signature that this host trusts.
+pub async fn is_vouched_for(toplevel: &Toplevel) -> bool {
+    fetched::vouched_for(toplevel).await.is_ok()
+}
+
+/// Runs Nix in a scope of its own; gives what it said beside what it printed.
+async fn run(
+    invocation: Invocation,
     closure: &Closure,
-    source: &Source,
-    commit: &VerifiedCommit,
-    repair: bool,
     scope: &BuildScope,
     show: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Toplevel, ClosureError> {
-    let revision = match closure.submodules {
-        false => commit.id().clone(),
-        true => source
-            .with_submodules(commit.id())
-            .await
-            .map_err(|source| ClosureError::Submodules {
-                commit: commit.id().clone(),
-                source: Box::new(source),
-            })?,
-    };
-    let repository = source.local();
-    let (attribute, invocation) = match &closure.source {
-        ClosureSource::Flake { attribute } => (
-            attribute,
-            build_flake(closure, repository, &revision, attribute, repair),
-        ),
-        ClosureSource::File { file, attribute } => (
-            attribute,
-            build_file(closure, repository, &revision, file, attribute, repair),
-        ),
-    };
+) -> (NixLog, Result<Vec<u8>, ProcessError>) {
     let invocation = scope.around(invocation, &closure.limits, closure.build_timeout);
     let mut log = NixLog::default();
     let result = invocation
@@ -187,86 +292,12 @@ async fn realise(
     if matches!(&result, Err(error) if error.is_given_up()) {
         scope.end().await;
     }
-    let output = result.map_err(|source| not_built(attribute, &log, source))?;
-    let path = String::from_utf8_lossy(&output).trim().to_owned();
-    Toplevel::try_from(PathBuf::from(path)).map_err(|source| ClosureError::Answer {
-        attribute: attribute.clone(),
-        source,
-    })
+    (log, result)
 }
 
-fn build_flake(
-    closure: &Closure,
-    repository: &Path,
-    revision: &CommitId,
-    attribute: &str,
-    repair: bool,
-) -> Invocation {
-    // A verified commit need not be in the history of HEAD: the branch may have been rewritten since.
-    let flake = format!(
-        "git+file://{}?rev={revision}&allRefs=1#{attribute}",
-        repository.display(),
-    );
-    Invocation::new("nix", closure.build_timeout)
-        .args(["--extra-experimental-features", "nix-command flakes"])
-        .args(["build", "--no-link", "--print-out-paths"])
-        .args(["--log-format", "internal-json"])
-        // A lock file that does not fit is the commit's fault, not to be mended here. It must not
-        // be called unwritten as well: then Nix mends it in memory.
-        .arg("--no-update-lock-file")
-        .args(["--option", "accept-flake-config", "false"])
-        .args(repair.then_some("--repair"))
-        .args(["--", &flake])
-}
-
-fn build_file(
-    closure: &Closure,
-    repository: &Path,
-    revision: &CommitId,
-    file: &str,
-    attribute: &str,
-    repair: bool,
-) -> Invocation {
-    // Values go in as arguments, so that nothing is quoted into Nix code.
-    let expression = "{ nixusUrl, nixusRev, nixusFile }: let tree = builtins.fetchGit \
-                      { url = nixusUrl; rev = nixusRev; allRefs = true; }; \
-                      root = import (tree + \"/\" + nixusFile); in \
-                      if builtins.isFunction root then root { } else root";
-    let url = format!("file://{}", repository.display());
-    Invocation::new("nix-build", closure.build_timeout)
-        .args(["--no-out-link", "--attr", attribute])
-        .args(repair.then_some("--repair"))
-        .args(["--log-format", "internal-json"])
-        .args(["--argstr", "nixusUrl", &url])
-        .args(["--argstr", "nixusRev", revision.as_str()])
-        .args(["--argstr", "nixusFile", file])
-        .args(["--expr", expression])
-}
-
-fn not_built(attribute: &str, log: &NixLog, source: ProcessError) -> ClosureError {
-    let failure = explain(log, nix_failure::read_kind);
-    // A Nix that was killed, or ended for its time, did not come to its own conclusion.
-    let killed = matches!(
-        &source,
-        ProcessError::Failed { status, .. } if status.signal() == Some(SIGKILL)
-    );
-    let concluded =
-        matches!(&source, ProcessError::Failed { status, .. } if status.code().is_some());
-    ClosureError::Build {
-        attribute: attribute.to_owned(),
-        class: if concluded {
-            failure.class
-        } else {
-            Class::Transient
-        },
-        source: source.told_by(|_| {
-            if killed {
-                "it was killed, perhaps for want of memory".to_owned()
-            } else {
-                disk_space::named(failure.told)
-            }
-        }),
-    }
+fn toplevel_in(output: &[u8]) -> Result<Toplevel, NameError> {
+    let path = String::from_utf8_lossy(output).trim().to_owned();
+    Toplevel::try_from(PathBuf::from(path))
 }
 
 fn root(path: &Path, toplevel: &Toplevel) -> Result<(), ClosureError> {
@@ -274,48 +305,4 @@ fn root(path: &Path, toplevel: &Toplevel) -> Result<(), ClosureError> {
         path: path.to_owned(),
         source,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::process::ExitStatus;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::process::in_words;
-
-    fn failed(wait_status: i32, said: &str) -> ClosureError {
-        let mut log = NixLog::default();
-        log.hear(said.as_bytes());
-        log.finish();
-        let source = ProcessError::Failed {
-            program: "nix".into(),
-            status: ExitStatus::from_raw(wait_status),
-            stderr: said.into(),
-        };
-        not_built("x", &log, source)
-    }
-
-    #[test]
-    fn only_a_nix_that_came_to_a_conclusion_can_blame_the_commit() {
-        let said = include_str!("nix_failure/recorded/eval-throw.log");
-        let error = failed(1 << 8, said);
-        assert!(error.is_of_the_commit());
-        assert_eq!(
-            in_words(&error),
-            "nix did not build x: error: no such host in the fleet at \
-             /nix/store/66sfxpzgdcjbkp44mp563ivwdkw6qks3-source/flake.nix:1:22 (nix: exit code 1)"
-        );
-        let killed = failed(9, said);
-        assert!(!killed.is_of_the_commit());
-        assert_eq!(
-            in_words(&killed),
-            "nix did not build x: it was killed, perhaps for want of memory (nix: signal 9)"
-        );
-        let late = ProcessError::TimedOut {
-            program: "nix".into(),
-            limit: Duration::from_secs(1),
-        };
-        assert!(!not_built("x", &NixLog::default(), late).is_of_the_commit());
-    }
 }

@@ -32,6 +32,7 @@ use nixus_switcher::layout::Layout;
 use nixus_switcher::protocol::{CheckOutcome, Ending, Outcome};
 
 mod following;
+mod manifests;
 
 /// Does what was asked.
 pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
@@ -187,6 +188,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
                 println!("{}", tables::settings(&config.settings()));
             }
         }
+        Command::Manifest { command } => manifests::run(command).await?,
         Command::Check(output) => {
             let now = now::now(&config()?, &paths).await;
             if output.json {

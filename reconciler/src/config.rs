@@ -10,12 +10,14 @@ use nixus_switcher::protocol::FailedUnits;
 use thiserror::Error;
 
 mod check;
+mod closure;
 pub mod health;
 mod limits;
 pub mod settings;
 pub mod statuses;
 mod written;
 
+pub use closure::{Closure, ClosureSource, Expression, Following, Otherwise};
 pub use limits::{Limits, MemoryLimit};
 
 /// Where a host's configuration is found unless told otherwise.
@@ -117,38 +119,6 @@ fn server(url: &str) -> Option<String> {
     let authority = rest.split('/').next()?;
     let name = authority.rsplit('@').next()?;
     Some(format!("{scheme}://{name}"))
-}
-
-/// How the toplevel is made from a commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closure {
-    /// What is evaluated.
-    pub source: ClosureSource,
-    /// Whether the repository's submodules are a part of it.
-    pub submodules: bool,
-    /// The longest that evaluation and build together may take.
-    pub build_timeout: Duration,
-    /// What evaluation and build may take of the host.
-    pub limits: Limits,
-    /// How often it is asked during a build whether there is a newer commit.
-    pub recheck: Duration,
-}
-
-/// What is evaluated to get the toplevel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClosureSource {
-    /// An attribute of the repository's flake.
-    Flake {
-        /// The attribute path.
-        attribute: String,
-    },
-    /// An attribute of a Nix file in the repository.
-    File {
-        /// The file, relative to the root of the repository.
-        file: String,
-        /// The attribute path.
-        attribute: String,
-    },
 }
 
 /// The deadlines and rules of a switch.

@@ -26,6 +26,10 @@ pub fn next(reason: &Reason) -> String {
         Reason::RebootNeeded { toplevel, .. } => format!(
             "a commit that makes another system is deployed; to boot into this one: `nix-env --profile /nix/var/nix/profiles/system --set {toplevel}`, `{toplevel}/bin/switch-to-configuration boot`, reboot"
         ),
+        Reason::NoManifest { .. } => {
+            "the next pass asks again; once CI has pushed a manifest with this host in it, what it built is fetched"
+                .to_owned()
+        }
         Reason::Baseline { .. } => {
             "the next pass looks again; once the running system is sound, the commit is deployed"
                 .to_owned()

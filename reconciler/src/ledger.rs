@@ -157,6 +157,9 @@ pub struct Ledger {
     /// The commit that was reported as not built yet; its next tries are no news.
     #[serde(default)]
     pub not_built_yet: Option<CommitId>,
+    /// Since when CI is waited for, without anything that could be fetched meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_entry_since: Option<Timestamp>,
     /// Counts the deployments asked for; makes their ids unique.
     pub deployments: u64,
     /// Why this is not what the host really remembers. Such a ledger is never written.
@@ -181,6 +184,7 @@ impl Default for Ledger {
             outcomes_seen: 0,
             overtaken: 0,
             not_built_yet: None,
+            no_entry_since: None,
             deployments: 0,
             damage: None,
         }
@@ -260,6 +264,15 @@ impl Ledger {
         self.built = Some(built);
         self.backoff = None;
         self.overtaken = 0;
+        self.no_entry_since = None;
+    }
+
+    /// CI has nothing of the head for this host. Whether that is news is the answer: it is for CI that
+    /// is waited, not for one commit, of which there may be many meanwhile.
+    pub fn lacks_entry(&mut self, now: Timestamp) -> bool {
+        let is_news = self.no_entry_since.is_none();
+        self.no_entry_since.get_or_insert(now);
+        is_news
     }
 
     /// A build was given up for a newer commit.
@@ -276,6 +289,7 @@ impl Ledger {
         self.kept = Some(kept);
         self.backoff = None;
         self.held = None;
+        self.no_entry_since = None;
         self.doubts.clear();
         self.interruptions.clear();
     }

@@ -3,8 +3,8 @@
 //! Data flows one way, each arrow a function from the type on its left to the type on its right:
 //!
 //! ```text
-//! config -> source -> trust          -> closure      -> activation -> [switcher] -> health  -> report
-//! Config    Head      VerifiedCommit    BuiltClosure    Request       Outcome       Verdict    Report
+//! config -> source -> trust         -> (manifest) -> closure      -> activation -> [switcher] -> health
+//! Config    Head      VerifiedCommit    Entry         BuiltClosure    Request       Outcome       Verdict
 //! ```
 //!
 //! Invariants:
@@ -38,6 +38,7 @@ pub mod ledger_file;
 pub mod live;
 pub mod local_checks;
 pub mod log;
+pub mod manifest;
 pub mod nix_failure;
 pub mod nix_log;
 pub mod outbox;

@@ -120,6 +120,7 @@ pub struct NixLog {
     built: u64,
     fetched: u64,
     errors: Vec<NixError>,
+    warnings: VecDeque<String>,
     plain: VecDeque<String>,
 }
 
@@ -164,6 +165,11 @@ impl NixLog {
     /// The errors of Nix itself, the first one first.
     pub fn errors(&self) -> &[NixError] {
         &self.errors
+    }
+
+    /// The last warnings.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(String::as_str)
     }
 
     /// The last lines that are no part of the structured log.
@@ -236,6 +242,11 @@ impl NixLog {
                     position: file.map(|file| position(&file, line, column)),
                     builder_said: Vec::new(),
                 });
+            }
+            Line::Msg { level: 1, msg, .. } => {
+                let text = clean(&msg, MAX_BUILDER_LINE);
+                let text = text.trim_start_matches("warning:").trim();
+                push(&mut self.warnings, text.to_owned());
             }
             Line::Msg { .. } | Line::Other => {}
         }

@@ -10,8 +10,10 @@ use crate::commit_id::CommitId;
 use crate::ledger::Ledger;
 use crate::suspension::Suspension;
 
+mod entry;
 mod reason;
 
+pub use entry::{Entry, Gap, Then, WithoutEntry};
 pub use reason::Reason;
 
 /// What this pass has learned of the branch so far.
@@ -87,7 +89,11 @@ pub struct Observation<'a> {
     pub head: &'a Head,
     /// The head's history.
     pub ancestry: Ancestry,
-    /// What this pass has built of the head.
+    /// What CI has built of the head.
+    pub entry: &'a Entry,
+    /// What is done about a head that CI has not built.
+    pub without_entry: WithoutEntry,
+    /// What this pass has made of the head, or of the older commit that is taken in its place.
     pub built: Option<&'a Toplevel>,
     /// Whether the first boot of what runs could not be judged, and this pass has not tried again.
     pub boot_unproven: bool,
@@ -112,7 +118,11 @@ pub enum Action {
     Accept(CommitId),
     /// Refuse this head, and say so once.
     Refuse(CommitId),
-    /// Build this host's toplevel from this commit.
+    /// Look up what CI has built of this commit.
+    LookUp(CommitId),
+    /// Look for the newest commit before this one that CI has built.
+    LookForOlder(CommitId),
+    /// Make this host's toplevel of this commit.
     Build(CommitId),
     /// Note that this commit is kept: its toplevel runs already.
     Keep(CommitId, Toplevel),
@@ -251,27 +261,36 @@ fn plan_head(seen: &Observation<'_>, accepted: &CommitId, head: &CommitId) -> Ac
             why: suspension.why.clone(),
         });
     }
+    match entry::decide(seen, head) {
+        Ok(target) => plan_target(seen, target),
+        Err(action) => action,
+    }
+}
+
+/// The commit that is to be deployed is known: the head, or an older one in its place.
+fn plan_target(seen: &Observation<'_>, target: &CommitId) -> Action {
+    let ledger = seen.ledger;
     match seen.built {
-        None => Action::Build(head.clone()),
+        None => Action::Build(target.clone()),
         Some(built) if built == seen.running && seen.persistent => {
-            Action::Keep(head.clone(), built.clone())
+            Action::Keep(target.clone(), built.clone())
         }
         Some(built) => match seen.baseline {
-            Baseline::Unknown => match ledger.held(head) {
+            Baseline::Unknown => match ledger.held(target) {
                 // Peers are not asked again at once.
-                Some(held) if seen.now < held.look_again => peers_first(head, &held.since),
+                Some(held) if seen.now < held.look_again => peers_first(target, &held.since),
                 _ => Action::LookAtBaseline,
             },
-            Baseline::Sound => Action::Activate(head.clone(), built.clone()),
-            Baseline::PeersOnTrial(_) => match ledger.held(head) {
+            Baseline::Sound => Action::Activate(target.clone(), built.clone()),
+            Baseline::PeersOnTrial(_) => match ledger.held(target) {
                 Some(held) if held.until <= seen.now => {
-                    Action::Activate(head.clone(), built.clone())
+                    Action::Activate(target.clone(), built.clone())
                 }
-                Some(held) if seen.now < held.look_again => peers_first(head, &held.since),
-                _ => Action::Hold(head.clone()),
+                Some(held) if seen.now < held.look_again => peers_first(target, &held.since),
+                _ => Action::Hold(target.clone()),
             },
             Baseline::Unfit(why) => Action::Wait(Reason::Baseline {
-                commit: head.clone(),
+                commit: target.clone(),
                 why: why.clone(),
             }),
         },

@@ -166,6 +166,13 @@ impl Invocation {
         self
     }
 
+    /// Lets the program print at most so many bytes.
+    #[must_use]
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.output_limit = bytes;
+        self
+    }
+
     /// Runs the program and gives its standard output where it succeeded.
     pub async fn output(self) -> Result<Vec<u8>, ProcessError> {
         self.output_heard(&mut |_| {}).await

@@ -16,8 +16,11 @@ use crate::config::Config;
 use crate::ledger::release::Retry;
 use crate::ledger::{Jitter, Kept, Ledger};
 use crate::ledger_file::{self, LedgerFileError};
+use crate::manifest::{self, ManifestError};
 use crate::pass_lock::{PassLock, PassLockError};
-use crate::plan::{Action, Ancestry, Baseline, Head, Observation, OpenDeployment, Reason, plan};
+use crate::plan::{
+    Action, Ancestry, Baseline, Entry, Head, Observation, OpenDeployment, Reason, plan,
+};
 use crate::process::in_words;
 use crate::report::{Report, Reporter};
 use crate::reports_repository::sound::Sound;
@@ -30,6 +33,7 @@ use crate::trust::{self, VerifiedCommit};
 mod baseline;
 mod build;
 mod decision;
+mod entry;
 mod mend;
 mod send;
 mod settle;
@@ -66,6 +70,8 @@ enum StepError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
     Closure(#[from] ClosureError),
     #[error(transparent)]
     Activation(#[from] ActivationError),
@@ -90,6 +96,8 @@ pub struct Pass<'a> {
     head: Head,
     ancestry: Ancestry,
     verified: Option<VerifiedCommit>,
+    entry: Entry,
+    own_entry: Option<manifest::Entry>,
     built: Option<BuiltClosure>,
     baseline: Baseline,
     before: Option<Before>,
@@ -116,11 +124,13 @@ pub async fn reconcile(
         config,
         paths,
         switcher,
-        source: Source::new(config.remotes(), config.branch.clone(), paths.repository()),
+        source: Source::of(config, paths),
         ledger,
         head: Head::Unknown,
         ancestry: Ancestry::NotFetched,
         verified: None,
+        entry: entry::at_first(config),
+        own_entry: None,
         built: None,
         baseline: Baseline::Unknown,
         before: None,
@@ -196,6 +206,8 @@ impl Pass<'_> {
             outcomes_unseen: !unseen.is_empty(),
             head: &self.head,
             ancestry: self.ancestry,
+            entry: &self.entry,
+            without_entry: entry::without(self.config),
             built: self.built.as_ref().map(BuiltClosure::toplevel),
             boot_unproven: !self.boot_tried && self.switcher.boot_unproven(),
             baseline: &self.baseline,
@@ -212,7 +224,7 @@ impl Pass<'_> {
             Action::LookAtBaseline => self.look_at_baseline().await,
             Action::Hold(head) => self.hold(head)?,
             Action::List => match self.source.list().await {
-                Ok(head) => self.head = head,
+                Ok(head) => self.head_is(head),
                 Err(error) => return Ok(Err(error.into())),
             },
             Action::Fetch(_) => return Ok(self.fetch().await),
@@ -220,7 +232,9 @@ impl Pass<'_> {
             // What is missing in a damaged local copy looks like another history.
             Action::Refuse(_) if self.mends_local_copy().await => {}
             Action::Refuse(head) => return self.refuse(head),
-            Action::Build(head) => return self.build(&head).await,
+            Action::LookUp(head) => return self.look_up(&head).await,
+            Action::LookForOlder(head) => return self.look_for_older(&head).await,
+            Action::Build(commit) => return self.build(&commit).await,
             Action::Keep(head, toplevel) => return self.keep(&head, toplevel),
             Action::Activate(head, _) => return self.activate(&head).await,
             // The caller takes waits.
@@ -231,11 +245,12 @@ impl Pass<'_> {
 
     async fn fetch(&mut self) -> Result<(), StepError> {
         let head = self.source.fetch().await?;
+        self.source.tidy().await;
         if let Some(accepted) = &self.ledger.accepted {
             self.ancestry = trust::ancestry(&self.source, &head, accepted)?;
         }
         // The branch may have moved on since it was listed.
-        self.head = Head::At(head);
+        self.head_is(Head::At(head));
         Ok(())
     }
 

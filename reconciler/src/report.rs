@@ -135,6 +135,12 @@ impl Reporter<'_> {
         self.report(commit, State::Building, text)
     }
 
+    /// What CI built of a commit is being fetched.
+    pub fn fetching(self, commit: &Commit) -> Report {
+        let text = format!("{}: fetching", name(commit));
+        self.report(commit, State::Building, text)
+    }
+
     /// How far the build of a commit is.
     pub fn building_still(self, commit: &Commit, progress: &str) -> Report {
         let text = format!("{}: building: {progress}", name(commit));

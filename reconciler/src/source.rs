@@ -13,21 +13,24 @@ use nixus_switcher::protocol::{Commit, Toplevel};
 use thiserror::Error;
 
 use crate::commit_id::CommitId;
-use crate::config::Remote;
+use crate::config::{Config, Remote};
 use crate::disk_space;
 use crate::https;
 use crate::plan::Head;
 use crate::process::{Invocation, ProcessError};
 use crate::set_aside::{WhenFull, set_aside};
 use crate::ssh;
+use crate::state::Paths;
 
 mod list;
+mod manifests;
 mod mirrors;
 mod one_ref;
 pub mod reach;
 mod submodules;
 
 use list::list_one;
+pub use manifests::{FoundManifest, REFS};
 
 /// How long git may look for damage in the local copy.
 const LOOK: Duration = Duration::from_secs(120);
@@ -155,6 +158,8 @@ pub struct Source {
     remotes: Vec<Remote>,
     branch: String,
     local: PathBuf,
+    /// Whether the history alone is fetched, without the files that its commits have.
+    commits_only: bool,
     /// Which of the URLs is fetched from first.
     preferred: AtomicUsize,
 }
@@ -166,7 +171,22 @@ impl Source {
             remotes,
             branch,
             local,
+            commits_only: false,
             preferred: AtomicUsize::new(0),
+        }
+    }
+
+    /// The repository that a host follows. One that evaluates nothing has a local copy without files,
+    /// at a place of its own: git takes a copy that lacks them for one that has them.
+    pub fn of(config: &Config, paths: &Paths) -> Self {
+        let commits_only = config.closure.expression().is_none();
+        let local = match commits_only {
+            true => paths.commits(),
+            false => paths.repository(),
+        };
+        Self {
+            commits_only,
+            ..Self::new(config.remotes(), config.branch.clone(), local)
         }
     }
 
@@ -197,15 +217,13 @@ impl Source {
         self.open_or_make()?;
         let fetched = format!("refs/heads/{FETCHED_BRANCH}");
         let refspec = format!("+refs/heads/{}:{fetched}", self.branch);
+        // A server that knows no filter sends the files as well.
         self.fetching(remote)?
+            .args(self.commits_only.then_some("--filter=tree:0"))
             .args(["--", &remote.url, &refspec])
             .output()
             .await
-            .map_err(|source| SourceError::Fetch {
-                url: https::without_passwords(&remote.url),
-                branch: self.branch.clone(),
-                source: source.told_by(|said| disk_space::named(without_advice(said))),
-            })?;
+            .map_err(|source| fetch_failed(remote, &self.branch, source))?;
         let repository = self.open_or_make()?;
         let head = repository
             .refname_to_id(&fetched)
@@ -333,6 +351,14 @@ impl Source {
             what: what.to_owned(),
             source,
         }
+    }
+}
+
+fn fetch_failed(remote: &Remote, what: &str, source: ProcessError) -> SourceError {
+    SourceError::Fetch {
+        url: https::without_passwords(&remote.url),
+        branch: what.to_owned(),
+        source: source.told_by(|said| disk_space::named(without_advice(said))),
     }
 }
 

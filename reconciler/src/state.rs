@@ -41,6 +41,11 @@ impl Paths {
         self.state.join("repository.git")
     }
 
+    /// The local copy of a host that evaluates nothing: the deploy repository's history without files.
+    pub fn commits(&self) -> PathBuf {
+        self.state.join("commits.git")
+    }
+
     /// This host's own reports, and what the reports repository knows of them.
     pub fn reports(&self) -> PathBuf {
         self.state.join("reports.git")

@@ -6,6 +6,7 @@ use nixus_switcher::protocol::{CheckOutcome, CheckResult};
 
 use crate::fleet::Told;
 use crate::log::Entry;
+use crate::manifest::Manifest;
 use crate::report::{Report, State};
 use crate::status::age;
 
@@ -47,6 +48,19 @@ fn printable(text: &str) -> String {
     text.chars()
         .map(|letter| if letter.is_control() { ' ' } else { letter })
         .collect()
+}
+
+/// What CI built for each host.
+pub fn manifest(manifest: &Manifest) -> Table {
+    let mut table = table(&["HOST", "SYSTEM", "TOPLEVEL"]);
+    for (host, built) in &manifest.hosts {
+        table.add_row([
+            Cell::new(printable(host)),
+            Cell::new(printable(&built.system)),
+            Cell::new(printable(&built.toplevel.to_string_lossy())),
+        ]);
+    }
+    table
 }
 
 /// One host's reports, newest first.

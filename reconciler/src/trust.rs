@@ -55,3 +55,17 @@ pub fn verify(
         commit: source.commit(id)?,
     }))
 }
+
+/// Passes a commit before a verified head, of those since the one that is kept: the head's history
+/// vouches for it. `None` where it is no ancestor of the head, or older than what is kept.
+pub fn verify_older(
+    source: &Source,
+    id: &CommitId,
+    head: &VerifiedCommit,
+    kept: &CommitId,
+) -> Result<Option<VerifiedCommit>, SourceError> {
+    if !source.descends(head.id(), id)? {
+        return Ok(None);
+    }
+    verify(source, id, kept)
+}

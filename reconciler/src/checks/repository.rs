@@ -7,10 +7,11 @@ use nixus_switcher::{Open, PhaseName};
 use tokio::time::timeout;
 
 use super::Scene;
-use crate::closure;
+use crate::closure::{self, ClosureError, ResolveError};
 use crate::commit_id::CommitId;
 use crate::config::Config;
 use crate::health::{Finding, REPOSITORY};
+use crate::manifest::ManifestError;
 use crate::plan::Head;
 use crate::process::in_words;
 use crate::source::reach::{Reach, reach};
@@ -27,6 +28,8 @@ enum Problem {
     Own(String),
     /// The repository was not to be used; that may be its own fault.
     Repository(SourceError),
+    /// No cache was; that may be theirs.
+    Cache(String),
 }
 
 impl From<String> for Problem {
@@ -38,6 +41,19 @@ impl From<String> for Problem {
 impl From<SourceError> for Problem {
     fn from(error: SourceError) -> Self {
         Self::Repository(error)
+    }
+}
+
+impl From<ResolveError> for Problem {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Manifest(ManifestError::Source(error)) => Self::Repository(error),
+            // An outage of a cache is no fault of the generation that meets it.
+            ResolveError::Closure(
+                error @ (ClosureError::NoCache { .. } | ClosureError::Signatures { .. }),
+            ) => Self::Cache(in_words(&error)),
+            error => Self::Own(in_words(&error)),
+        }
     }
 }
 
@@ -62,6 +78,9 @@ pub async fn check(scene: &Scene<'_>, limit: Duration) -> Vec<Finding> {
                 false => CheckOutcome::Fail,
             };
             vec![Finding::new(REPOSITORY, outcome, problem)]
+        }
+        Ok(Err(Problem::Cache(error))) => {
+            vec![Finding::new(REPOSITORY, CheckOutcome::Unknown, error)]
         }
         Ok(Err(Problem::Repository(error))) => not_reached(config, in_words(&error)).await,
         Err(_) => {
@@ -92,7 +111,7 @@ pub async fn not_reached(config: &Config, error: String) -> Vec<Finding> {
 }
 
 fn source(config: &Config, paths: &Paths) -> Source {
-    Source::new(config.remotes(), config.branch.clone(), paths.repository())
+    Source::of(config, paths)
 }
 
 async fn list(config: &Config, paths: &Paths) -> Result<String, Problem> {
@@ -124,9 +143,7 @@ async fn dry_pass(config: &Config, open: &Open, paths: &Paths) -> Result<String,
     }
     let commit = trust::verify(&source, &accepted, &accepted)?
         .ok_or_else(|| "the commit does not descend from itself".to_owned())?;
-    let again = closure::resolve(&config.closure, &source, &commit)
-        .await
-        .map_err(|error| in_words(&error))?;
+    let again = closure::resolve(config, &source, &commit).await?;
     same_system(&again, &open.candidate)?;
     Ok(format!(
         "fetched {} and came to the same system again",

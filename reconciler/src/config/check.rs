@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::{Closure, ClosureSource, Config, ConfigError, Limits, Remote, Switch, server, written};
+use super::{Config, ConfigError, Remote, Switch, server, written};
 use crate::https::has_password;
 
+mod closure;
 mod health;
 mod statuses;
 
@@ -40,13 +41,7 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
     let seconds =
         |value: &Option<Spanned<String>>, default| place.duration(value.as_ref(), default);
     Ok(Config {
-        closure: Closure {
-            source: place.closure(&host, &raw.closure)?,
-            submodules: raw.closure.submodules.unwrap_or(false),
-            build_timeout: seconds(&raw.closure.build_timeout, 2 * 60 * 60)?,
-            limits: place.limits(&raw.closure)?,
-            recheck: seconds(&raw.closure.recheck, 30)?,
-        },
+        closure: place.closure(&host, &raw.closure)?,
         switch: Switch {
             activation_timeout: seconds(&raw.switch.activation_timeout, 15 * 60)?,
             trial_timeout: seconds(&raw.switch.trial_timeout, 5 * 60)?,
@@ -241,68 +236,6 @@ impl Place<'_> {
                 );
                 self.wrong(value.span().start, problem)
             })
-    }
-
-    fn closure(&self, host: &str, raw: &written::Closure) -> Result<ClosureSource, ConfigError> {
-        let attribute = match &raw.attribute {
-            Some(given) => {
-                if given.get_ref().is_empty() || given.get_ref().starts_with('-') {
-                    return Err(self.wrong(given.span().start, "is not an attribute path"));
-                }
-                given.get_ref().clone()
-            }
-            // A host name with dots is one name in the attribute path.
-            None => format!("nixosConfigurations.\"{host}\".config.system.build.toplevel"),
-        };
-        let from = raw.from.as_ref().map(|from| *from.get_ref());
-        match (from, &raw.file) {
-            (None | Some(written::ClosureSource::Flake), None) => {
-                Ok(ClosureSource::Flake { attribute })
-            }
-            (None | Some(written::ClosureSource::Flake), Some(file)) => {
-                Err(self.wrong(file.span().start, "is only used with from = \"file\""))
-            }
-            (Some(written::ClosureSource::File), file) => {
-                let name = file
-                    .as_ref()
-                    .map_or("default.nix", |file| file.get_ref().as_str());
-                let inside = Path::new(name)
-                    .components()
-                    .all(|part| matches!(part, std::path::Component::Normal(_)));
-                match file {
-                    Some(file) if !inside || name.is_empty() => {
-                        Err(self.wrong(file.span().start, "is not a path inside the repository"))
-                    }
-                    _ => Ok(ClosureSource::File {
-                        file: name.to_owned(),
-                        attribute,
-                    }),
-                }
-            }
-        }
-    }
-
-    fn limits(&self, raw: &written::Closure) -> Result<Limits, ConfigError> {
-        let mut limits = Limits::default();
-        if let Some(given) = &raw.memory_limit {
-            limits.memory = given.get_ref().parse().map_err(|()| {
-                let problem = format!(
-                    "{:?} is not a limit such as \"2GiB\" (at least 64MiB) or \"50%\"",
-                    given.get_ref()
-                );
-                self.wrong(given.span().start, problem)
-            })?;
-        }
-        if let Some(given) = &raw.cpu_weight {
-            limits.cpu_weight = u16::try_from(*given.get_ref())
-                .ok()
-                .filter(|weight| (1..=10_000).contains(weight))
-                .ok_or_else(|| {
-                    let problem = format!("{} is not between 1 and 10000", given.get_ref());
-                    self.wrong(given.span().start, problem)
-                })?;
-        }
-        Ok(limits)
     }
 
     pub(super) fn soak(&self, raw: &written::File) -> Result<Duration, ConfigError> {

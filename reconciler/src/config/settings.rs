@@ -11,7 +11,7 @@ use crate::public_key::PublicKey;
 
 use super::health::{Health, Kind, Quorum};
 use super::statuses::Statuses;
-use super::{ClosureSource, Config, Remote};
+use super::{Closure, ClosureSource, Config, Expression, Otherwise, Remote};
 
 /// What `nixus check-config --json` prints. Settings are named as in the file, their table before
 /// them; times are in seconds with an `s`.
@@ -45,15 +45,9 @@ impl Config {
             }
         }
         add("repository.branch", self.branch.clone());
-        let (from, attribute) = match &self.closure.source {
-            ClosureSource::Flake { attribute } => ("flake", attribute),
-            ClosureSource::File { file, attribute } => {
-                add("closure.file", file.clone());
-                ("file", attribute)
-            }
-        };
-        add("closure.from", from.to_owned());
-        add("closure.attribute", attribute.clone());
+        for (key, value) in closure(&self.closure) {
+            add(&format!("closure.{key}"), value);
+        }
         add("closure.submodules", self.closure.submodules.to_string());
         add("closure.build_timeout", time(self.closure.build_timeout));
         let limits = &self.closure.limits;
@@ -76,6 +70,35 @@ impl Config {
         all.extend(health(&self.health));
         all
     }
+}
+
+fn closure(closure: &Closure) -> Vec<(&'static str, String)> {
+    let from = match &closure.source {
+        ClosureSource::Manifest(_) => "manifest",
+        ClosureSource::Expression(Expression::Flake { .. }) => "flake",
+        ClosureSource::Expression(Expression::File { .. }) => "file",
+    };
+    let mut all = vec![("from", from.to_owned())];
+    if let Some(following) = closure.following() {
+        let keys: Vec<_> = following.keys.iter().map(ToString::to_string).collect();
+        all.push(("manifest_keys", keys.join(", ")));
+        all.push(("system_name", following.system_name.clone()));
+        all.push(("wait", time(following.wait)));
+        match &following.otherwise {
+            Otherwise::Wait => {}
+            Otherwise::Build(_) => all.push(("fallback", "build".to_owned())),
+            Otherwise::Older => all.push(("older", true.to_string())),
+        }
+    }
+    match closure.expression() {
+        Some(Expression::Flake { attribute }) => all.push(("attribute", attribute.clone())),
+        Some(Expression::File { file, attribute }) => {
+            all.push(("file", file.clone()));
+            all.push(("attribute", attribute.clone()));
+        }
+        None => {}
+    }
+    all
 }
 
 fn health(health: &Health) -> Vec<(String, String)> {

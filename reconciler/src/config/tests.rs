@@ -22,13 +22,42 @@ fn defaults_are_filled_in() {
     assert_eq!(config.branch, "main");
     assert_eq!(
         config.closure.source,
-        ClosureSource::Flake {
+        ClosureSource::Expression(Expression::Flake {
             attribute: "nixosConfigurations.\"web1.example\".config.system.build.toplevel".into()
-        }
+        })
     );
     let reports = config.reports.unwrap();
     assert_eq!(reports.ssh_key, config.repository.ssh_key);
     assert_eq!(reports.known_hosts, config.repository.known_hosts);
+}
+
+#[test]
+fn a_host_that_follows_manifests_evaluates_only_as_a_fallback() {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFucuLfGiPO6o/7MVYEssN4oJf97OdPxncH39NUnrhLE ci";
+    let check = |more: &str, otherwise: &Otherwise, evaluates: bool| {
+        let closure = format!(
+            "[closure]\nfrom = \"manifest\"\nmanifest_keys = [\"{key}\"]\n{more}\n[reports]"
+        );
+        let config = parse(&GOOD.replace("[reports]", &closure)).unwrap();
+        let following = config.closure.following().unwrap();
+        assert_eq!(following.keys, [key.parse().unwrap()]);
+        assert_eq!(following.system_name, "web1");
+        assert_eq!(following.wait, Duration::from_secs(30 * 60));
+        assert_eq!(following.otherwise, *otherwise);
+        assert_eq!(config.closure.expression().is_some(), evaluates);
+        assert_eq!(config.shown().settings["closure.from"], "manifest");
+    };
+    check("", &Otherwise::Wait, false);
+    check("older = true", &Otherwise::Older, false);
+    let file = Expression::File {
+        file: "x.nix".into(),
+        attribute: "web1".into(),
+    };
+    check(
+        "fallback = \"build\"\nfile = \"x.nix\"\nattribute = \"web1\"",
+        &Otherwise::Build(file),
+        true,
+    );
 }
 
 #[test]
@@ -98,7 +127,47 @@ fn each_mistake_is_told_with_file_line_and_key() {
         (
             "[reports]",
             "[closure]\nfrom = \"tarball\"\n[reports]",
-            "config.toml:10: closure.from: unknown variant `tarball`, expected `flake` or `file`",
+            "config.toml:10: closure.from: unknown variant `tarball`, expected one of `flake`, `file`, `manifest`",
+        ),
+        (
+            "[reports]",
+            "[closure]\nwait = \"5m\"\n[reports]",
+            "config.toml:10: closure.wait: is only used with from = \"manifest\"",
+        ),
+        (
+            "[reports]",
+            "[closure]\nfrom = \"manifest\"\nattribute = \"x\"\n[reports]",
+            "config.toml:11: closure.attribute: is only used with a manifest where fallback = \"build\"",
+        ),
+        (
+            "[reports]",
+            "[closure]\nfrom = \"manifest\"\nsubmodules = true\n[reports]",
+            "config.toml:10: closure.from: does not go with submodules = true: nothing is evaluated here",
+        ),
+        (
+            "[reports]",
+            "[closure]\nfrom = \"manifest\"\nfallback = \"wait\"\n[reports]",
+            "config.toml:11: closure.fallback: unknown variant `wait`, expected `build`",
+        ),
+        (
+            "[reports]",
+            "[closure]\nfrom = \"manifest\"\nfallback = \"build\"\nolder = true\n[reports]",
+            "config.toml:12: closure.older: is not used beside fallback: name one of them",
+        ),
+        (
+            "[reports]",
+            "[closure]\nfrom = \"manifest\"\nmanifest_keys = []\n[reports]",
+            "config.toml:11: closure.manifest_keys: is empty: name CI's public key, or leave it out to believe whoever may push",
+        ),
+        (
+            "[reports]",
+            "[closure]\nfrom = \"manifest\"\nmanifest_keys = [\"ssh-ed25519 x\"]\n[reports]",
+            "config.toml:11: closure.manifest_keys: \"ssh-ed25519 x\" is not a public key such as \"ssh-ed25519 AAAA… name\", without options",
+        ),
+        (
+            "[reports]",
+            "[closure]\nfrom = \"manifest\"\nsystem_name = \"a/b\"\n[reports]",
+            "config.toml:11: closure.system_name: \"a/b\" is no name of a system",
         ),
         (
             "[reports]",

@@ -81,6 +81,11 @@ pub struct Closure {
     pub memory_limit: Option<Spanned<String>>,
     pub cpu_weight: Option<Spanned<i64>>,
     pub recheck: Option<Spanned<String>>,
+    pub manifest_keys: Option<Spanned<Vec<Spanned<String>>>>,
+    pub system_name: Option<Spanned<String>>,
+    pub wait: Option<Spanned<String>>,
+    pub fallback: Option<Spanned<Fallback>>,
+    pub older: Option<Spanned<bool>>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq)]
@@ -88,6 +93,13 @@ pub struct Closure {
 pub enum ClosureSource {
     Flake,
     File,
+    Manifest,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Fallback {
+    Build,
 }
 
 #[derive(Deserialize, Default)]

@@ -7,6 +7,7 @@ use nixus_switcher::journal::WAY_ON;
 use nixus_switcher::protocol::{DeploymentId, Toplevel};
 use serde::{Deserialize, Serialize};
 
+use super::Gap;
 use crate::commit_id::CommitId;
 
 /// Why nothing can be done now.
@@ -50,6 +51,13 @@ pub enum Reason {
         commit: CommitId,
         /// The head's system.
         toplevel: Toplevel,
+    },
+    /// CI has not built the head for this host.
+    NoManifest {
+        /// The head.
+        commit: CommitId,
+        /// What is missing.
+        gap: Gap,
     },
     /// The running system is not fit to be changed.
     Baseline {
@@ -115,6 +123,7 @@ impl Reason {
             Self::Quarantined { .. } => "quarantined",
             Self::Inconclusive { .. } => "inconclusive",
             Self::RebootNeeded { .. } => "reboot-needed",
+            Self::NoManifest { .. } => "no-manifest",
             Self::Baseline { .. } => "baseline",
             Self::PeersOnTrial { .. } => "peers-on-trial",
             Self::HistoryRewritten { .. } => "history-rewritten",
@@ -134,6 +143,7 @@ impl Reason {
             | Self::Quarantined { commit, .. }
             | Self::Inconclusive { commit, .. }
             | Self::RebootNeeded { commit, .. }
+            | Self::NoManifest { commit, .. }
             | Self::Baseline { commit, .. }
             | Self::PeersOnTrial { commit, .. }
             | Self::HistoryRewritten { commit, .. } => Some(commit),
@@ -177,6 +187,9 @@ impl fmt::Display for Reason {
                 "{} needs a reboot: its system cannot take over from the one that runs",
                 commit.short()
             ),
+            Self::NoManifest { commit, gap } => {
+                write!(f, "{} waits for CI: {gap}", commit.short())
+            }
             Self::Baseline { commit, why } => write!(
                 f,
                 "{} waits, the running system is not fit to be changed: {why}",

@@ -1,9 +1,13 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::ledger::doubt::Doubt;
 use crate::ledger::{Backoff, Damage, Held, Jitter, Kept, Quarantined};
 use nixus_switcher::protocol::Commit;
+
+mod entry;
 
 fn commit(letter: char) -> CommitId {
     CommitId::try_from(letter.to_string().repeat(40)).unwrap()
@@ -50,9 +54,19 @@ struct Host {
     outcomes_unseen: bool,
     head: Head,
     ancestry: Ancestry,
+    entry: Entry,
+    without_entry: WithoutEntry,
     built: Option<Toplevel>,
     boot_unproven: bool,
     baseline: Baseline,
+}
+
+/// CI is waited for a minute first.
+fn after_a_minute(then: Then) -> WithoutEntry {
+    WithoutEntry {
+        wait: Duration::from_secs(60),
+        then,
+    }
 }
 
 impl Host {
@@ -71,6 +85,8 @@ impl Host {
             outcomes_unseen: false,
             head: Head::Unknown,
             ancestry: Ancestry::NotFetched,
+            entry: Entry::NotNeeded,
+            without_entry: after_a_minute(Then::Wait),
             built: None,
             boot_unproven: false,
             baseline: Baseline::Unknown,
@@ -90,6 +106,8 @@ impl Host {
             outcomes_unseen: self.outcomes_unseen,
             head: &self.head,
             ancestry: self.ancestry,
+            entry: &self.entry,
+            without_entry: self.without_entry,
             built: self.built.as_ref(),
             boot_unproven: self.boot_unproven,
             baseline: &self.baseline,
@@ -455,11 +473,21 @@ fn hosts() -> impl Strategy<Value = Host> {
         Baseline::PeersOnTrial(vec!["db1".into()]),
     ]);
     let rejections = prop::collection::vec((letters(), any::<bool>()), 0..3);
+    let entries = prop_oneof![
+        Just(Entry::NotNeeded),
+        Just(Entry::Unknown),
+        Just(Entry::Missing(Gap::NoEntry)),
+        Just(Entry::Found),
+        letters().prop_map(|letter| Entry::Older(commit(letter), Gap::NoManifest)),
+        Just(Entry::NoneOlder(Gap::NoManifest)),
+    ];
+    let thens = prop::sample::select(vec![Then::Wait, Then::Build, Then::Older]);
     (
         (letters(), letters(), letters(), prop::option::of(letters())),
         (heads, ancestries, opens, rejections),
         (any::<bool>(), any::<bool>(), any::<bool>(), 0..2000i64),
         (any::<bool>(), any::<bool>(), baselines),
+        (entries, thens, prop::option::of(0..1000i64)),
     )
         .prop_map(
             |(
@@ -467,6 +495,7 @@ fn hosts() -> impl Strategy<Value = Host> {
                 (head, ancestry, open, rejections),
                 (adopted, booted_other, outcomes_unseen, until),
                 (suspended, persistent, baseline),
+                (entry, then, no_entry_since),
             )| {
                 let mut ledger = Ledger::default();
                 if adopted {
@@ -476,6 +505,8 @@ fn hosts() -> impl Strategy<Value = Host> {
                 for (letter, built) in rejections {
                     ledger.reject(rejected(letter, built));
                 }
+                ledger.no_entry_since =
+                    no_entry_since.map(|since| Timestamp::from_second(since).unwrap());
                 ledger.backoff = Some(Backoff {
                     failures: 1,
                     until: Timestamp::from_second(until).unwrap(),
@@ -492,6 +523,8 @@ fn hosts() -> impl Strategy<Value = Host> {
                     outcomes_unseen,
                     head,
                     ancestry,
+                    entry,
+                    without_entry: after_a_minute(then),
                     built: built.map(toplevel),
                     boot_unproven: false,
                     baseline,
@@ -506,7 +539,8 @@ proptest! {
         if let Action::Activate(head, toplevel) = host.plan() {
             prop_assert!(host.open.is_none());
             prop_assert!(host.suspension.is_none());
-            prop_assert_eq!(host.ledger.accepted.as_ref(), Some(&head));
+            let older = matches!(&host.entry, Entry::Older(commit, _) if *commit == head);
+            prop_assert!(older || host.ledger.accepted.as_ref() == Some(&head));
             prop_assert_eq!(host.ancestry, Ancestry::Descends);
             prop_assert_eq!(host.ledger.quarantined(&head, Some(&toplevel)), None);
             prop_assert_ne!(toplevel, host.running);
@@ -524,7 +558,13 @@ proptest! {
                 generation: None,
                 since: Timestamp::UNIX_EPOCH,
             });
-            prop_assert_eq!(host.plan(), Action::Wait(Reason::UpToDate { commit: head }));
+            let now = host.plan();
+            let older = matches!(&host.entry, Entry::Older(commit, _) if *commit == head);
+            if older && host.head != Head::At(head.clone()) {
+                prop_assert!(matches!(now, Action::Wait(_)), "{:?}", now);
+            } else {
+                prop_assert_eq!(now, Action::Wait(Reason::UpToDate { commit: head }));
+            }
         }
     }
 

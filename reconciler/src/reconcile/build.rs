@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use nixus_switcher::protocol::Commit;
 
 use super::send::Telling;
 use super::{Pass, PassError, StepError};
-use crate::closure::{self, ClosureError};
+use crate::closure::{self, ClosureError, Recipe};
 use crate::commit_id::CommitId;
 use crate::ledger::{Built, Quarantined};
 use crate::plan::{Ancestry, Head, may_be_overtaken};
@@ -15,28 +16,44 @@ use crate::progress::Display;
 use crate::source::Source;
 
 impl Pass<'_> {
-    /// Builds the head. The outer error ends the pass, the inner one backs off.
+    /// Makes the toplevel of a commit: the head, or an older one in its place. The outer error ends the
+    /// pass, the inner one backs off.
     pub(super) async fn build(
         &mut self,
-        head: &CommitId,
+        commit: &CommitId,
     ) -> Result<Result<(), StepError>, PassError> {
-        let verified = match self.verified(head) {
+        let verified = match self.verified(commit) {
             Ok(verified) => verified,
             Err(error) => return Ok(Err(error)),
         };
+        let own_entry = self.own_entry.clone();
+        let own_entry = own_entry.filter(|entry| entry.commit().id() == commit);
+        let recipe = match (&own_entry, self.config.closure.expression()) {
+            (Some(entry), _) => Recipe::Entry(entry),
+            (None, Some(expression)) => Recipe::Expression(expression),
+            // Nothing else is planned.
+            (None, None) => return Ok(Ok(())),
+        };
         // A further try was announced by the report of the failure before it.
-        let announced = self.ledger.not_built_yet.as_ref() == Some(head);
-        if self.ledger.known_toplevel(head).is_none() && !announced {
-            self.report(|reporter| reporter.building(verified.commit()))?;
+        let announced = self.ledger.not_built_yet.as_ref() == Some(commit);
+        if self.ledger.known_toplevel(commit).is_none() && !announced {
+            let fetches = matches!(recipe, Recipe::Entry(_));
+            self.report(|reporter| match fetches {
+                true => reporter.fetching(verified.commit()),
+                false => reporter.building(verified.commit()),
+            })?;
         }
         let may = may_be_overtaken(&self.ledger);
-        let newer = newer_head(&self.source, head, self.config.closure.recheck, may);
-        let known = self.ledger.known_toplevel(head);
+        let Head::At(head) = self.head.clone() else {
+            return Ok(Ok(()));
+        };
+        let newer = newer_head(&self.source, &head, self.config.closure.recheck, may);
+        let known = self.ledger.known_toplevel(commit);
         let repair = known.is_some_and(|known| self.switcher.is_damaged(known));
         if repair {
             tracing::warn!(
                 "the system of {} is damaged in the store: Nix repairs it",
-                head.short()
+                commit.short()
             );
         }
         let mut display = Display::new();
@@ -49,6 +66,7 @@ impl Pass<'_> {
         };
         let built = closure::build(
             &self.config.closure,
+            recipe,
             &self.source,
             &verified,
             repair,
@@ -63,7 +81,7 @@ impl Pass<'_> {
         match built {
             Ok(built) => {
                 let noted = Built {
-                    commit: head.clone(),
+                    commit: commit.clone(),
                     toplevel: built.toplevel().clone(),
                 };
                 if self.ledger.built.as_ref() != Some(&noted) || self.ledger.overtaken > 0 {
@@ -79,7 +97,7 @@ impl Pass<'_> {
                 let reason = in_words(&error);
                 self.report(|reporter| reporter.not_built(verified.commit(), &reason))?;
                 self.ledger.reject(Quarantined {
-                    commit: head.clone(),
+                    commit: commit.clone(),
                     toplevel: None,
                     reason,
                     since: Timestamp::now(),
@@ -92,23 +110,34 @@ impl Pass<'_> {
             Err(ClosureError::Overtaken { by }) => {
                 tracing::info!(
                     "{} was overtaken by {} while it was built",
-                    head.short(),
+                    commit.short(),
                     by.short()
                 );
                 self.ledger.overtake();
                 self.save()?;
-                self.head = Head::At(by);
+                self.head_is(Head::At(by));
                 self.ancestry = Ancestry::NotFetched;
                 Ok(Ok(()))
             }
             Err(error) => {
                 let reason = in_words(&error);
-                self.report(|reporter| reporter.not_built_yet(verified.commit(), &reason))?;
-                // Made durable with the back-off that follows.
-                self.ledger.not_built_yet = Some(head.clone());
+                self.not_built_yet(verified.commit(), commit, &reason)?;
                 Ok(Err(error.into()))
             }
         }
+    }
+
+    /// Says that a commit is tried again later. Its next tries are no news.
+    pub(super) fn not_built_yet(
+        &mut self,
+        named: &Commit,
+        commit: &CommitId,
+        reason: &str,
+    ) -> Result<(), PassError> {
+        self.report(|reporter| reporter.not_built_yet(named, reason))?;
+        // Made durable with the back-off that follows.
+        self.ledger.not_built_yet = Some(commit.clone());
+        Ok(())
     }
 }
 

@@ -23,7 +23,7 @@ impl Pass<'_> {
                     "the local copy of the deploy repository is damaged: it is set aside as {} and fetched anew",
                     aside.display()
                 );
-                self.head = Head::Unknown;
+                self.head_is(Head::Unknown);
                 self.ancestry = Ancestry::NotFetched;
                 self.verified = None;
                 self.built = None;

@@ -6,6 +6,7 @@ use nixus_switcher::protocol::{Commit, DeploymentId, Ending, Outcome};
 
 use super::{Pass, PassError, StepError, jitter};
 use crate::checks;
+use crate::closure;
 use crate::ledger::Kept;
 use crate::process::in_words;
 
@@ -39,11 +40,17 @@ impl Pass<'_> {
                 in_words(error)
             );
         }
+        // What a trial needed beside the repository, where nothing else could have been built from it.
+        let needs_cache = self.config.closure.expression().is_none();
+        let answers = match &self.ledger.built {
+            Some(built) if needs_cache && listed.is_ok() => {
+                closure::is_vouched_for(&built.toplevel).await
+            }
+            _ => listed.is_ok(),
+        };
         let asks = self.ledger.witness_asks();
         let passed = checks::passing(self.config, self.paths, &asks).await;
-        let witnessed = self
-            .ledger
-            .witnessed(Timestamp::now(), listed.is_ok(), &passed);
+        let witnessed = self.ledger.witnessed(Timestamp::now(), answers, &passed);
         if let Some((id, reason)) = witnessed {
             let commit = self.source.commit(&id).unwrap_or_else(|_| Commit {
                 id: id.to_string(),

@@ -15,7 +15,10 @@ impl Pass<'_> {
                 let commit = kept.commit.clone();
                 self.report(|reporter| reporter.damaged(&commit, reason))
             }
-            Reason::Suspended { .. } | Reason::Baseline { .. } | Reason::BootedOther => {
+            Reason::Suspended { .. }
+            | Reason::Baseline { .. }
+            | Reason::NoManifest { .. }
+            | Reason::BootedOther => {
                 let Head::At(head) = &self.head else {
                     return Ok(());
                 };

@@ -1,25 +1,32 @@
-//! Asks one server where one branch is.
+//! Asks one server where one branch, or another ref, is.
 
 use super::{
     CommitId, Head, ProcessError, Remote, SourceError, git_for, https, one_ref, without_advice,
 };
 
 pub(super) async fn list_one(remote: &Remote, branch: &str) -> Result<Head, SourceError> {
-    let name = format!("refs/heads/{branch}");
+    list_ref(remote, &format!("refs/heads/{branch}")).await
+}
+
+/// Where a ref is, by its full name.
+pub(super) async fn list_ref(remote: &Remote, name: &str) -> Result<Head, SourceError> {
     let failed = |source: ProcessError| SourceError::List {
         url: https::without_passwords(&remote.url),
         source: source.told_by(without_advice),
     };
-    if let Some(head) = one_ref::ask(remote, &name).await.map_err(failed)? {
+    if let Some(head) = one_ref::ask(remote, name).await.map_err(failed)? {
         return Ok(head);
     }
+    let heads = name.starts_with("refs/heads/").then_some("--heads");
     let output = git_for(remote)
         .map_err(SourceError::Executable)?
-        .args(["ls-remote", "--heads", "--", &remote.url, &name])
+        .arg("ls-remote")
+        .args(heads)
+        .args(["--", &remote.url, name])
         .output()
         .await
         .map_err(failed)?;
-    head_in(&output, &name).map_err(|problem| SourceError::Answer {
+    head_in(&output, name).map_err(|problem| SourceError::Answer {
         url: https::without_passwords(&remote.url),
         problem,
     })

@@ -1,0 +1,93 @@
+//! `[closure]`: how a commit becomes this host's toplevel.
+
+use std::time::Duration;
+
+use super::Limits;
+use crate::public_key::PublicKey;
+
+/// How the toplevel is made from a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closure {
+    /// Where it comes from.
+    pub source: ClosureSource,
+    /// Whether the repository's submodules are a part of it.
+    pub submodules: bool,
+    /// The longest that evaluation and build together, or a fetch, may take.
+    pub build_timeout: Duration,
+    /// What evaluation and build may take of the host.
+    pub limits: Limits,
+    /// How often it is asked during a build whether there is a newer commit.
+    pub recheck: Duration,
+}
+
+/// Where the toplevel comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClosureSource {
+    /// This host evaluates and builds it.
+    Expression(Expression),
+    /// CI has built it, and says in a manifest what this host is to fetch.
+    Manifest(Following),
+}
+
+/// What is evaluated to get the toplevel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expression {
+    /// An attribute of the repository's flake.
+    Flake {
+        /// The attribute path.
+        attribute: String,
+    },
+    /// An attribute of a Nix file in the repository.
+    File {
+        /// The file, relative to the root of the repository.
+        file: String,
+        /// The attribute path.
+        attribute: String,
+    },
+}
+
+/// How a host follows the manifests of CI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Following {
+    /// One of these must have signed a manifest; where there is none, whoever may push is believed.
+    pub keys: Vec<PublicKey>,
+    /// What this host's systems are named after, as `system.name` of NixOS.
+    pub system_name: String,
+    /// How long an entry is waited for, before anything else is done instead.
+    pub wait: Duration,
+    /// What is done then.
+    pub otherwise: Otherwise,
+}
+
+/// What a host does about a commit that CI has not built for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Otherwise {
+    /// It goes on waiting.
+    Wait,
+    /// It evaluates and builds by itself.
+    Build(Expression),
+    /// It takes the newest commit before that has an entry.
+    Older,
+}
+
+impl Closure {
+    /// How manifests are followed, where they are.
+    pub fn following(&self) -> Option<&Following> {
+        match &self.source {
+            ClosureSource::Manifest(following) => Some(following),
+            ClosureSource::Expression(_) => None,
+        }
+    }
+
+    /// What this host evaluates, if it ever does.
+    pub fn expression(&self) -> Option<&Expression> {
+        match &self.source {
+            ClosureSource::Expression(expression)
+            | ClosureSource::Manifest(Following {
+                otherwise: Otherwise::Build(expression),
+                ..
+            }) => Some(expression),
+            ClosureSource::Manifest(_) => None,
+        }
+    }
+}

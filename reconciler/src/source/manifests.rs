@@ -1,0 +1,211 @@
+//! The refs of the deploy repository under which CI leaves manifests.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use git2::{ErrorCode, Oid, Repository, Sort};
+
+use super::list::list_ref;
+use super::{
+    CommitId, Head, Remote, Source, SourceError, disk_space, fetch_failed, git_for, https,
+    without_advice,
+};
+use crate::manifest;
+use crate::process::in_words;
+
+/// Before the commit's id.
+pub const REFS: &str = "refs/nixus/closures/";
+
+/// Where the last one is in the local copy: the others need not be kept.
+const FETCHED: &str = "refs/fetched/manifest";
+
+/// How many commits are looked at for one that has a manifest.
+const MAX_OLDER: usize = 50;
+
+/// So many packs of commits are made one.
+const MAX_PACKS: usize = 50;
+
+/// A manifest as it was found: bytes of somebody else.
+#[derive(Debug, Clone)]
+pub struct FoundManifest {
+    /// Its text.
+    pub text: Vec<u8>,
+    /// The signature beside it.
+    pub signature: Option<Vec<u8>>,
+}
+
+impl Source {
+    /// The manifest of a commit, over a new connection; none where no server that answers has one.
+    pub async fn manifest(&self, commit: &CommitId) -> Result<Option<FoundManifest>, SourceError> {
+        let name = format!("{REFS}{commit}");
+        let mut failure = None;
+        let mut answered = false;
+        for remote in self.in_order() {
+            match self.manifest_at(remote, &name).await {
+                Ok(Some(found)) => return Ok(Some(found)),
+                // A mirror may not have them all.
+                Ok(None) => answered = true,
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            Some(error) if !answered => Err(error),
+            Some(error) => {
+                tracing::warn!("{}", in_words(&error));
+                Ok(None)
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = &Remote> {
+        let preferred = self.preferred.load(Ordering::Relaxed);
+        let (first, others) = self.remotes.split_at(preferred.min(self.remotes.len()));
+        others.iter().chain(first)
+    }
+
+    async fn manifest_at(
+        &self,
+        remote: &Remote,
+        name: &str,
+    ) -> Result<Option<FoundManifest>, SourceError> {
+        if list_ref(remote, name).await? != Head::Missing {
+            return self.fetch_manifest(remote, name).await.map(Some);
+        }
+        Ok(None)
+    }
+
+    async fn fetch_manifest(
+        &self,
+        remote: &Remote,
+        name: &str,
+    ) -> Result<FoundManifest, SourceError> {
+        self.open_or_make()?;
+        self.fetching(remote)?
+            .arg("--no-filter")
+            .args(["--", &remote.url, &format!("+{name}:{FETCHED}")])
+            .output()
+            .await
+            .map_err(|source| fetch_failed(remote, name, source))?;
+        let repository = self.open_or_make()?;
+        let read = found_at(&repository, FETCHED);
+        let found = read.map_err(|source| self.object(name, source))?;
+        found.ok_or_else(|| SourceError::Answer {
+            url: https::without_passwords(&remote.url),
+            problem: format!("{name} has no {} of at most 4 MiB", manifest::FILE),
+        })
+    }
+
+    /// The commits before `head` and after `kept` that have manifests, newest first.
+    pub async fn older_with_manifest(
+        &self,
+        head: &CommitId,
+        kept: Option<&CommitId>,
+    ) -> Result<Vec<CommitId>, SourceError> {
+        let before = self.before(head, kept)?;
+        if before.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<String> = before.iter().map(|id| format!("{REFS}{id}")).collect();
+        let mut failure = None;
+        for remote in self.in_order() {
+            let listed = git_for(remote)
+                .map_err(SourceError::Executable)?
+                .args(["ls-remote", "--refs", "--", &remote.url])
+                .args(&names)
+                .output()
+                .await;
+            match listed {
+                Ok(output) => {
+                    let text = String::from_utf8_lossy(&output);
+                    let has = |name: &String| {
+                        text.lines()
+                            .any(|line| line.split('\t').nth(1) == Some(name))
+                    };
+                    let found = before.iter().zip(&names).filter(|(_, name)| has(name));
+                    return Ok(found.map(|(id, _)| id.clone()).collect());
+                }
+                Err(source) => {
+                    failure = Some(SourceError::List {
+                        url: https::without_passwords(&remote.url),
+                        source: source.told_by(|said| disk_space::named(without_advice(said))),
+                    });
+                }
+            }
+        }
+        failure.map_or_else(|| Ok(Vec::new()), Err)
+    }
+
+    fn before(
+        &self,
+        head: &CommitId,
+        kept: Option<&CommitId>,
+    ) -> Result<Vec<CommitId>, SourceError> {
+        let repository = self.open_or_make()?;
+        let find = || -> Result<Vec<Oid>, git2::Error> {
+            let mut walk = repository.revwalk()?;
+            walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;
+            walk.simplify_first_parent()?;
+            walk.push(Oid::from_str(head.as_str())?)?;
+            if let Some(kept) = kept {
+                walk.hide(Oid::from_str(kept.as_str())?)?;
+            }
+            walk.skip(1).take(MAX_OLDER).collect()
+        };
+        let found = find().map_err(|source| self.object(head.as_str(), source))?;
+        let ids = found.into_iter().map(super::commit_id);
+        ids.collect::<Result<_, _>>()
+            .map_err(|problem| SourceError::Answer {
+                url: self.local.display().to_string(),
+                problem,
+            })
+    }
+
+    /// Makes many small packs one: each fetch of commits without files makes a pack. Only for the holder
+    /// of the pass's lock. A failure costs nothing but space.
+    pub async fn tidy(&self) {
+        if !self.commits_only || packs(&self.local.join("objects/pack")) <= MAX_PACKS {
+            return;
+        }
+        let tidied = super::git(super::LOOK)
+            .arg("--git-dir")
+            .arg(&self.local)
+            .args(["gc", "--quiet", "--prune=now"])
+            .output()
+            .await;
+        if let Err(error) = tidied {
+            tracing::warn!("the local copy cannot be tidied: {}", in_words(&error));
+        }
+    }
+}
+
+fn packs(folder: &PathBuf) -> usize {
+    let found = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    found
+        .filter(|entry| entry.path().extension().is_some_and(|end| end == "pack"))
+        .count()
+}
+
+/// What a ref of a manifest has in it; nothing where that is none.
+fn found_at(repository: &Repository, name: &str) -> Result<Option<FoundManifest>, git2::Error> {
+    let tree = match repository.revparse_single(name)?.peel_to_tree() {
+        Err(error) if error.code() == ErrorCode::Peel => return Ok(None),
+        tree => tree?,
+    };
+    let database = repository.odb()?;
+    let read = |file: &str| -> Result<Option<Vec<u8>>, git2::Error> {
+        let Some(entry) = tree.get_name(file) else {
+            return Ok(None);
+        };
+        let (size, kind) = database.read_header(entry.id())?;
+        if kind != git2::ObjectType::Blob || size > manifest::LONGEST {
+            return Ok(None);
+        }
+        Ok(Some(repository.find_blob(entry.id())?.content().to_vec()))
+    };
+    let Some(text) = read(manifest::FILE)? else {
+        return Ok(None);
+    };
+    let signature = read(manifest::SIGNATURE)?;
+    Ok(Some(FoundManifest { text, signature }))
+}
