@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn only_a_nix_that_came_to_a_conclusion_can_blame_the_commit() {
-        let said = include_str!("nix_failure/recorded/eval-throw.log");
+        let said = include_str!("../nix_failure/recorded/eval-throw.log");
         let error = failed(1 << 8, said);
         assert!(error.is_of_the_commit());
         assert_eq!(

@@ -50,6 +50,8 @@ fn fetch(closure: &Closure, toplevel: &Toplevel) -> Invocation {
     nix(closure.build_timeout)
         .args(["build", "--no-link", "--log-format", "internal-json"])
         .args(["--max-jobs", "0", "--builders", ""])
+        // Else a cache that does not answer is the end, whatever the next one has.
+        .arg("--fallback")
         .arg("--")
         .arg(toplevel.path())
 }
@@ -62,7 +64,10 @@ fn mend_store(closure: &Closure) -> Invocation {
 }
 
 fn nix(limit: Duration) -> Invocation {
-    Invocation::new("nix", limit).args(["--extra-experimental-features", "nix-command"])
+    Invocation::new("nix", limit)
+        .args(["--extra-experimental-features", "nix-command"])
+        // CI may have pushed it since it was last asked for; Nix would believe its own memory for an hour.
+        .args(["--option", "narinfo-cache-negative-ttl", "0"])
 }
 
 /// Nix' error, and the warnings that say what is wrong with what a cache has.
@@ -139,6 +144,7 @@ pub(super) async fn vouched_for(toplevel: &Toplevel) -> Result<(), ClosureError>
 
 fn signed<'a>(toplevel: &Toplevel, more: impl IntoIterator<Item = &'a str>) -> Invocation {
     nix(ANSWER)
+        .args(["--option", "narinfo-cache-positive-ttl", "0"])
         .args(["store", "verify", "--no-contents", "--sigs-needed", "1"])
         .args(more)
         .arg("--")

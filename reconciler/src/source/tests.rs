@@ -53,6 +53,23 @@ impl Place {
         commit_id(id).unwrap()
     }
 
+    /// A commit that has a file, which it gives as well.
+    fn commit_file(&self, branch: &str, subject: &str, parent: &CommitId) -> (CommitId, Oid) {
+        let blob = self.server.blob(b"a file").unwrap();
+        let mut tree = self.server.treebuilder(None).unwrap();
+        tree.insert("file", blob, 0o100_644).unwrap();
+        let tree = self.server.find_tree(tree.write().unwrap()).unwrap();
+        let author = Signature::now("operator", "operator@example").unwrap();
+        let parent = Oid::from_str(parent.as_str()).unwrap();
+        let parent = self.server.find_commit(parent).unwrap();
+        let name = format!("refs/heads/{branch}");
+        let id = self
+            .server
+            .commit(Some(&name), &author, &author, subject, &tree, &[&parent])
+            .unwrap();
+        (commit_id(id).unwrap(), blob)
+    }
+
     /// Leaves a manifest of a commit, as CI does.
     fn manifest(&self, of: &CommitId, text: &str, signature: Option<&str>) {
         let mut tree = self.server.treebuilder(None).unwrap();
@@ -120,12 +137,11 @@ fn a_host_that_evaluates_nothing_fetches_the_history_alone_and_reads_manifests()
     let mut source = place.source("main");
     source.commits_only = true;
     let one = place.commit("main", "one", None);
-    let two = place.commit("main", "two", Some(&one));
+    let (two, file) = place.commit_file("main", "two", &one);
     assert_eq!(run(source.fetch()).unwrap(), two);
     assert!(source.descends(&two, &one).unwrap());
     let local = Repository::open_bare(source.local()).unwrap();
-    let tree = place.server.treebuilder(None).unwrap().write().unwrap();
-    assert!(local.find_tree(tree).is_err(), "files were fetched");
+    assert!(local.find_blob(file).is_err(), "files were fetched");
 
     assert!(run(source.manifest(&two)).unwrap().is_none());
     for (text, signature) in [("first", None), ("second", Some("signed"))] {
