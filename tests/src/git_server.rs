@@ -35,6 +35,19 @@ pub fn furnish(server: &Host, members: &[Member], operator: &Key) -> Result<()> 
             None,
         )?;
     }
+    let deploy = inside(fleet::DEPLOY);
+    // A host that evaluates nothing fetches commits without their trees (git-config(1)).
+    server.access.must(
+        &[
+            "git",
+            "--git-dir",
+            &deploy,
+            "config",
+            "uploadpack.allowFilter",
+            "true",
+        ],
+        None,
+    )?;
     let reports = inside(fleet::REPORTS);
     // A host that sends without end must not fill the server's disk.
     server.access.must(
