@@ -20,6 +20,8 @@
 
 pub mod binaries;
 pub mod browser;
+pub mod caches;
+pub mod ci;
 pub mod command;
 pub mod fleet;
 pub mod git_server;
@@ -32,10 +34,12 @@ pub mod memory;
 pub mod namespace;
 pub mod network;
 pub mod operator;
+pub mod pipeline;
 pub mod power;
 pub mod qemu;
 pub mod seed;
 pub mod setup;
+pub mod signing_key;
 pub mod stc;
 pub mod story;
 
