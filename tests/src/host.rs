@@ -171,6 +171,12 @@ impl Host {
     /// # Errors
     /// When it does not build, with what Nix said.
     pub fn build(&self, commit: &str) -> Result<String> {
+        let built = self.must(self.build_words(commit))?;
+        Ok(built.trim().to_owned())
+    }
+
+    /// The command of [`Host::build`], for those who run it in a place of their own.
+    pub fn build_words(&self, commit: &str) -> Vec<String> {
         let ssh = "GIT_SSH_COMMAND=ssh -F none -i /etc/nixus/deploy_key -o BatchMode=yes \
                    -o UserKnownHostsFile=/etc/nixus/known_hosts";
         let installable = format!(
@@ -178,17 +184,12 @@ impl Host {
             fleet::url(fleet::DEPLOY),
             self.name
         );
-        let built = self.must([
-            "env",
-            ssh,
-            "nix",
-            "build",
-            "--no-link",
-            "--print-out-paths",
-            "--quiet",
-            &installable,
-        ])?;
-        Ok(built.trim().to_owned())
+        let build = ["nix", "build", "--no-link", "--print-out-paths", "--quiet"];
+        let words = ["env", "HOME=/root", ssh].into_iter().chain(build);
+        words
+            .chain([installable.as_str()])
+            .map(str::to_owned)
+            .collect()
     }
 
     fn system(&self, link: &str) -> Result<String> {

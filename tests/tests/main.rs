@@ -19,6 +19,8 @@ mod health_outages;
 mod health_peers;
 mod hosts;
 mod https;
+mod manifest_caches;
+mod manifests;
 mod memory;
 mod outages;
 mod passes;
