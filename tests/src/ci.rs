@@ -19,6 +19,8 @@ use crate::signing_key::SigningKey;
 pub const CLONE: &str = "/root/ci/deploy";
 /// The manifest that was made last. It lies outside the clone, which stays as it was checked out.
 pub const MANIFEST: &str = "/root/ci/manifest.json";
+/// The words of `nixus manifest` that build a commit.
+pub const CREATE: [&str; 4] = ["create", "--flake", "--output", MANIFEST];
 /// The key that may push.
 const PUSHER: &str = "/root/ci/pusher";
 const KNOWN_HOSTS: &str = "/root/ci/known_hosts";
@@ -164,11 +166,19 @@ impl Ci {
     /// When a host does not build.
     pub fn build(&self, commit: &str) -> Result<()> {
         self.check_out(commit)?;
-        self.nixus_must(&["create", "--flake", "--output", MANIFEST])?;
+        self.nixus_must(&CREATE)?;
         ensure!(
             self.manifest()?.pointer("/commit").and_then(Value::as_str) == Some(commit),
             "the manifest is not for {commit}"
         );
+        self.keep()
+    }
+
+    /// Keeps what the manifest names from being garbage in CI's store.
+    ///
+    /// # Errors
+    /// When there is no manifest.
+    pub fn keep(&self) -> Result<()> {
         for path in self.toplevels()? {
             let name = path.trim_start_matches("/nix/store/");
             let root = format!("/nix/var/nix/gcroots/ci-{name}");
@@ -250,12 +260,6 @@ impl Ci {
         self.nixus(&arguments)
     }
 
-    fn push_must(&self, replace: bool) -> Result<()> {
-        let pushed = self.push(Signer::Ci, replace)?;
-        ensure!(pushed.ok(), "the manifest was not pushed: {pushed:?}");
-        Ok(())
-    }
-
     /// Pushes whatever [`MANIFEST`] says to the ref of any commit, unsigned and without looking at it.
     ///
     /// # Errors
@@ -283,9 +287,7 @@ impl Ci {
     /// # Errors
     /// With the first of these that fails.
     pub fn publish(&self, commit: &str, caches: &Caches) -> Result<()> {
-        self.build(commit)?;
-        caches.fill(&self.toplevels()?, Some(&SigningKey::trusted()?))?;
-        self.push_must(false)
+        self.make(commit, caches, false)
     }
 
     /// The same in place of what was pushed for the commit before.
@@ -293,9 +295,15 @@ impl Ci {
     /// # Errors
     /// Those of [`Ci::publish`].
     pub fn publish_anew(&self, commit: &str, caches: &Caches) -> Result<()> {
+        self.make(commit, caches, true)
+    }
+
+    fn make(&self, commit: &str, caches: &Caches, replace: bool) -> Result<()> {
         self.build(commit)?;
         caches.fill(&self.toplevels()?, Some(&SigningKey::trusted()?))?;
-        self.push_must(true)
+        let pushed = self.push(Signer::Ci, replace)?;
+        ensure!(pushed.ok(), "the manifest was not pushed: {pushed:?}");
+        Ok(())
     }
 }
 
