@@ -8,6 +8,7 @@ use clap::Subcommand;
 
 use self::figures::Table;
 
+mod closure;
 mod deployment;
 mod figures;
 mod partition;
@@ -30,6 +31,8 @@ pub enum Bench {
     Switch,
     /// What it costs to tell whether a host with a peer is healthy
     Verdict,
+    /// A commit that CI has built, beside the same commit evaluated by the host
+    Closure,
     /// 10,000 hosts' statuses against a forge's limits, in virtual time
     Reports,
 }
@@ -67,6 +70,7 @@ pub fn bench(what: Bench, json: bool) -> Result<ExitCode> {
         Bench::Poll => poll::poll()?,
         Bench::Switch => switch::switch()?,
         Bench::Verdict => verdict::verdict()?,
+        Bench::Closure => closure::closure()?,
         Bench::Reports => reports::reports()?,
     };
     if json {

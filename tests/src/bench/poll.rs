@@ -18,7 +18,7 @@ const PASSES: usize = 21;
 const COUNTED: usize = 5;
 /// As many branches, and as many tags.
 const OTHER_REFS: usize = 2500;
-const UNIT: &str = "nixus-reconcile.service";
+pub const UNIT: &str = "nixus-reconcile.service";
 const SERVER: &str = "/srv/git/.ssh/authorized_keys";
 const LAB: &str = "usr/local/bin/lab";
 const COUNTS: &str = "/srv/git/sent";
@@ -83,7 +83,7 @@ fn plain_git(host: &Host) -> Result<Vec<String>> {
 }
 
 /// As the unit runs it: with the journal as its log.
-const PASS: [&str; 5] = [
+pub const PASS: [&str; 5] = [
     "env",
     "HOME=/var/lib/nixus/home",
     "JOURNAL_STREAM=1:1",

@@ -1,0 +1,324 @@
+//! `lab bench closure`: what a host is spared that fetches its system instead of evaluating it.
+
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, ensure};
+use lab::caches::{self, Caches};
+use lab::ci::{CREATE, Ci, Signer};
+use lab::pipeline::Pipeline;
+use lab::signing_key::SigningKey;
+use lab::story::{PATIENCE, Story, deployments};
+use lab::{Host, Lab};
+
+use super::figures::{Figure, Table};
+use super::poll::{PASS, UNIT};
+use super::trace::{self, Image, Process};
+
+const COMMITS: usize = 5;
+/// All of them are in every evaluation of CI's; two are switched on.
+const FLEET: [&str; 10] = [
+    "web1", "web2", "web3", "web4", "web5", "web6", "web7", "web8", "web9", "web10",
+];
+const FETCHES: &str = "web1";
+const BUILDS: &str = "web2";
+const TIMER: &str = "nixus-reconcile.timer";
+/// What web2 has in each of its descriptions.
+const EVALUATE: &str = r#"services.nixus.settings.closure.from = lib.mkForce "flake";"#;
+
+/// Measures the same commits on a host that fetches and on one that evaluates.
+pub fn closure() -> Result<Vec<Table>> {
+    let pipeline = begin()?;
+    let mut ci = Costs::default();
+    let mut fetches = Costs::default();
+    let mut builds = Costs::default();
+    for number in 0..COMMITS {
+        for name in [FETCHES, BUILDS] {
+            let units = ["systemctl", "stop", TIMER, UNIT];
+            pipeline.host(name)?.must(units)?;
+        }
+        let commit = push(&pipeline, &number.to_string())?;
+        let traced = build(&pipeline, &commit)?;
+        ci.add_processes(&traced);
+        fetches.add(&pipeline, FETCHES, &commit)?;
+        builds.add(&pipeline, BUILDS, &commit)?;
+    }
+    Ok(vec![
+        deployments_table(&fetches, &builds),
+        evaluations_table(&ci, &fetches, &builds),
+    ])
+}
+
+/// A fleet of ten, of which one host fetches and one evaluates, both at rest.
+fn begin() -> Result<Pipeline> {
+    // Nobody waits for peers that are off.
+    let alone = "  services.nixus.settings.peers = lib.mkForce [ ];\n";
+    let common = caches::follow_manifests(&[caches::HTTP])?;
+    let lab = Lab::of(&FLEET)
+        .common(&common)
+        .common(alone)
+        .off()
+        .start()?;
+    for name in [FETCHES, BUILDS] {
+        lab.host(name)?.start()?;
+    }
+    let ci = Ci::on(&lab)?;
+    let caches = Caches::on(&lab)?;
+    caches.serve()?;
+    let first = lab.first_commit().to_owned();
+    ci.publish(&first, &caches)?;
+    let story = Story::over(lab);
+    for name in [FETCHES, BUILDS] {
+        story.host(name)?.must(["nixus", "adopt"])?;
+        story.kept(name, &first)?;
+    }
+    let pipeline = Pipeline { story, ci, caches };
+    let commit = pipeline.deploy(BUILDS, EVALUATE, "evaluate on one host")?;
+    for name in [FETCHES, BUILDS] {
+        pipeline.story.kept(name, &commit)?;
+    }
+    Ok(pipeline)
+}
+
+/// A commit that changes both hosts alike.
+fn push(pipeline: &Pipeline, text: &str) -> Result<String> {
+    let more = format!(r#"environment.etc."bench".text = "{text}";"#);
+    let lab = pipeline.story.lab();
+    let files = [
+        lab.describe(FETCHES, &more)?,
+        lab.describe(BUILDS, &format!("{EVALUATE}\n{more}"))?,
+    ];
+    lab.operator().deploy(&files.into(), "measure a closure")
+}
+
+/// What CI does for a commit; gives the processes that built it.
+fn build(pipeline: &Pipeline, commit: &str) -> Result<Vec<Process>> {
+    let ci = &pipeline.ci;
+    ci.check_out(commit)?;
+    let words = ci.words(&CREATE);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let traced = trace::on(pipeline.host("git")?, &words, &[0])?;
+    ci.keep()?;
+    let key = SigningKey::trusted()?;
+    pipeline.caches.fill(&ci.toplevels()?, Some(&key))?;
+    let pushed = ci.push(Signer::Ci, false)?;
+    ensure!(pushed.ok(), "{pushed:?}");
+    Ok(traced)
+}
+
+/// What each of several commits took.
+#[derive(Debug, Default)]
+struct Costs {
+    /// Time on a processor, in milliseconds.
+    cpu: Vec<f64>,
+    /// The greatest process, in megabytes.
+    memory: Vec<f64>,
+    /// What came in over the network until the system was confirmed, in kilobytes.
+    received: Vec<f64>,
+    /// Until the pass had handed over, in milliseconds.
+    handed_over: Vec<f64>,
+    /// Until the switcher had ended, in milliseconds.
+    confirmed: Vec<f64>,
+    evaluations: Vec<f64>,
+}
+
+impl Costs {
+    fn add_processes(&mut self, traced: &[Process]) {
+        let images = traced.iter().flat_map(|process| &process.images);
+        self.cpu.push(images.map(|image| image.cpu).sum());
+        let peak = traced.iter().map(|process| process.peak).max();
+        self.memory.push(peak.unwrap_or(0) as f64 * 1024.0 / 1e6);
+        self.evaluations.push(evaluations(traced));
+    }
+
+    /// Deploys a commit that CI has published on a host whose timer is stopped.
+    fn add(&mut self, pipeline: &Pipeline, name: &str, commit: &str) -> Result<()> {
+        let host = pipeline.host(name)?;
+        let known = deployments(host)?.len();
+        let received = received(host)?;
+        // No host without its timer is healthy. Its own first pass is late enough to find this one.
+        host.must(["systemctl", "start", TIMER])?;
+        let begun = SystemTime::now();
+        let traced = trace::on(host, &PASS, &[0])?;
+        let pass = traced.iter().find(|process| process.is("nixus"));
+        let pass = pass.context("nixus was not run")?;
+        ensure!(
+            traced.iter().any(|process| process.is("nix")),
+            "{name}: another pass was first"
+        );
+        host.wait_until("has ended the deployment", PATIENCE, |host| {
+            Ok(deployments(host)?.len() > known)
+        })?;
+        let since = begun.duration_since(SystemTime::UNIX_EPOCH)?;
+        let confirmed = last_ended(host)? - since.as_secs_f64();
+        self.confirmed.push(confirmed * 1e3);
+        self.handed_over.push(pass.ended - pass.begun);
+        self.received.push((self::received(host)? - received) / 1e3);
+        self.add_processes(&traced);
+        pipeline.story.kept(name, commit)?;
+        Ok(())
+    }
+}
+
+/// All that came in on a host's network so far, in bytes.
+fn received(host: &Host) -> Result<f64> {
+    let text = host.read("/sys/class/net/host0/statistics/rx_bytes")?;
+    text.trim().parse().context("no count of received bytes")
+}
+
+/// When the switcher wrote its last record, in seconds since 1970 of the machine's clock.
+fn last_ended(host: &Host) -> Result<f64> {
+    let records = deployments(host)?;
+    let stat = ["stat", "--format=%.9Y", "--"].map(str::to_owned);
+    let times = host.must(stat.into_iter().chain(records))?;
+    let times: Result<Vec<f64>> = times
+        .lines()
+        .map(|time| time.parse().with_context(|| format!("{time:?} is no time")))
+        .collect();
+    Ok(times?.into_iter().fold(0.0, f64::max))
+}
+
+/// How many processes became a Nix that evaluates.
+fn evaluations(traced: &[Process]) -> f64 {
+    let evaluates = |process: &&Process| {
+        // What a process was before it became any program was its parent.
+        process.images.iter().skip(1).any(is_evaluation)
+    };
+    traced.iter().filter(evaluates).count() as f64
+}
+
+fn is_evaluation(image: &Image) -> bool {
+    if image.is("nix-build") || image.is("nix-instantiate") {
+        return true;
+    }
+    let has = |found: &dyn Fn(&str) -> bool| image.command.iter().skip(1).any(|word| found(word));
+    // A path of the store is built, copied or looked at without a word of Nix being read.
+    let is_command = |word: &str| ["build", "eval", "derivation", "path-info"].contains(&word);
+    let is_expression = |word: &str| {
+        ["eval", "--expr", "--file", "-f"].contains(&word)
+            || (word.contains('#') && !word.starts_with("/nix/store/"))
+    };
+    image.is("nix") && has(&is_command) && has(&is_expression)
+}
+
+fn median(values: &[f64]) -> f64 {
+    Figure::of("", "", values).median
+}
+
+fn deployments_table(fetches: &Costs, builds: &Costs) -> Table {
+    let kinds: [(&str, &'static str, &Vec<f64>, &Vec<f64>, bool); 5] = [
+        (
+            "processor of the pass",
+            "ms",
+            &fetches.cpu,
+            &builds.cpu,
+            true,
+        ),
+        (
+            "peak memory of the pass",
+            "MB",
+            &fetches.memory,
+            &builds.memory,
+            true,
+        ),
+        ("received", "kB", &fetches.received, &builds.received, false),
+        (
+            "until handed over",
+            "ms",
+            &fetches.handed_over,
+            &builds.handed_over,
+            false,
+        ),
+        (
+            "until confirmed",
+            "ms",
+            &fetches.confirmed,
+            &builds.confirmed,
+            false,
+        ),
+    ];
+    let mut figures = Vec::new();
+    for (what, unit, fetched, built, is_limited) in kinds {
+        let figure = Figure::of(format!("from a manifest: {what}"), unit, fetched);
+        figures.push(match is_limited {
+            true => figure.at_most(median(built)),
+            false => figure,
+        });
+        figures.push(Figure::of(format!("evaluated: {what}"), unit, built));
+    }
+    Table {
+        title: format!("A commit that CI has built, fetched and evaluated ({COMMITS} commits)"),
+        figures,
+        notes: vec![
+            "Processor is that of the pass and all its children, Nix and git among them; memory is that of the greatest of these processes.".to_owned(),
+            "The systems are the lab's stand-ins, which are small: what a real NixOS takes was not measured.".to_owned(),
+            "Received: all that came in on the host's network interface until the switcher had ended.".to_owned(),
+        ],
+    }
+}
+
+fn evaluations_table(ci: &Costs, fetches: &Costs, builds: &Costs) -> Table {
+    let fleet = FLEET.len() as f64;
+    let counted = |what: &str, values: &[f64]| Figure::of(what, "", values);
+    let all =
+        |each: &Costs| -> Vec<f64> { each.evaluations.iter().map(|count| count * fleet).collect() };
+    let pairs = ci.evaluations.iter().zip(all(fetches));
+    let with_manifests: Vec<f64> = pairs.map(|(own, hosts)| own + hosts).collect();
+    Table {
+        title: format!("Evaluations of one commit in a fleet of {} ({COMMITS} commits)", FLEET.len()),
+        figures: vec![
+            counted("CI, for all hosts", &ci.evaluations).at_most(1.0),
+            counted("a host, from the manifest", &fetches.evaluations).at_most(0.0),
+            counted("a host that evaluates", &builds.evaluations),
+            counted("the fleet, from the manifest", &with_manifests).at_most(1.0),
+            counted("the fleet, each host by itself", &all(builds)),
+            Figure::of("CI: processor", "ms", &ci.cpu),
+            Figure::of("CI: peak memory", "MB", &ci.memory),
+        ],
+        notes: vec![
+            "Counted are processes that became a Nix which evaluates, in CI and in the pass of a host.".to_owned(),
+            "A host that evaluates does so once more on trial, which is not counted.".to_owned(),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_nix_that_evaluates_is_an_evaluation() {
+        let image = |line: &str| Image {
+            command: line.split(' ').map(str::to_owned).collect(),
+            cpu: 0.0,
+        };
+        let check = |lines: &[&str], expected: f64| {
+            let process = Process {
+                images: lines.iter().copied().map(image).collect(),
+                peak: 0,
+                begun: 0.0,
+                ended: 0.0,
+            };
+            assert_eq!(evaluations(&[process]), expected, "{lines:?}");
+        };
+        let build = "/usr/bin/nix build --no-link -- git+file:///r?rev=1#web1";
+        check(&["nixus reconcile", "systemd-run --scope", build], 1.0);
+        check(&["nixus reconcile", "nix-build --attr web1"], 1.0);
+        check(&["nixus manifest create", "nix eval --json .#hosts"], 1.0);
+        check(
+            &["nixus manifest create", "nix eval --json --file x.nix"],
+            1.0,
+        );
+        // It has its parent's words until it is git.
+        check(&[build, "git fetch"], 0.0);
+        check(&[build], 0.0);
+        check(
+            &["nixus reconcile", "nix build --no-link /nix/store/1-nixos"],
+            0.0,
+        );
+        check(
+            &["nixus reconcile", "nix store verify /nix/store/1-nixos"],
+            0.0,
+        );
+        check(&["nixus reconcile", "git rev-parse build#eval"], 0.0);
+    }
+}
