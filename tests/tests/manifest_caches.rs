@@ -15,7 +15,7 @@ use crate::commands::noise;
 const UNTRUSTED: &str = "has no signature of a key that this host trusts";
 /// What it says of one that its Nix did not even take, for that reason or any other.
 const NOT_FETCHED: &str = "nix did not fetch /nix/store/";
-/// A system whose evaluation takes about two gigabytes. They are all in use at once.
+/// A system whose evaluation takes more than a gigabyte, all of it in use at once.
 const HUNGRY: &str = r#"environment.etc."hungry".text = toString (
   builtins.length (
     builtins.filter (text: text != "") (

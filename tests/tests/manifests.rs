@@ -30,8 +30,6 @@ fn forget_inputs(pipeline: &Pipeline, host: &Host) -> Result<()> {
         .join("flake.lock");
     let text = std::fs::read_to_string(&lock).context("no flake.lock")?;
     let lock: Value = serde_json::from_str(&text).context("flake.lock is no JSON")?;
-    // Their roots are links that the lab made for them.
-    host.must(["find", "/nix/var/nix/gcroots", "-name", "lab-*", "-delete"])?;
     for input in ["nixpkgs", "nixus"] {
         let path = lock.pointer(&format!("/nodes/{input}/locked/path"));
         let path = path.and_then(Value::as_str);
