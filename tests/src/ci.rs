@@ -20,7 +20,7 @@ pub const CLONE: &str = "/root/ci/deploy";
 /// The manifest that was made last. It lies outside the clone, which stays as it was checked out.
 pub const MANIFEST: &str = "/root/ci/manifest.json";
 /// The words of `nixus manifest` that build a commit.
-pub const CREATE: [&str; 4] = ["create", "--flake", "--output", MANIFEST];
+pub const CREATE: [&str; 3] = ["create", "--output", MANIFEST];
 /// The key that may push.
 const PUSHER: &str = "/root/ci/pusher";
 const KNOWN_HOSTS: &str = "/root/ci/known_hosts";

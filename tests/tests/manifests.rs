@@ -47,7 +47,7 @@ fn has_tree(pipeline: &Pipeline, host: &Host, commit: &str) -> Result<bool> {
     let objects = host.must([
         "git",
         "--git-dir",
-        "/var/lib/nixus/repository.git",
+        "/var/lib/nixus/commits.git",
         "cat-file",
         "--batch-all-objects",
         "--batch-check=%(objectname)",

@@ -28,8 +28,8 @@ enum Problem {
     Own(String),
     /// The repository was not to be used; that may be its own fault.
     Repository(SourceError),
-    /// No cache was; that may be theirs.
-    Cache(String),
+    /// What CI leaves for it was not to be had; that may be theirs.
+    Elsewhere(String),
 }
 
 impl From<String> for Problem {
@@ -48,10 +48,12 @@ impl From<ResolveError> for Problem {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::Manifest(ManifestError::Source(error)) => Self::Repository(error),
-            // An outage of a cache is no fault of the generation that meets it.
+            // An outage of a cache is no fault of the generation that meets it; nor that CI is still at
+            // work on the very commit that makes a host follow it.
             ResolveError::Closure(
-                error @ (ClosureError::NoCache { .. } | ClosureError::Signatures { .. }),
-            ) => Self::Cache(in_words(&error)),
+                ClosureError::NoCache { .. } | ClosureError::Signatures { .. },
+            )
+            | ResolveError::Gap(_) => Self::Elsewhere(in_words(&error)),
             error => Self::Own(in_words(&error)),
         }
     }
@@ -79,7 +81,7 @@ pub async fn check(scene: &Scene<'_>, limit: Duration) -> Vec<Finding> {
             };
             vec![Finding::new(REPOSITORY, outcome, problem)]
         }
-        Ok(Err(Problem::Cache(error))) => {
+        Ok(Err(Problem::Elsewhere(error))) => {
             vec![Finding::new(REPOSITORY, CheckOutcome::Unknown, error)]
         }
         Ok(Err(Problem::Repository(error))) => not_reached(config, in_words(&error)).await,

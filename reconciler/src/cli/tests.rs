@@ -1,0 +1,152 @@
+use clap::CommandFactory;
+
+use super::*;
+
+#[test]
+fn every_command_that_people_use_has_help_and_an_example() {
+    let cli = Cli::command();
+    cli.clone().debug_assert();
+    for command in cli.get_subcommands().filter(|one| !one.is_hide_set()) {
+        let name = command.get_name();
+        assert!(command.get_about().is_some(), "{name}");
+        let help = command.get_after_help().unwrap().to_string();
+        assert!(help.contains(&format!("nixus {name}")), "{name}");
+    }
+}
+
+/// The template's script with a `nix` that names two hosts, and says what it was to run.
+#[test]
+fn the_pipelines_of_the_template_follow_a_commit_with_words_that_are_understood() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy-repo-template");
+    let directory = tempfile::tempdir().unwrap();
+    let nix = directory.path().join("nix");
+    let script =
+        "#!/bin/sh\ncase $1 in eval) printf db1,web1 ;; run) printf '%s\\n' \"$@\" ;; esac\n";
+    std::fs::write(&nix, script).unwrap();
+    std::fs::set_permissions(&nix, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", directory.path().display());
+    let commit = "a".repeat(40);
+    for (file, kind) in [
+        (".github/workflows/fleet.yml", "github"),
+        (".gitlab-ci.yml", "gitlab"),
+        (".forgejo/workflows/fleet.yml", "forgejo"),
+    ] {
+        let pipeline = std::fs::read_to_string(format!("{template}/{file}")).unwrap();
+        assert!(pipeline.contains("ci/build"), "{file}");
+        let call = pipeline.lines().find(|line| line.contains("ci/watch"));
+        assert!(call.unwrap().ends_with(kind), "{file}");
+        let said = std::process::Command::new("/bin/sh")
+            .arg(format!("{template}/ci/watch"))
+            .args([&commit, "https://forge.example/fleet/deploy", kind])
+            .env("PATH", &path)
+            .env("NIXUS_TOKEN", "s3cret")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert!(!said.contains("s3cret"), "{said}");
+        let words = said.lines().skip_while(|word| *word != "--").skip(1);
+        let cli = Cli::try_parse_from(std::iter::once("nixus").chain(words)).unwrap();
+        let Command::Watch {
+            commit: asked,
+            from,
+            hosts,
+            ..
+        } = cli.command
+        else {
+            unreachable!("{said}");
+        };
+        assert_eq!(asked.as_ref(), Some(&commit));
+        assert_eq!(hosts, ["db1", "web1"]);
+        assert_eq!(from.forge_kind.map(Kind::word), Some(kind));
+    }
+}
+
+#[test]
+fn times_are_read_as_people_write_them() {
+    let hours = |hours| Ok(SignedDuration::from_hours(hours));
+    assert_eq!(parse_duration("2h"), hours(2));
+    assert_eq!(parse_duration("3d"), hours(72));
+    for wrong in ["", "2", "-2h", "0s", "d", "99999999999999999d"] {
+        parse_duration(wrong).unwrap_err();
+    }
+    let utc = parse_until("2026-12-24T18:00Z").unwrap();
+    assert_eq!(utc.to_string(), "2026-12-24T18:00:00Z");
+    parse_until("2026-12-24T18:00").unwrap();
+    parse_until("2026-12-24 18:00").unwrap();
+    parse_until("soon").unwrap_err();
+}
+
+/// The template's script with a `nix` that says what it was to run, and for a manifest makes one.
+#[test]
+fn the_pipelines_of_the_template_push_closures_and_then_a_manifest() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy-repo-template");
+    let directory = tempfile::tempdir().unwrap();
+    let nix = directory.path().join("nix");
+    let toplevel = "/nix/store/aaa-nixos-system-web1";
+    let script = format!(
+        r#"#!/bin/sh
+printf 'nix\n'
+printf '%s\n' "$@"
+while [ $# -gt 1 ]; do
+  if [ "$1" = --output ]; then printf '{{\n  "toplevel": "{toplevel}",\n}}\n' > "$2"; fi
+  shift
+done
+"#
+    );
+    std::fs::write(&nix, script).unwrap();
+    std::fs::set_permissions(&nix, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for file in [
+        ".github/workflows/fleet.yml",
+        ".gitlab-ci.yml",
+        ".forgejo/workflows/fleet.yml",
+    ] {
+        let pipeline = std::fs::read_to_string(format!("{template}/{file}")).unwrap();
+        assert!(pipeline.contains("ci/publish "), "{file}");
+    }
+    let said = std::process::Command::new("/bin/sh")
+        .arg(format!("{template}/ci/publish"))
+        .arg("origin")
+        .env(
+            "PATH",
+            format!("{}:/usr/bin:/bin", directory.path().display()),
+        )
+        .env("NIXUS_CACHE", "https://cache.example")
+        .env("NIXUS_CACHE_KEY", "s3cret-1")
+        .env("NIXUS_MANIFEST_KEY", "s3cret-2")
+        .output()
+        .unwrap();
+    assert!(said.status.success(), "{said:?}");
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(!said.contains("s3cret"), "{said}");
+    let calls: Vec<Vec<&str>> = said
+        .split("nix\n")
+        .skip(1)
+        .map(|call| call.lines().collect())
+        .collect();
+    let [create, sign, copy, push] = calls.as_slice() else {
+        unreachable!("{said}");
+    };
+    let read = |call: &[&str]| {
+        let words = call.iter().skip_while(|word| **word != "--").skip(1);
+        let command = Cli::try_parse_from(std::iter::once(&"nixus").chain(words));
+        match command.unwrap().command {
+            Command::Manifest { command } => command,
+            other => unreachable!("{other:?}"),
+        }
+    };
+    let ManifestCommand::Create { output, cache, .. } = read(create) else {
+        unreachable!("{create:?}");
+    };
+    assert_eq!(cache.as_deref(), Some("https://cache.example"));
+    assert!(
+        sign.starts_with(&["store", "sign", "--recursive"]),
+        "{sign:?}"
+    );
+    assert_eq!(*copy, ["copy", "--to", "https://cache.example", toplevel]);
+    let ManifestCommand::Push { file, remote, .. } = read(push) else {
+        unreachable!("{push:?}");
+    };
+    assert_eq!((file, remote.as_str()), (output, "origin"));
+}
