@@ -216,7 +216,8 @@ fn closures_come_from_file_http_ssh_ng_and_a_pull_through() -> Result<()> {
     let ssh = caches.open_by_ssh(story.lab(), "web1")?;
     let mirror = caches::pull_through(mirror1)?;
     let key = SigningKey::trusted()?;
-    // Each commit comes from the cache that the one before it has named.
+    // Each commit comes from the cache that the one before it has named, and is proved by the one that it
+    // names itself.
     let cases = [
         ("http", file.as_str()),
         ("file", ssh.as_str()),
@@ -228,29 +229,24 @@ fn closures_come_from_file_http_ssh_ng_and_a_pull_through() -> Result<()> {
         let commit = pipeline.commit("web1", &more, from)?;
         ci.build(&commit)?;
         let toplevel = ci.toplevel("web1")?;
-        if from == "ssh-ng" {
-            caches.sign_own_store(&toplevel, &key)?;
-        } else {
-            caches.fill(&ci.toplevels()?, Some(&key))?;
-        }
-        match from {
-            "file" => drop(caches.mount_on(web1)?),
-            // Somebody else has asked the mirror for it, while there was somebody behind it.
-            "pull-through" => {
-                mirror1.must(["nix", "copy", "--from", &mirror, &toplevel])?;
-            }
-            _ => {}
-        }
-        // Whatever is taken now comes from elsewhere.
+        caches.fill(&ci.toplevels()?, Some(&key))?;
+        caches.mount_on(web1)?;
+        caches.sign_own_store(&toplevel, &key)?;
+        // Somebody else has asked the mirror for it, while there was somebody behind it.
+        mirror1.must(["nix", "copy", "--from", &mirror, &toplevel])?;
+        // Whatever is taken then comes from elsewhere.
         if from != "http" {
             caches.stop()?;
         }
         push(&pipeline)?;
-        story.kept("web1", &commit)?;
-        ensure!(web1.read("/etc/greeting")? == from);
+        web1.wait_until("has fetched it", PATIENCE, |host| {
+            Ok(host.exec(["test", "-e", &toplevel])?.ok())
+        })?;
         if from != "http" {
             caches.serve()?;
         }
+        story.kept("web1", &commit)?;
+        ensure!(web1.read("/etc/greeting")? == from);
     }
     Ok(())
 }

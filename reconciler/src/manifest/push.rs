@@ -225,3 +225,85 @@ impl Push<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::VERSION;
+    use crate::process::in_words;
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(future)
+    }
+
+    #[test]
+    fn what_hosts_may_have_taken_is_overwritten_only_by_one_who_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let remote = directory.path().join("deploy.git");
+        let remote = Repository::init_bare(remote).unwrap();
+        let clone = Repository::init(directory.path().join("clone")).unwrap();
+        let by = Signature::now("operator", "operator@example").unwrap();
+        let tree = clone.treebuilder(None).unwrap().write().unwrap();
+        let tree = clone.find_tree(tree).unwrap();
+        let commit = clone.commit(Some("HEAD"), &by, &by, "one", &tree, &[]);
+        let manifest = Manifest {
+            version: VERSION,
+            commit: CommitId::try_from(commit.unwrap().to_string()).unwrap(),
+            hosts: [].into(),
+        };
+        let key = directory.path().join("key");
+        std::fs::write(&key, include_str!("../signed/test_ed25519")).unwrap();
+        let url = format!("file://{}", remote.path().display());
+        let check = |text: &str, replace: bool, key: Option<&Path>, expected: Result<_, &str>| {
+            let push = Push {
+                repository: clone.path(),
+                remote: &url,
+                key,
+                replace,
+            };
+            let pushed = run(push.push(&manifest, text.as_bytes()));
+            match (pushed, expected) {
+                (Ok(pushed), expected) => assert_eq!(Ok(pushed), expected, "{text}"),
+                (Err(error), Ok(_)) => unreachable!("{text}: {}", in_words(&error)),
+                (Err(error), Err(words)) => {
+                    assert!(in_words(&error).contains(words), "{error:?}");
+                    assert!(error.is_wrong_input());
+                }
+            }
+        };
+        let differs = "has another content already, which hosts may have taken";
+        check("one", false, None, Ok(Pushed::New));
+        check("one", false, None, Ok(Pushed::Unchanged));
+        check("two", false, None, Err(differs));
+        check("two", true, None, Ok(Pushed::Replaced));
+        // A signature makes another manifest of the same text, and always the same one.
+        check("two", false, Some(&key), Err(differs));
+        check("two", true, Some(&key), Ok(Pushed::Replaced));
+        check("two", false, Some(&key), Ok(Pushed::Unchanged));
+        let none = directory.path().join("none");
+        check("two", false, Some(&none), Err("cannot read the key"));
+
+        let name = format!("{REFS}{}", manifest.commit);
+        let tree = remote.revparse_single(&name).unwrap();
+        let tree = tree.peel_to_tree().unwrap();
+        let files: Vec<_> = tree
+            .iter()
+            .map(|one| one.name().unwrap().to_owned())
+            .collect();
+        assert_eq!(files, [FILE, SIGNATURE]);
+
+        let elsewhere = Repository::init(directory.path().join("elsewhere")).unwrap();
+        let push = Push {
+            repository: elsewhere.path(),
+            remote: &url,
+            key: None,
+            replace: true,
+        };
+        let error = run(push.push(&manifest, b"one")).unwrap_err();
+        assert!(error.is_wrong_input(), "{error:?}");
+    }
+}
