@@ -200,51 +200,27 @@ fn is_evaluation(image: &Image) -> bool {
     image.is("nix") && has(&is_command) && has(&is_expression)
 }
 
-fn median(values: &[f64]) -> f64 {
-    Figure::of("", "", values).median
-}
-
 fn deployments_table(fetches: &Costs, builds: &Costs) -> Table {
-    let kinds: [(&str, &'static str, &Vec<f64>, &Vec<f64>, bool); 5] = [
-        (
-            "processor of the pass",
-            "ms",
-            &fetches.cpu,
-            &builds.cpu,
-            true,
-        ),
-        (
-            "peak memory of the pass",
-            "MB",
-            &fetches.memory,
-            &builds.memory,
-            true,
-        ),
-        ("received", "kB", &fetches.received, &builds.received, false),
-        (
-            "until handed over",
-            "ms",
-            &fetches.handed_over,
-            &builds.handed_over,
-            false,
-        ),
-        (
-            "until confirmed",
-            "ms",
-            &fetches.confirmed,
-            &builds.confirmed,
-            false,
-        ),
+    let both = |what: &str, unit: &'static str, of: fn(&Costs) -> &Vec<f64>| {
+        let figure = |how: &str, costs| Figure::of(format!("{how}: {what}"), unit, of(costs));
+        [
+            figure("from a manifest", fetches),
+            figure("evaluated", builds),
+        ]
+    };
+    // What a host is spared is the point.
+    let less = |[fetched, built]: [Figure; 2]| {
+        let limit = built.median;
+        [fetched.at_most(limit), built]
+    };
+    let figures = [
+        less(both("processor of the pass", "ms", |costs| &costs.cpu)),
+        less(both("peak memory of the pass", "MB", |costs| &costs.memory)),
+        both("received", "kB", |costs| &costs.received),
+        both("until handed over", "ms", |costs| &costs.handed_over),
+        both("until confirmed", "ms", |costs| &costs.confirmed),
     ];
-    let mut figures = Vec::new();
-    for (what, unit, fetched, built, is_limited) in kinds {
-        let figure = Figure::of(format!("from a manifest: {what}"), unit, fetched);
-        figures.push(match is_limited {
-            true => figure.at_most(median(built)),
-            false => figure,
-        });
-        figures.push(Figure::of(format!("evaluated: {what}"), unit, built));
-    }
+    let figures = figures.into_iter().flatten().collect();
     Table {
         title: format!("A commit that CI has built, fetched and evaluated ({COMMITS} commits)"),
         figures,

@@ -36,23 +36,20 @@ impl Place<'_> {
         host: &str,
         raw: &written::Closure,
     ) -> Result<ClosureSource, ConfigError> {
-        let expression = || self.expression(host, raw);
         match raw.from.as_ref().map(|from| *from.get_ref()) {
             Some(written::ClosureSource::Manifest) => {
                 self.following(host, raw).map(ClosureSource::Manifest)
             }
             from => {
-                for given in [
+                let unused = [
                     raw.manifest_keys.as_ref().map(Spanned::span),
                     raw.system_name.as_ref().map(Spanned::span),
                     raw.wait.as_ref().map(Spanned::span),
                     raw.fallback.as_ref().map(Spanned::span),
                     raw.older.as_ref().map(Spanned::span),
-                ] {
-                    if let Some(span) = given {
-                        let problem = "is only used with from = \"manifest\"";
-                        return Err(self.wrong(span.start, problem));
-                    }
+                ];
+                if let Some(span) = unused.into_iter().flatten().next() {
+                    return Err(self.wrong(span.start, "is only used with from = \"manifest\""));
                 }
                 match (from, &raw.file) {
                     (Some(written::ClosureSource::File), None) => {
@@ -64,7 +61,7 @@ impl Place<'_> {
                     (None | Some(written::ClosureSource::Flake), Some(file)) => {
                         Err(self.wrong(file.span().start, "is only used with from = \"file\""))
                     }
-                    _ => expression().map(ClosureSource::Expression),
+                    _ => self.expression(host, raw).map(ClosureSource::Expression),
                 }
             }
         }
