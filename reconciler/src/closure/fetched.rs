@@ -66,8 +66,10 @@ fn mend_store(closure: &Closure) -> Invocation {
 fn nix(limit: Duration) -> Invocation {
     Invocation::new("nix", limit)
         .args(["--extra-experimental-features", "nix-command"])
-        // CI may have pushed it since it was last asked for; Nix would believe its own memory for an hour.
+        // CI may have pushed or signed it since it was last asked for; Nix would believe its own memory
+        // for an hour that it is not there, and for a month that it is not signed.
         .args(["--option", "narinfo-cache-negative-ttl", "0"])
+        .args(["--option", "narinfo-cache-positive-ttl", "0"])
 }
 
 /// Nix' error, and the warnings that say what is wrong with what a cache has.
@@ -144,7 +146,6 @@ pub(super) async fn vouched_for(toplevel: &Toplevel) -> Result<(), ClosureError>
 
 fn signed<'a>(toplevel: &Toplevel, more: impl IntoIterator<Item = &'a str>) -> Invocation {
     nix(ANSWER)
-        .args(["--option", "narinfo-cache-positive-ttl", "0"])
         .args(["store", "verify", "--no-contents", "--sigs-needed", "1"])
         .args(more)
         .arg("--")
