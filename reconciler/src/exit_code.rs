@@ -4,6 +4,7 @@ use std::error::Error;
 
 use crate::adopt::AdoptError;
 use crate::config::ConfigError;
+use crate::manifest::create::CreateError;
 use crate::manifest::push::PushError;
 use crate::pass_lock::PassLockError;
 use crate::retry::RetryError;
@@ -56,6 +57,9 @@ pub fn of<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> Exit {
             || matches!(error.downcast_ref(), Some(SuspensionError::Past { .. }))
             || error.downcast_ref().is_some_and(AdoptError::is_wrong_input)
             || error.downcast_ref().is_some_and(RetryError::is_wrong_input)
+            || error
+                .downcast_ref()
+                .is_some_and(CreateError::is_wrong_input)
             || error.downcast_ref().is_some_and(PushError::is_wrong_input)
             || error
                 .downcast_ref()

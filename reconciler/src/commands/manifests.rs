@@ -11,6 +11,7 @@ use nixus::exit_code::WrongInput;
 use nixus::manifest::create::{self, Fleet};
 use nixus::manifest::push::{Push, Pushed};
 use nixus::manifest::{LONGEST, Manifest};
+use nixus::process::in_words;
 use nixus::source::REFS;
 use nixus::state::{read_bounded, write_atomically};
 use nixus::tables;
@@ -48,10 +49,11 @@ pub async fn run(command: &ManifestCommand) -> anyhow::Result<()> {
             sign_key,
             replace,
         } => {
-            let text = read_bounded(file, LONGEST as u64)
-                .with_context(|| WrongInput(format!("cannot read {}", file.display())))?;
-            let manifest = Manifest::parse(&text)
-                .with_context(|| WrongInput(format!("{} is no manifest", file.display())))?;
+            let wrong = |why: &dyn std::error::Error| {
+                WrongInput(format!("{}: {}", file.display(), in_words(why)))
+            };
+            let text = read_bounded(file, LONGEST as u64).map_err(|error| wrong(&error))?;
+            let manifest = Manifest::parse(&text).map_err(|error| wrong(&error))?;
             let push = Push {
                 repository: Path::new("."),
                 remote,
@@ -81,9 +83,10 @@ struct Clone {
 
 impl Clone {
     fn here() -> anyhow::Result<Self> {
-        let repository = Repository::discover(".").with_context(|| {
-            WrongInput("this folder is no clone of the deploy repository".to_owned())
-        })?;
+        let Ok(repository) = Repository::discover(".") else {
+            let problem = "this folder is no clone of the deploy repository";
+            bail!(WrongInput(problem.to_owned()));
+        };
         let folder = repository.workdir().unwrap_or(repository.path()).to_owned();
         let shallow = repository.is_shallow();
         Ok(Self {

@@ -64,7 +64,7 @@ pub enum CreateError {
         source: NameError,
     },
     /// It does not say what machine it is for.
-    #[error("{} does not tell what kind of machine it is for: is it built, and a toplevel?", path.display())]
+    #[error("cannot tell from {} what machines it is for: it is not built, or no toplevel", path.display())]
     System {
         /// The file.
         path: PathBuf,
@@ -72,6 +72,13 @@ pub enum CreateError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl CreateError {
+    /// Whether what was named is not what it was named as.
+    pub fn is_wrong_input(&self) -> bool {
+        matches!(self, Self::NoToplevel { .. } | Self::System { .. })
+    }
 }
 
 /// Where the fleet is described.

@@ -14,7 +14,7 @@ use super::{FILE, Manifest, SIGNATURE};
 use crate::commit_id::CommitId;
 use crate::https::without_passwords;
 use crate::process::{Invocation, ProcessError};
-use crate::source::REFS;
+use crate::source::{REFS, without_advice};
 
 /// How long git may take.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -148,7 +148,7 @@ impl Push<'_> {
             .map_err(|source| PushError::Push {
                 remote: without_passwords(self.remote),
                 name,
-                source: source.told_by(without_passwords),
+                source: source.told_by(without_advice),
             })?;
         Ok(done)
     }
@@ -169,7 +169,7 @@ impl Push<'_> {
             .map_err(|source| PushError::List {
                 remote: without_passwords(self.remote),
                 name: name.to_owned(),
-                source: source.told_by(without_passwords),
+                source: source.told_by(without_advice),
             })?;
         let text = String::from_utf8_lossy(&output);
         let mut refs = text.lines().filter_map(|line| line.split_once('\t'));
