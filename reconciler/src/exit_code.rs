@@ -4,6 +4,7 @@ use std::error::Error;
 
 use crate::adopt::AdoptError;
 use crate::config::ConfigError;
+use crate::init::InitError;
 use crate::manifest::push::PushError;
 use crate::pass_lock::PassLockError;
 use crate::retry::RetryError;
@@ -57,6 +58,7 @@ pub fn of<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> Exit {
             || error.downcast_ref().is_some_and(AdoptError::is_wrong_input)
             || error.downcast_ref().is_some_and(RetryError::is_wrong_input)
             || error.downcast_ref().is_some_and(PushError::is_wrong_input)
+            || error.downcast_ref().is_some_and(InitError::is_wrong_input)
             || error
                 .downcast_ref()
                 .is_some_and(RollbackError::is_wrong_input);
