@@ -33,6 +33,7 @@ use nixus_switcher::protocol::{CheckOutcome, Ending, Outcome};
 
 mod following;
 mod manifests;
+mod secrets;
 
 /// Does what was asked.
 pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
@@ -189,6 +190,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
             }
         }
         Command::Manifest { command } => manifests::run(command).await?,
+        Command::Secrets { command } => return secrets::run(command).await,
         Command::Check(output) => {
             let now = now::now(&config()?, &paths).await;
             if output.json {
