@@ -8,8 +8,14 @@
   };
 
   outputs =
-    { nixpkgs, nixus, ... }:
+    {
+      self,
+      nixpkgs,
+      nixus,
+      ...
+    }:
     let
+      fleet = import ./fleet.nix;
       # Every file in hosts/ is a host: hosts/web1.nix describes web1.
       names = map (file: builtins.head (builtins.match "(.*)\\.nix" file)) (
         builtins.filter (file: builtins.match ".*\\.nix" file != null) (
@@ -20,8 +26,7 @@
         name:
         nixpkgs.lib.nixosSystem {
           specialArgs = {
-            inherit name;
-            fleet = import ./fleet.nix;
+            inherit name fleet;
           };
           modules = [
             nixus.nixosModules.default
@@ -37,5 +42,13 @@
           value = host name;
         }) names
       );
+
+      # Who may open which secret: `nixus secrets` encrypts to these, and to nobody else.
+      nixusSecrets = nixus.lib.nixusSecrets {
+        root = ./.;
+        inherit (self) nixosConfigurations;
+        inherit (fleet) operators;
+        hostKeys = builtins.mapAttrs (_: host: host.hostKeys) fleet.hosts;
+      };
     };
 }

@@ -57,12 +57,19 @@ pub fn seed(
         read_folder(&folder).map(|files| (name, files))
     });
     let [nixpkgs, nixus] = stand_ins;
-    let stand_ins = [nixpkgs?, nixus?];
+    let mut stand_ins = [nixpkgs?, nixus?];
+    // Beside what stands in for others: Nixus' own modules, as they are.
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reconciler/nix");
+    for name in ["secrets.nix", "fleet-secrets.nix"] {
+        let text = fleet::read(&modules.join(name))?;
+        stand_ins[1].1.insert(name.to_owned(), text);
+    }
     let mut hasher = DefaultHasher::new();
-    (3, &machine.root, deploy, git, &stand_ins).hash(&mut hasher);
+    (4, &machine.root, deploy, git, &stand_ins).hash(&mut hasher);
     for binaries in releases {
         for program in [
             &binaries.nixus,
+            &binaries.secrets,
             &binaries.switcher,
             &binaries.switch_to_configuration,
         ] {
@@ -192,6 +199,7 @@ impl Work {
         let [nixus, nixus_next] = [binaries, next].map(|release| {
             [
                 ("nixus", release.nixus.as_path()),
+                ("nixus-secrets", release.secrets.as_path()),
                 ("nixus-switcher", release.switcher.as_path()),
             ]
         });

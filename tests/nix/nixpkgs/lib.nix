@@ -24,7 +24,10 @@ rec {
       default = false;
       description = "Whether to enable ${what}.";
     };
-  # Types are not checked here; real NixOS does that.
+  literalExpression = text: text;
+  literalMD = text: text;
+  # Types are not checked here; real NixOS does that. Only what is not given is filled in, by modules that
+  # are functions and have nothing but options.
   types = {
     bool = "bool";
     str = "str";
@@ -35,7 +38,24 @@ rec {
     package = "package";
     port = "port";
     listOf = type: "listOf ${type}";
-    attrsOf = type: "attrsOf ${type}";
+    attrsOf = type: if type ? submodule then { each = type.submodule; } else "attrsOf ${type}";
+    submodule = module: {
+      submodule =
+        name: given:
+        let
+          inherit (module { inherit name config; }) options;
+          defaults = builtins.mapAttrs (_: option: option.default) (
+            filterAttrs (_: option: option ? default) options
+          );
+          unknown = builtins.attrNames (removeAttrs given (builtins.attrNames options));
+          config =
+            if unknown == [ ] then
+              defaults // given
+            else
+              throw "The option `${name}.${builtins.head unknown}' does not exist.";
+        in
+        config;
+    };
     nullOr = type: "nullOr ${type}";
     enum = values: "enum";
   };
@@ -57,6 +77,7 @@ rec {
   nameValuePair = name: value: { inherit name value; };
   mapAttrs' = f: attrs: builtins.listToAttrs (mapAttrsToList f attrs);
   genAttrs = names: f: builtins.listToAttrs (map (name: nameValuePair name (f name)) names);
+  hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
   hasSuffix =
     suffix: text:
     let

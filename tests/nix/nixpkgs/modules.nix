@@ -31,6 +31,7 @@ let
 
   args = specialArgs // {
     inherit config lib;
+    options = declared;
   };
 
   # Conditions and priorities are pushed down to the option that they are about; otherwise the names
@@ -132,7 +133,7 @@ let
   mergeDeclared =
     sets:
     if builtins.any (isSpecial "option") sets then
-      { _type = "option"; }
+      builtins.head (builtins.filter (isSpecial "option") sets)
     else
       builtins.zipAttrsWith (_: mergeDeclared) sets;
   unknown =
@@ -147,7 +148,15 @@ let
         else
           [ (show (path ++ [ name ])) ]
       ) (builtins.attrNames value);
-  config = merged;
+
+  # What sets of submodules leave out.
+  fill =
+    options: value:
+    if isSpecial "option" options then
+      if options ? type.each then builtins.mapAttrs options.type.each value else value
+    else
+      builtins.mapAttrs (name: fill (options.${name} or { _type = "option"; })) value;
+  config = fill declared merged;
 in
 {
   inherit config;

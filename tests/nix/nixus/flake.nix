@@ -6,5 +6,6 @@
     {
       packages.x86_64-linux = import ./packages.nix;
       nixosModules.default = import ./module.nix self;
+      lib.nixusSecrets = import ./fleet-secrets.nix;
     };
 }

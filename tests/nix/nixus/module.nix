@@ -60,6 +60,8 @@ let
   };
 in
 {
+  imports = [ ./secrets.nix ];
+
   # Which of the packages that the lab has put into the store.
   options.lab.nixusPackage = lib.mkOption { default = "nixus"; };
 
