@@ -10,10 +10,7 @@ pub(super) async fn list_one(remote: &Remote, branch: &str) -> Result<Head, Sour
 
 /// Where a ref is, by its full name.
 pub(super) async fn list_ref(remote: &Remote, name: &str) -> Result<Head, SourceError> {
-    let failed = |source: ProcessError| SourceError::List {
-        url: https::without_passwords(&remote.url),
-        source: source.told_by(without_advice),
-    };
+    let failed = |source| list_failed(remote, source);
     if let Some(head) = one_ref::ask(remote, name).await.map_err(failed)? {
         return Ok(head);
     }
@@ -30,6 +27,13 @@ pub(super) async fn list_ref(remote: &Remote, name: &str) -> Result<Head, Source
         url: https::without_passwords(&remote.url),
         problem,
     })
+}
+
+pub(super) fn list_failed(remote: &Remote, source: ProcessError) -> SourceError {
+    SourceError::List {
+        url: https::without_passwords(&remote.url),
+        source: source.told_by(without_advice),
+    }
 }
 
 pub(super) fn head_in(output: &[u8], name: &str) -> Result<Head, String> {

@@ -1,15 +1,11 @@
 //! The refs of the deploy repository under which CI leaves manifests.
 
-use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::path::Path;
 
 use git2::{ErrorCode, Oid, Repository, Sort};
 
-use super::list::list_ref;
-use super::{
-    CommitId, Head, Remote, Source, SourceError, disk_space, fetch_failed, git_for, https,
-    without_advice,
-};
+use super::list::{list_failed, list_ref};
+use super::{CommitId, Head, Remote, Source, SourceError, fetch_failed, git_for, https};
 use crate::manifest;
 use crate::process::in_words;
 
@@ -56,12 +52,6 @@ impl Source {
             }
             None => Ok(None),
         }
-    }
-
-    fn in_order(&self) -> impl Iterator<Item = &Remote> {
-        let preferred = self.preferred.load(Ordering::Relaxed);
-        let (first, others) = self.remotes.split_at(preferred.min(self.remotes.len()));
-        others.iter().chain(first)
     }
 
     async fn manifest_at(
@@ -125,12 +115,7 @@ impl Source {
                     let found = before.iter().zip(&names).filter(|(_, name)| has(name));
                     return Ok(found.map(|(id, _)| id.clone()).collect());
                 }
-                Err(source) => {
-                    failure = Some(SourceError::List {
-                        url: https::without_passwords(&remote.url),
-                        source: source.told_by(|said| disk_space::named(without_advice(said))),
-                    });
-                }
+                Err(source) => failure = Some(list_failed(remote, source)),
             }
         }
         failure.map_or_else(|| Ok(Vec::new()), Err)
@@ -179,7 +164,7 @@ impl Source {
     }
 }
 
-fn packs(folder: &PathBuf) -> usize {
+fn packs(folder: &Path) -> usize {
     let found = std::fs::read_dir(folder).into_iter().flatten().flatten();
     found
         .filter(|entry| entry.path().extension().is_some_and(|end| end == "pack"))

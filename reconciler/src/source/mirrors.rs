@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::{CommitId, FETCHED_BRANCH, Head, Oid, Source, SourceError, list_one};
+use super::{CommitId, FETCHED_BRANCH, Head, Oid, Remote, Source, SourceError, list_one};
 use crate::process::in_words;
 
 /// How long the others may take after the first has answered with nothing new.
@@ -65,11 +65,9 @@ impl Source {
     }
 
     pub(super) async fn fetch_any(&self) -> Result<CommitId, SourceError> {
-        let preferred = self.preferred.load(Ordering::Relaxed);
-        let (first, others) = self.remotes.split_at(preferred.min(self.remotes.len()));
         let before = self.fetched();
         let mut failures = Vec::new();
-        for remote in others.iter().chain(first) {
+        for remote in self.in_order() {
             match self.fetch_from(remote).await {
                 Err(error) => failures.push(error),
                 Ok(head) if failures.is_empty() => return Ok(head),
@@ -88,6 +86,13 @@ impl Source {
         }
         let failures = failures.iter().map(|error| in_words(error)).collect();
         Err(SourceError::NoMirror { failures })
+    }
+
+    /// First the URL whose answer counted last.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = &Remote> {
+        let preferred = self.preferred.load(Ordering::Relaxed);
+        let (first, others) = self.remotes.split_at(preferred.min(self.remotes.len()));
+        others.iter().chain(first)
     }
 
     /// News before what is known, a later commit before an earlier one, any commit before none;
