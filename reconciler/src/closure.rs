@@ -148,7 +148,7 @@ fn of_cache(cache: Option<&String>) -> String {
 pub enum ResolveError {
     /// It could not be made.
     #[error(transparent)]
-    Closure(ClosureError),
+    Closure(#[from] ClosureError),
     /// The manifest is not to be followed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -233,35 +233,21 @@ pub async fn resolve(
     let closure = &config.closure;
     let by_itself = async |expression: &Expression| {
         let scope = BuildScope::resolve();
-        expression::realise(
-            closure,
-            expression,
-            source,
-            commit,
-            false,
-            &scope,
-            &mut |_| {},
-        )
-        .await
-        .map_err(ResolveError::Closure)
+        let show = &mut |_| {};
+        expression::realise(closure, expression, source, commit, false, &scope, show).await
     };
-    match &closure.source {
-        ClosureSource::Expression(expression) => by_itself(expression).await,
-        ClosureSource::Manifest(following) => {
-            match (
-                manifest::look_up(config, following, source, commit).await?,
-                &following.otherwise,
-            ) {
-                (Ok(entry), _) => {
-                    fetched::vouched_for(entry.toplevel())
-                        .await
-                        .map_err(ResolveError::Closure)?;
-                    Ok(entry.toplevel().clone())
-                }
-                (Err(_), Otherwise::Build(expression)) => by_itself(expression).await,
-                (Err(gap), _) => Err(ResolveError::Gap(gap)),
-            }
+    let following = match &closure.source {
+        ClosureSource::Expression(expression) => return Ok(by_itself(expression).await?),
+        ClosureSource::Manifest(following) => following,
+    };
+    let found = manifest::look_up(config, following, source, commit).await?;
+    match (found, &following.otherwise) {
+        (Ok(entry), _) => {
+            fetched::vouched_for(entry.toplevel()).await?;
+            Ok(entry.toplevel().clone())
         }
+        (Err(_), Otherwise::Build(expression)) => Ok(by_itself(expression).await?),
+        (Err(gap), _) => Err(ResolveError::Gap(gap)),
     }
 }
 
