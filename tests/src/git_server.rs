@@ -35,32 +35,15 @@ pub fn furnish(server: &Host, members: &[Member], operator: &Key) -> Result<()> 
             None,
         )?;
     }
-    let deploy = inside(fleet::DEPLOY);
+    let configure = |repository: &str, name: &str, value: &str| {
+        let folder = inside(repository);
+        let words = ["git", "--git-dir", &folder, "config", name, value];
+        server.access.must(&words, None)
+    };
     // A host that evaluates nothing fetches commits without their trees (git-config(1)).
-    server.access.must(
-        &[
-            "git",
-            "--git-dir",
-            &deploy,
-            "config",
-            "uploadpack.allowFilter",
-            "true",
-        ],
-        None,
-    )?;
-    let reports = inside(fleet::REPORTS);
+    configure(fleet::DEPLOY, "uploadpack.allowFilter", "true")?;
     // A host that sends without end must not fill the server's disk.
-    server.access.must(
-        &[
-            "git",
-            "--git-dir",
-            &reports,
-            "config",
-            "receive.maxInputSize",
-            "1m",
-        ],
-        None,
-    )?;
+    configure(fleet::REPORTS, "receive.maxInputSize", "1m")?;
     install(
         &template.join("nixus-git-shell"),
         &disk.join("usr/local/bin/nixus-git-shell"),
