@@ -183,10 +183,11 @@ impl<'a> Follower<'a> {
 mod tests {
     use super::*;
     use crate::forge::Kind;
+    use crate::forge::contract::Stage;
     use crate::forge::contract::rules::SHA;
-    use crate::forge::contract::{Stage, run};
     use crate::forge::status::{Status, Word};
     use crate::report::State;
+    use crate::testing::run;
 
     fn say(stage: &Stage, host: &str, word: Word) {
         let report: Report = serde_json::from_value(serde_json::json!({

@@ -65,6 +65,8 @@ pub mod status;
 pub mod suspension;
 pub mod systemd;
 pub mod tables;
+#[cfg(test)]
+mod testing;
 pub mod trust;
 pub mod verify;
 pub mod watch;

@@ -26,17 +26,14 @@ pub async fn ends_well(command: &[String], limit: Duration) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::run;
 
     #[test]
     fn a_command_is_judged_by_its_exit_code_and_its_time() {
         let check = |command: &[&str], outcome, words: &str| {
             let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
             let limit = Duration::from_millis(500);
-            let found = runtime.block_on(ends_well(&command, limit));
+            let found = run(ends_well(&command, limit));
             assert_eq!(found.outcome, outcome);
             assert!(found.reason.contains(words), "{}", found.reason);
         };

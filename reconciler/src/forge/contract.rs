@@ -11,6 +11,7 @@ use super::status::{Seal, Status, Word};
 use super::token::TokenSource;
 use super::{Kind, Repository};
 use crate::report::Report;
+use crate::testing::run;
 
 pub mod rules;
 pub mod server;
@@ -63,14 +64,6 @@ impl Stage {
         let answer = run(self.client().ask(request)).unwrap();
         judge(forge, &answer, jiff::Timestamp::now())
     }
-}
-
-pub fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
 }
 
 fn report(host: &str, text: &str, word: Word) -> Report {

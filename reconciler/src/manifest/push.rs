@@ -231,14 +231,7 @@ mod tests {
     use super::*;
     use crate::manifest::VERSION;
     use crate::process::in_words;
-
-    fn run<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(future)
-    }
+    use crate::testing::run;
 
     #[test]
     fn what_hosts_may_have_taken_is_overwritten_only_by_one_who_says_so() {

@@ -2,12 +2,13 @@ use nixus_switcher::protocol::Commit;
 
 use super::*;
 use crate::forge::Kind;
+use crate::forge::contract::Stage;
 use crate::forge::contract::rules::SHA;
 use crate::forge::contract::server::Fault;
-use crate::forge::contract::{Stage, run};
 use crate::outbox::Outbox;
 use crate::report::Reporter;
 use crate::status::statuses::view;
+use crate::testing::run;
 
 /// A host whose forge is a stage.
 struct Scene {

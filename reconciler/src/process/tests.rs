@@ -1,11 +1,8 @@
 use super::*;
+use crate::testing;
 
 fn run(invocation: Invocation) -> Result<Vec<u8>, ProcessError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(invocation.output())
+    testing::run(invocation.output())
 }
 
 fn sh(script: &str) -> Invocation {
@@ -33,12 +30,8 @@ fn a_failure_keeps_the_end_of_standard_error() {
 fn standard_error_is_heard_as_it_comes_and_the_runner_is_not_named() {
     let mut heard = Vec::new();
     let invocation = sh("echo one >&2; echo two >&2; exit 1").run_by("env", ["A=b"]);
-    let error = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(invocation.output_heard(&mut |bytes| heard.extend_from_slice(bytes)))
-        .unwrap_err();
+    let hear = &mut |bytes: &[u8]| heard.extend_from_slice(bytes);
+    let error = testing::run(invocation.output_heard(hear)).unwrap_err();
     assert_eq!(heard, b"one\ntwo\n");
     assert!(error.to_string().ends_with("(sh: exit code 1)"), "{error}");
 }

@@ -5,6 +5,7 @@ use nixus_switcher::protocol::Commit;
 
 use super::*;
 use crate::report::Reporter;
+use crate::testing::run;
 
 struct Place {
     directory: tempfile::TempDir,
@@ -42,14 +43,6 @@ fn report(host: &str, subject: &str) -> Report {
         now: Timestamp::UNIX_EPOCH,
     }
     .building(&commit)
-}
-
-fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
 }
 
 fn subjects(reports: &[Report]) -> Vec<&str> {

@@ -103,6 +103,7 @@ fn place(url: &str) -> Option<(String, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::run;
 
     #[test]
     fn the_place_of_a_repository_is_read_as_git_reads_it() {
@@ -149,11 +150,7 @@ mod tests {
             ca_file: None,
             timeout: Duration::from_secs(1),
         };
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(reach(&[remote]))
+        run(reach(&[remote]))
     }
 
     #[test]

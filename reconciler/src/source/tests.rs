@@ -4,6 +4,7 @@ use git2::Signature;
 
 use super::list::head_in;
 use super::*;
+use crate::testing::run;
 
 mod manifests;
 
@@ -67,14 +68,6 @@ impl Place {
         let local = self.directory.path().join("local.git");
         Source::new(vec![remote], branch.into(), local)
     }
-}
-
-fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
 }
 
 #[test]
