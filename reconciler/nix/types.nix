@@ -1,0 +1,33 @@
+# The values of a configuration, as strict as the reader of the file (reconciler/src/config/check.rs)
+# where a regular expression can be: a mistake is better told by an evaluation than by a host.
+{ lib }:
+let
+  inherit (lib) types;
+  matching =
+    what: expression:
+    types.strMatching expression
+    // {
+      description = what;
+      descriptionClass = "noun";
+    };
+in
+{
+  hostName = matching "host name" "[A-Za-z0-9_][A-Za-z0-9_-]*(\\.[A-Za-z0-9_][A-Za-z0-9_-]*)*";
+  duration = matching "time with a unit, such as \"90s\" or \"15m\"" "[0-9]+(\\.[0-9]+)? ?[a-z]+([ ,]*[0-9]+ ?[a-z]+)*";
+  # A Nix path would be copied into the store, which everyone can read.
+  file = matching "absolute path of a file on the host, as a string" "/[^\n]*";
+  remote = matching "URL with ssh://, https:// or file://" "(ssh|https|file)://[^ \n]+";
+  https = matching "URL with https://" "https://[^ ?#\n]+";
+  web = matching "URL with http:// or https://" "https?://[^ \n]+";
+  proxy = matching "URL of a proxy" "[a-z0-9]+://[^ \n]+";
+  account = matching "name of an account" "[A-Za-z0-9_.][A-Za-z0-9_.-]{0,31}";
+  # Both addresses and names; sshd is asked at whatever is written.
+  address = matching "IP address or host name" "[A-Za-z0-9_:][A-Za-z0-9_.:-]*";
+  addressAndPort = matching "address with a port, such as \"127.0.0.1:8080\"" "(\\[[0-9a-fA-F:.]+]|[A-Za-z0-9_][A-Za-z0-9_.-]*):[0-9]+";
+  # Options before a key are refused: they are this module's to write.
+  publicKey = matching "public SSH key such as \"ssh-ed25519 AAAA… name\"" "(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp[0-9]+|sk-ssh-ed25519@openssh.com|sk-ecdsa-sha2-nistp256@openssh.com) [A-Za-z0-9+/]+=*( [^\n]*)?";
+  hostKey = matching "ed25519 or ecdsa host key such as \"ssh-ed25519 AAAA…\"" "(ssh-ed25519|ecdsa-sha2-nistp[0-9]+) [A-Za-z0-9+/]+=*( [^\n]*)?";
+  memory = matching "limit such as \"2GiB\" or \"50%\"" "[0-9]+ ?[KMGT]iB|[0-9]{1,3}%";
+  # At systemd's, not ours (systemd.time(7)).
+  span = types.str;
+}
