@@ -3,7 +3,8 @@
 let
   cfg = config.services.nixus;
   toml = import ./toml.nix { inherit lib; };
-  overSsh = url: url != null && lib.hasPrefix "ssh://" url;
+  url = cfg.settings.repository.url;
+  forSsh = path: lib.mkIf (url != null && lib.hasPrefix "ssh://" url) (lib.mkDefault path);
   # RSA host keys are none for Nixus, and are the first in NixOS' own list.
   hostKeys = builtins.filter (
     key:
@@ -16,10 +17,9 @@ in
 {
   config = lib.mkIf cfg.enable {
     services.nixus.settings = {
-      repository = lib.mkIf (overSsh cfg.settings.repository.url) {
-        ssh_key = lib.mkDefault "/etc/nixus/deploy_key";
-        known_hosts = lib.mkDefault "/etc/nixus/known_hosts";
-      };
+      # Only these two look at the URL: a condition on the whole table would look at itself.
+      repository.ssh_key = forSsh "/etc/nixus/deploy_key";
+      repository.known_hosts = forSsh "/etc/nixus/known_hosts";
       ssh.host_key = lib.mkIf (hostKeys != [ ]) (lib.mkDefault (builtins.head hostKeys).path);
       ssh.port = lib.mkIf (config.services.openssh.ports != [ 22 ]) (
         lib.mkDefault (builtins.head config.services.openssh.ports)

@@ -1,0 +1,203 @@
+# As much of NixOS as the modules say something to, with the types that nixpkgs gives it, and no
+# packages: `nixpkgs` as mkFleet takes it, made of the real library alone.
+{ lib }:
+let
+  inherit (lib) mkOption types;
+  option =
+    type: default:
+    mkOption {
+      inherit type default;
+    };
+  attrs = types.attrsOf types.anything;
+  list = types.listOf types.str;
+  unit = types.attrsOf (
+    types.submodule {
+      freeformType = types.attrsOf types.anything;
+      # Unit sections are merged, as nixpkgs does it (systemd-unit-options.nix).
+      options.unitConfig = option (types.attrsOf types.anything) { };
+    }
+  );
+  package = name: {
+    type = "derivation";
+    inherit name;
+    outPath = "/nix/store/00000000000000000000000000000000-${name}";
+  };
+  packages = lib.genAttrs [ "gitMinimal" "openssh" "wireguard-tools" "nixus" ] package;
+  module =
+    { config, lib, ... }:
+    {
+      _file = "nixos";
+      options = {
+        assertions = option (types.listOf types.unspecified) [ ];
+        warnings = option list [ ];
+        environment = {
+          etc = option (types.attrsOf (
+            types.submodule {
+              options = {
+                enable = option types.bool true;
+                text = option (types.nullOr types.lines) null;
+                source = option (types.nullOr types.path) null;
+                mode = option types.str "symlink";
+                user = option types.str "+0";
+                group = option types.str "+0";
+              };
+            }
+          )) { };
+          systemPackages = option (types.listOf types.package) [ ];
+        };
+        networking = {
+          hostName = option types.str "nixos";
+          useNetworkd = option types.bool false;
+          useDHCP = option types.bool true;
+          nameservers = option list [ ];
+          hosts = option (types.attrsOf list) { };
+          nftables.enable = option types.bool false;
+          firewall = {
+            enable = option types.bool true;
+            allowedTCPPorts = option (types.listOf types.port) [ ];
+            allowedUDPPorts = option (types.listOf types.port) [ ];
+            interfaces = option attrs { };
+            extraInputRules = option types.lines "";
+            extraCommands = option types.lines "";
+          };
+          nat = option attrs { };
+        };
+        boot = {
+          kernel.sysctl = option attrs { };
+          loader = option attrs { };
+        };
+        fileSystems = option attrs { };
+        nix = {
+          enable = option types.bool true;
+          package = option types.unspecified (
+            package "nix-2.28.3"
+            // {
+              pname = "nix";
+              version = "2.28.3";
+            }
+          );
+          settings = option attrs { };
+        };
+        programs.ssh = {
+          knownHosts = option (types.attrsOf (
+            types.submodule (
+              { name, ... }:
+              {
+                options = {
+                  certAuthority = option types.bool false;
+                  hostNames = option list [ name ];
+                  extraHostNames = option list [ ];
+                  publicKey = option (types.nullOr types.str) null;
+                };
+              }
+            )
+          )) { };
+        };
+        services = {
+          openssh = {
+            enable = option types.bool false;
+            ports = option (types.listOf types.port) [ 22 ];
+            openFirewall = option types.bool true;
+            settings = option (types.submodule { freeformType = types.attrsOf types.anything; }) { };
+            extraConfig = option types.lines "";
+            hostKeys = option (types.listOf types.attrs) [
+              {
+                type = "rsa";
+                bits = 4096;
+                path = "/etc/ssh/ssh_host_rsa_key";
+              }
+              {
+                type = "ed25519";
+                path = "/etc/ssh/ssh_host_ed25519_key";
+              }
+            ];
+          };
+          bind = {
+            enable = option types.bool false;
+            cacheNetworks = option list [ ];
+            forwarders = option list [ ];
+            listenOn = option list [ "any" ];
+            listenOnIpv6 = option list [ "any" ];
+            extraOptions = option types.lines "";
+            zones = option (types.attrsOf (
+              types.submodule (
+                { name, ... }:
+                {
+                  options = {
+                    name = option types.str name;
+                    master = mkOption { type = types.bool; };
+                    file = mkOption { type = types.either types.str types.path; };
+                    masters = option list [ ];
+                    slaves = option list [ ];
+                    allowQuery = option list [ "any" ];
+                    extraConfig = option types.lines "";
+                  };
+                }
+              )
+            )) { };
+          };
+          resolved.enable = option types.bool false;
+        };
+        security = option attrs { };
+        system = {
+          stateVersion = option types.str "25.11";
+          switch.enable = option types.bool true;
+          build = option attrs { };
+        };
+        systemd = {
+          services = option unit { };
+          sockets = option unit { };
+          timers = option unit { };
+          tmpfiles.rules = option list [ ];
+          settings.Manager = option attrs { };
+          network = {
+            enable = option types.bool false;
+            netdevs = option attrs { };
+            networks = option attrs { };
+          };
+        };
+        users = {
+          users = option (types.attrsOf (
+            types.submodule {
+              freeformType = types.attrsOf types.anything;
+              options = {
+                openssh.authorizedKeys.keys = option list [ ];
+                extraGroups = option list [ ];
+              };
+            }
+          )) { };
+          groups = option attrs { };
+        };
+      };
+      config = {
+        _module.args.pkgs = packages // {
+          inherit lib;
+          stdenv.hostPlatform.system = "x86_64-linux";
+          # A file is its text: there is nothing that could make it.
+          writeText = name: text: "/nix/store/00000000000000000000000000000000-${name}:${text}";
+        };
+        system.build.toplevel =
+          let
+            failed = builtins.filter (one: !one.assertion) config.assertions;
+          in
+          if failed == [ ] then
+            package "nixos-system-${config.networking.hostName}"
+          else
+            throw "Failed assertions:\n${lib.concatMapStringsSep "\n" (one: "- ${one.message}") failed}";
+      };
+    };
+in
+{
+  lib = lib // {
+    nixosSystem =
+      {
+        modules,
+        specialArgs ? { },
+        ...
+      }:
+      lib.evalModules {
+        modules = [ module ] ++ modules;
+        inherit specialArgs;
+      };
+  };
+}
