@@ -1,162 +1,238 @@
-# Merges modules: functions or attribute sets, with `imports`, `options` and `config`, as NixOS does
-# it, but without types. Values are merged by their shape: sets recursively, lists one after the
-# other, everything else must be equal or have a different priority.
-lib: specialArgs: modules:
+# Evaluates modules as nixpkgs' lib/modules.nix does: `imports`, `options` and `config`, conditions,
+# priorities and order, types, freeform modules and `_module.args`.
+lib:
 let
-  isSpecial = type: value: builtins.isAttrs value && (value._type or null) == type;
-  isPlain =
-    value: builtins.isAttrs value && !(value ? _type) && !(lib.isDerivation value);
-
-  load =
-    file: module:
-    let
-      loaded = if builtins.isPath module || builtins.isString module then import module else module;
-      value = if builtins.isFunction loaded then loaded args else loaded;
-      body =
-        if value ? config || value ? options then
-          {
-            imports = value.imports or [ ];
-            options = value.options or { };
-            config = value.config or { };
-          }
-        else
-          {
-            imports = value.imports or [ ];
-            options = { };
-            config = removeAttrs value [ "imports" ];
-          };
-    in
-    [ body ] ++ builtins.concatMap (load file) body.imports;
-  loaded = builtins.concatMap (load null) modules;
-
-  args = specialArgs // {
-    inherit config lib;
-  };
+  inherit (builtins) concatMap filter isAttrs;
+  isSpecial = type: value: isAttrs value && (value._type or null) == type;
+  show = builtins.concatStringsSep ".";
 
   # Conditions and priorities are pushed down to the option that they are about; otherwise the names
   # of all options would depend on the value of one.
-  flatten =
+  pushDown =
     value:
     if isSpecial "merge" value then
-      builtins.concatMap flatten value.contents
+      concatMap pushDown value.contents
     else if isSpecial "if" value then
-      map (push (lib.mkIf value.condition)) (flatten value.content)
+      map (builtins.mapAttrs (_: lib.mkIf value.condition)) (pushDown value.content)
     else if isSpecial "override" value then
-      map (push (lib.mkOverride value.priority)) (flatten value.content)
+      map (builtins.mapAttrs (_: lib.mkOverride value.priority)) (pushDown value.content)
     else
       [ value ];
-  push =
-    wrap: value: if isPlain value then builtins.mapAttrs (_: wrap) value else wrap value;
 
-  resolve =
-    priority: value:
+  discharge =
+    definition:
+    let
+      value = definition.value;
+      inner = value: discharge (definition // { inherit value; });
+    in
     if isSpecial "merge" value then
-      builtins.concatMap (resolve priority) value.contents
+      concatMap inner value.contents
     else if isSpecial "if" value then
-      if value.condition then resolve priority value.content else [ ]
+      if value.condition then inner value.content else [ ]
     else if isSpecial "override" value then
-      resolve value.priority value.content
+      map (found: { priority = value.priority; } // found) (inner value.content)
+    else if isSpecial "order" value then
+      map (found: { order = value.priority; } // found) (inner value.content)
     else
-      [ { inherit priority value; } ];
+      [ { inherit value; } ];
 
-  show = builtins.concatStringsSep ".";
-  depth = path: if builtins.elem (builtins.head path) [ "services" "lab" ] then 3 else 2;
-
-  mergeOption =
-    path: definitions:
+  mergeDefinitions =
+    path: type: definitions:
     let
-      resolved = builtins.concatMap (resolve 100) definitions;
-      values = map (d: d.value) resolved;
-      lowest = builtins.foldl' (a: d: if d.priority < a then d.priority else a) 9999 resolved;
-      strongest = map (d: d.value) (builtins.filter (d: d.priority == lowest) resolved);
-      first = builtins.head strongest;
-    in
-    if resolved == [ ] then
-      throw "The option `${show path}' was accessed but has no value defined."
-    else if builtins.all isPlain values then
-      # A set's own priority is that of its members.
-      builtins.zipAttrsWith (name: mergeOption (path ++ [ name ])) (
-        map (
-          d:
-          builtins.mapAttrs (
-            _: value: if d.priority == 100 then value else lib.mkOverride d.priority value
-          ) d.value
-        ) (keepDefined path resolved)
-      )
-    else if builtins.all builtins.isList strongest then
-      builtins.concatLists strongest
-    else if builtins.all (value: value == first) strongest then
-      first
-    else
-      throw "The option `${show path}' has conflicting definition values: ${
-        builtins.concatStringsSep ", " (map builtins.toJSON strongest)
-      }";
-
-  # A member whose every definition is behind a false condition does not exist.
-  keepDefined =
-    path: resolved:
-    let
-      names = builtins.concatMap (d: builtins.attrNames d.value) resolved;
-      defined =
-        name: builtins.any (d: d.value ? ${name} && resolve 100 d.value.${name} != [ ]) resolved;
-      gone = builtins.filter (name: !(defined name)) names;
-    in
-    map (d: d // { value = removeAttrs d.value gone; }) resolved;
-
-  mergeAt =
-    path: definitions:
-    if path != [ ] && builtins.length path >= depth path then
-      mergeOption path definitions
-    else
-      let
-        flat = builtins.concatMap flatten definitions;
-      in
-      if builtins.all isPlain flat then
-        builtins.zipAttrsWith (name: mergeAt (path ++ [ name ])) flat
-      else
-        mergeOption path definitions;
-
-  defaults =
-    option:
-    if isSpecial "option" option then
-      if option ? default then lib.mkOptionDefault option.default else lib.mkMerge [ ]
-    else
-      builtins.mapAttrs (_: defaults) option;
-
-  merged = mergeAt [ ] (
-    map (module: module.config) loaded ++ map (module: defaults module.options) loaded
-  );
-
-  # A misspelt option is an error, as in NixOS.
-  declared = mergeDeclared (map (module: module.options) loaded);
-  mergeDeclared =
-    sets:
-    if builtins.any (isSpecial "option") sets then
-      { _type = "option"; }
-    else
-      builtins.zipAttrsWith (_: mergeDeclared) sets;
-  unknown =
-    path: options: value:
-    if isSpecial "option" options then
-      [ ]
-    else
-      builtins.concatMap (
-        name:
-        if options ? ${name} then
-          unknown (path ++ [ name ]) options.${name} value.${name}
+      all = concatMap discharge definitions;
+      priority = found: found.priority or 100;
+      lowest = builtins.foldl' (a: d: if priority d < a then priority d else a) 9999 all;
+      strongest = filter (found: priority found == lowest) all;
+      sorted =
+        if builtins.any (found: found ? order) strongest then
+          builtins.sort (a: b: (a.order or 1000) < (b.order or 1000)) strongest
         else
-          [ (show (path ++ [ name ])) ]
-      ) (builtins.attrNames value);
-  config = merged;
+          strongest;
+      wrong = filter (found: !(type.check found.value)) sorted;
+    in
+    {
+      isDefined = all != [ ];
+      value =
+        if all == [ ] then
+          throw "The option `${show path}' was accessed but has no value defined. Try setting the option."
+        else if wrong != [ ] then
+          throw "A definition for option `${show path}' is not of type `${type.description}'."
+        else
+          type.merge path sorted;
+    };
+
+  evalModules =
+    {
+      modules,
+      specialArgs ? { },
+      prefix ? [ ],
+      ...
+    }:
+    let
+      known = {
+        inherit lib config;
+        options = declared;
+      }
+      // specialArgs;
+      call =
+        module:
+        let
+          asked = removeAttrs (builtins.functionArgs module) (builtins.attrNames known);
+        in
+        module (known // builtins.mapAttrs (name: _: config._module.args.${name}) asked);
+
+      load =
+        module:
+        let
+          file = if builtins.isPath module || builtins.isString module then module else null;
+          read = if file != null then import file else module;
+          value = if builtins.isFunction read then call read else read;
+          structured = value ? config || value ? options;
+          body = {
+            key = value.key or (if file != null then toString file else null);
+            imports = value.imports or [ ];
+            options = if structured then value.options or { } else { };
+            config =
+              if structured then
+                value.config or { }
+              else
+                removeAttrs value [
+                  "_class"
+                  "_file"
+                  "freeformType"
+                  "imports"
+                  "key"
+                ];
+            freeform = value.freeformType or null;
+          };
+        in
+        [ body ] ++ concatMap load body.imports;
+      # The same file, imported twice, is one module.
+      once = builtins.foldl' (
+        seen: module:
+        if module.key != null && builtins.any (other: other.key == module.key) seen then
+          seen
+        else
+          seen ++ [ module ]
+      ) [ ];
+      loaded = once (
+        concatMap load (
+          [
+            {
+              options._module.args = lib.mkOption {
+                type = lib.types.shape // {
+                  merge = _: found: builtins.foldl' (a: one: a // one.value) { } found;
+                };
+                default = { };
+              };
+            }
+          ]
+          ++ modules
+        )
+      );
+
+      declared = mergeDeclared prefix (map (module: module.options) loaded);
+      mergeDeclared =
+        path: sets:
+        let
+          options = filter (isSpecial "option") sets;
+          typed = filter (option: option ? type) options;
+        in
+        if options == [ ] then
+          builtins.zipAttrsWith (name: mergeDeclared (path ++ [ name ])) sets
+        else
+          builtins.foldl' (a: b: a // b) { } options
+          // {
+            loc = path;
+            type =
+              if typed == [ ] then
+                lib.types.shape
+              else
+                builtins.foldl' (a: b: a.and b) (builtins.head typed).type (
+                  map (option: option.type) (builtins.tail typed)
+                );
+          };
+
+      freeform =
+        let
+          found = filter (type: type != null) (map (module: module.freeform) loaded);
+        in
+        if found == [ ] then null else builtins.head found;
+
+      valueOf =
+        path: option: definitions:
+        let
+          default = lib.optional (option ? default) { value = lib.mkOptionDefault option.default; };
+          merged = mergeDefinitions path option.type (definitions ++ default);
+        in
+        (option.apply or (value: value)) merged.value;
+
+      # What is defined below a place, by name.
+      below =
+        definitions:
+        builtins.zipAttrsWith (_: found: found) (
+          concatMap (
+            definition:
+            map (builtins.mapAttrs (_: value: { inherit value; })) (pushDown definition.value)
+          ) definitions
+        );
+      configAt =
+        path: options: definitions:
+        let
+          named = below definitions;
+        in
+        builtins.mapAttrs (
+          name: option:
+          (if isSpecial "option" option then valueOf else configAt) (path ++ [ name ]) option (
+            named.${name} or [ ]
+          )
+        ) options;
+      # What no option takes: a misspelt option is an error.
+      strayAt =
+        path: options: definitions:
+        let
+          named = below definitions;
+        in
+        concatMap (
+          name:
+          if !(options ? ${name}) then
+            [
+              {
+                path = path ++ [ name ];
+                definitions = named.${name};
+              }
+            ]
+          else if isSpecial "option" options.${name} then
+            [ ]
+          else
+            strayAt (path ++ [ name ]) options.${name} named.${name}
+        ) (builtins.attrNames named);
+
+      definitions = map (module: { value = module.config; }) loaded;
+      stray = strayAt prefix declared definitions;
+      free = lib.foldl' lib.recursiveUpdate { } (
+        map (
+          found:
+          lib.setAttrByPath (lib.drop (builtins.length prefix) found.path) (
+            mergeDefinitions found.path (freeform.of or lib.types.shape) found.definitions
+          ).value
+        ) (filter (found: concatMap discharge found.definitions != [ ]) stray)
+      );
+      plain = configAt prefix declared definitions;
+      config = if freeform == null then plain else lib.recursiveUpdate free plain;
+      checked =
+        if freeform == null && stray != [ ] then
+          throw "The option `${show (builtins.head stray).path}' does not exist."
+        else
+          removeAttrs config [ "_module" ];
+    in
+    {
+      config = checked;
+      options = declared;
+      inherit (config) _module;
+      _type = "configuration";
+    };
 in
 {
-  inherit config;
-  checked =
-    let
-      wrong = unknown [ ] declared merged;
-    in
-    if wrong == [ ] then
-      config
-    else
-      throw "The option `${builtins.head wrong}' does not exist.";
+  inherit evalModules mergeDefinitions;
 }

@@ -21,9 +21,30 @@ in
     nixpkgs = {
       hostPlatform = option "x86_64-linux";
     };
-    nix.settings = option { };
+    nix = {
+      enable = option true;
+      # Debian's.
+      package = option {
+        pname = "nix";
+        version = "2.26.3";
+        outPath = "/usr";
+      };
+      settings = option { };
+    };
     environment = {
-      etc = option { };
+      etc = lib.mkOption {
+        default = { };
+        type = lib.types.attrsOf (
+          lib.types.submodule {
+            freeformType = lib.types.attrsOf lib.types.anything;
+            options.text = lib.mkOption {
+              type = lib.types.nullOr lib.types.lines;
+              default = null;
+            };
+            options.source = option null;
+          }
+        );
+      };
       systemPackages = option [ ];
     };
     services.openssh = {
@@ -47,6 +68,8 @@ in
       etc = option { };
     };
     systemd = {
+      # The containers have no watchdog, and nothing is rendered of it.
+      settings.Manager = option { };
       network = option { };
       services = option { };
       timers = option { };
@@ -61,6 +84,7 @@ in
       groups = option { };
     };
     assertions = option [ ];
+    warnings = option [ ];
     lab = {
       # The text of the "kernel" and "initrd": another text is another kernel.
       kernel = option "6.12.0";

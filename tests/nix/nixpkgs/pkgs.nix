@@ -25,6 +25,9 @@ in
 {
   inherit runCommand;
   stdenv.hostPlatform.system = system;
+  # Debian's own are in every host.
+  gitMinimal = "/usr";
+  openssh = "/usr";
   writeText = name: text: runCommand name { inherit text; } ''printf %s "$text" > "$out"'';
   writeShellScript =
     name: text:

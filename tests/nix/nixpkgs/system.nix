@@ -7,17 +7,21 @@
 let
   lib = import ./lib.nix;
   pkgs = import ./pkgs.nix system;
-  evaluated = import ./modules.nix lib (specialArgs // { inherit pkgs; }) (
-    [
+  evaluated = lib.evalModules {
+    specialArgs = {
+      inherit pkgs;
+    }
+    // specialArgs;
+    modules = [
       ./options.nix
       ./services.nix
       ./units.nix
     ]
-    ++ modules
-  );
+    ++ modules;
+  };
   toplevel = import ./toplevel.nix {
     inherit lib pkgs;
-    config = evaluated.checked;
+    config = evaluated.config;
   };
 in
 {

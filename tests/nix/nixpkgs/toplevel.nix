@@ -30,7 +30,7 @@ let
   renderEtc =
     name: entry:
     (
-      if entry ? source then
+      if entry.source != null then
         "ln -s ${quote "${entry.source}"} \"$out\"/etc/${quote name}\n"
       else
         write "etc/${name}" entry.text
