@@ -79,6 +79,7 @@ let
           settings = option attrs { };
         };
         programs.ssh = {
+          extraConfig = option types.lines "";
           knownHosts = option (types.attrsOf (
             types.submodule (
               { name, ... }:
@@ -152,6 +153,7 @@ let
           settings.Manager = option attrs { };
           network = {
             enable = option types.bool false;
+            wait-online.enable = option types.bool true;
             netdevs = option attrs { };
             networks = option attrs { };
           };

@@ -1,0 +1,61 @@
+# mkFleet: one evaluation of modules over all hosts, so that one option can configure several.
+# `nixosModule` is services.nixus.
+{ nixosModule }:
+{
+  # A flake, or a path to a checkout: what hosts without a `nixpkgs` of their own are made from.
+  nixpkgs,
+  modules ? [ ],
+  specialArgs ? { },
+  # The deploy repository's flake, whose commit's time is the serial of DNS zones.
+  self ? null,
+  lastModified ? self.lastModified or null,
+}:
+let
+  lib = nixpkgs.lib or (import (nixpkgs + "/lib"));
+  evaluated = lib.evalModules {
+    modules = [
+      (import ./modules.nix { inherit nixosModule; })
+      {
+        inherit nixpkgs lastModified;
+      }
+    ]
+    ++ modules;
+    inherit specialArgs;
+  };
+  fleet = evaluated.config;
+  failed = builtins.filter (one: !one.assertion) fleet.assertions;
+  sound =
+    value:
+    if failed == [ ] then
+      value
+    else
+      throw "\nThe fleet cannot work as it is described:\n${
+        lib.concatMapStrings (one: "- ${one.message}\n") failed
+      }";
+
+  systems = builtins.mapAttrs (_: node: node.configuration.passthru) fleet.nodes;
+  platform = name: systems.${name}.pkgs.stdenv.hostPlatform.system;
+  toplevel = name: systems.${name}.config.system.build.toplevel;
+  byPlatform = lib.groupBy platform (builtins.attrNames systems);
+in
+{
+  inherit (evaluated) config options;
+  nixosConfigurations = sound systems;
+  # Each host's system, and all of them together.
+  checks = sound (
+    builtins.mapAttrs (
+      _: names:
+      builtins.listToAttrs (
+        map (name: {
+          name = "host-${name}";
+          value = toplevel name;
+        }) names
+      )
+      // {
+        fleet = systems.${builtins.head names}.pkgs.writeText "fleet" (
+          lib.concatMapStrings (name: "${name} ${toplevel name}\n") names
+        );
+      }
+    ) byPlatform
+  );
+}

@@ -1,0 +1,16 @@
+# The modules that span hosts (the flake's fleetModules.default).
+{ nixosModule }:
+{
+  key = "nixus#fleet";
+  imports = [
+    (import ./nodes.nix { inherit nixosModule; })
+    ./nixus.nix
+    ./peers.nix
+    ./ssh.nix
+    ./ssh-ca.nix
+    ./vpn.nix
+    ./wireguard.nix
+    ./dns.nix
+    ./bind.nix
+  ];
+}

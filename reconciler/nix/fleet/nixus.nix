@@ -1,0 +1,119 @@
+# What the whole fleet says to Nixus, filled into services.nixus of each host.
+{ config, lib, ... }:
+let
+  inherit (lib) mkEnableOption mkOption types;
+  own = import ../types.nix { inherit lib; };
+  fleet = config;
+  cfg = config.nixus;
+  blob = key: lib.concatStringsSep " " (lib.take 2 (lib.splitString " " key));
+
+  module =
+    name:
+    { config, ... }:
+    let
+      ssh = config.services.openssh;
+      root = config.users.users.root.openssh.authorizedKeys;
+      allowed = ssh.settings.AllowUsers or null;
+      rootLogin = ssh.settings.PermitRootLogin or "prohibit-password";
+      missing = builtins.filter (
+        key: !(builtins.any (line: blob line == blob key) root.keys)
+      ) cfg.operators;
+      lockOut = assertion: message: {
+        assertion = cfg.operators == [ ] || !config.services.nixus.enable || assertion;
+        message = "${name}: ${message}";
+      };
+    in
+    {
+      services.openssh.enable = lib.mkDefault true;
+      users.users.root.openssh.authorizedKeys.keys = cfg.operators;
+      services.nixus = {
+        enable = lib.mkDefault true;
+        inherit (cfg) knownHosts operators;
+        deployKey = lib.mkDefault cfg.deployKey;
+        forgeToken = lib.mkDefault cfg.forgeToken;
+        peers = lib.genAttrs (fleet.peers.of.${name} or [ ]) (
+          peer:
+          let
+            access = fleet.ssh.access.${peer};
+          in
+          {
+            inherit (access) addresses port;
+            hostKeys = lib.attrValues access.hostKeys;
+          }
+        );
+        settings = {
+          repository.url = lib.mkIf (cfg.repository != null) (lib.mkDefault cfg.repository);
+          repository.branch = lib.mkDefault cfg.branch;
+          ssh.addresses = fleet.ssh.access.${name}.addresses or [ ];
+          reports = lib.mkIf (cfg.reports != null) { url = lib.mkDefault cfg.reports; };
+        };
+      };
+      assertions = [
+        (lockOut (
+          missing == [ ] || (root.keyFiles or [ ]) != [ ]
+        ) "root's authorized keys lack those of operators (${lib.concatStringsSep ", " missing}): they would be locked out. Take a key out of nixus.operators to end its access.")
+        (lockOut ssh.enable "services.openssh.enable is off: operators would be locked out.")
+        (lockOut (
+          rootLogin != "no" && rootLogin != false && rootLogin != "forced-commands-only"
+        ) "services.openssh.settings.PermitRootLogin is ${builtins.toJSON rootLogin}: operators would be locked out. Their keys need \"prohibit-password\".")
+        (lockOut (
+          allowed == null || builtins.elem "root" allowed
+        ) "services.openssh.settings.AllowUsers lacks root: operators would be locked out.")
+        (lockOut (
+          (ssh.settings.PubkeyAuthentication or true) == true
+        ) "services.openssh.settings.PubkeyAuthentication is off: operators would be locked out.")
+      ];
+    };
+in
+{
+  options.nixus = {
+    enable = mkEnableOption "Nixus on every host" // {
+      default = true;
+    };
+    repository = mkOption {
+      type = types.nullOr own.remote;
+      default = null;
+      example = "ssh://git@git.example.org/srv/git/deploy.git";
+      description = "The deploy repository, as hosts reach it.";
+    };
+    branch = mkOption {
+      type = types.str;
+      default = "main";
+      description = "The branch that says what is to run.";
+    };
+    reports = mkOption {
+      type = types.nullOr own.remote;
+      default = null;
+      description = "The repository that hosts write their reports to, a branch for each.";
+    };
+    knownHosts = mkOption {
+      type = types.lines;
+      default = "";
+      description = "The host keys of the git server, as in known_hosts.";
+    };
+    deployKey = mkOption {
+      type = types.nullOr own.file;
+      default = "/var/lib/nixus-keys/deploy_key";
+      description = "Where each host has its private key for the git server.";
+    };
+    forgeToken = mkOption {
+      type = types.nullOr own.file;
+      default = null;
+      description = "Where each host has the forge's token, for commit statuses.";
+    };
+    operators = mkOption {
+      type = types.listOf own.publicKey;
+      default = [ ];
+      description = "The public keys of those who log in as root on every host. No generation that keeps them out is kept.";
+    };
+  };
+  config = lib.mkIf cfg.enable {
+    perNode = [ module ];
+    assertions = [
+      {
+        assertion = cfg.repository != null || config.nodes == { };
+        message = "nixus.repository is not set: name the deploy repository, such as ssh://git@git.example.org/srv/git/deploy.git.";
+      }
+    ];
+  };
+}
