@@ -52,6 +52,8 @@ let
           extraOptions = "recursion no;";
           zones = lib.mkMerge (map own primary ++ map copy secondary);
         };
+        # nixpkgs' module would have the host ask this server, which knows nothing but its zones.
+        networking.resolvconf.useLocalResolver = lib.mkOverride 900 false;
         networking.firewall = {
           allowedTCPPorts = [ 53 ];
           allowedUDPPorts = [ 53 ];

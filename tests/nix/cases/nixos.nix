@@ -51,6 +51,7 @@ let
           useDHCP = option types.bool true;
           nameservers = option list [ ];
           hosts = option (types.attrsOf list) { };
+          resolvconf.useLocalResolver = option types.bool false;
           nftables.enable = option types.bool false;
           firewall = {
             enable = option types.bool true;
@@ -197,9 +198,15 @@ in
         specialArgs ? { },
         ...
       }:
-      lib.evalModules {
-        modules = [ module ] ++ modules;
-        inherit specialArgs;
+      let
+        evaluated = lib.evalModules {
+          modules = [ module ] ++ modules;
+          inherit specialArgs;
+        };
+      in
+      {
+        inherit (evaluated) config options;
+        inherit (evaluated._module.args) pkgs;
       };
   };
 }

@@ -12,8 +12,10 @@ in
       useNetworkd = option true;
       useDHCP = option false;
       firewall = option { };
+      resolvconf = option { };
     };
     boot = {
+      kernel.sysctl = option { };
       kernelParams = option [ ];
       loader = option { };
     };
@@ -59,7 +61,21 @@ in
         }
       ];
     };
-    programs.ssh.knownHosts = option { };
+    programs.ssh = {
+      knownHosts = option { };
+      extraConfig = lib.mkOption {
+        type = lib.types.lines;
+        default = "";
+      };
+    };
+    services.bind = {
+      enable = option false;
+      extraOptions = lib.mkOption {
+        type = lib.types.lines;
+        default = "";
+      };
+      zones = option { };
+    };
     system = {
       activationScripts = option { };
       stateVersion = option "25.05";

@@ -26,10 +26,20 @@ let
       // lib.optionalAttrs (n ? gateway) { Gateway = n.gateway; }
       // lib.optionalAttrs (n ? dns) { DNS = n.dns; }
     )
-    + lib.concatMapStrings (section "Route") (n.routes or [ ]);
-  networkFiles = lib.mapAttrs' (
-    name: n: lib.nameValuePair "systemd/network/${name}.network" { text = network n; }
-  ) (config.systemd.network.networks or { });
+    + lib.concatMapStrings (section "Route") (n.routes or [ ])
+    + lib.concatMapStrings (section "RoutingPolicyRule") (n.routingPolicyRules or [ ]);
+  netdev =
+    n:
+    section "NetDev" (n.netdevConfig or { })
+    + section "WireGuard" (n.wireguardConfig or { })
+    + lib.concatMapStrings (section "WireGuardPeer") (n.wireguardPeers or [ ]);
+  networkFiles =
+    lib.mapAttrs' (
+      name: n: lib.nameValuePair "systemd/network/${name}.network" { text = network n; }
+    ) (config.systemd.network.networks or { })
+    // lib.mapAttrs' (
+      name: n: lib.nameValuePair "systemd/network/${name}.netdev" { text = netdev n; }
+    ) (config.systemd.network.netdevs or { });
 
   sshdConfig = lib.concatStringsSep "\n" (
     map (port: "Port ${toString port}") ssh.ports
@@ -49,7 +59,9 @@ let
   );
   knownHost =
     name: entry:
-    "${lib.concatStringsSep "," (entry.hostNames or [ name ])} ${entry.publicKey}\n";
+    "${lib.optionalString (entry.certAuthority or false) "@cert-authority "}${
+      lib.concatStringsSep "," (entry.hostNames or [ name ])
+    } ${entry.publicKey}\n";
 in
 {
   config = lib.mkMerge [
@@ -77,6 +89,8 @@ in
           "nix/nix.conf".text = lib.concatMapStrings (
             key: "${key} = ${lib.concatStringsSep " " (map setting (lib.toList config.nix.settings.${key}))}\n"
           ) (builtins.attrNames config.nix.settings);
+          # Debian's ssh_config includes what is there.
+          "ssh/ssh_config.d/nixos.conf".text = config.programs.ssh.extraConfig;
           "ssh/ssh_known_hosts".text = lib.concatMapStrings (
             name: knownHost name config.programs.ssh.knownHosts.${name}
           ) (builtins.attrNames config.programs.ssh.knownHosts);

@@ -13,6 +13,7 @@ let
     }
     // specialArgs;
     modules = [
+      ./bind.nix
       ./options.nix
       ./services.nix
       ./units.nix
