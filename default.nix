@@ -1,0 +1,15 @@
+# Nixus without flakes: import this file, or what it is named by in a pinned checkout.
+let
+  packageFor = pkgs: pkgs.callPackage ./reconciler/nix/package.nix { };
+  nixosModule = import ./reconciler/nix/module.nix { inherit packageFor; };
+in
+{
+  nixosModules.default = nixosModule;
+  fleetModules.default = import ./reconciler/nix/fleet/modules.nix { inherit nixosModule; };
+  lib.mkFleet = import ./reconciler/nix/fleet { inherit nixosModule; };
+  packages = pkgs: {
+    default = packageFor pkgs;
+    nixus = packageFor pkgs;
+    nixus-switcher = (packageFor pkgs).override { program = "nixus-switcher"; };
+  };
+}
