@@ -2,40 +2,42 @@
   description = "A fleet of NixOS hosts that follow this repository";
 
   inputs = {
-    nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.05";
+    nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
     # Where your copy of Nixus is. Pin it like everything else: `nix flake update nixus`.
     nixus.url = "git+ssh://git@git.example.org/srv/git/nixus.git";
+    nixus.inputs.nixpkgs.follows = "nixpkgs";
   };
 
   outputs =
-    { nixpkgs, nixus, ... }:
+    {
+      self,
+      nixpkgs,
+      nixus,
+      ...
+    }:
     let
       # Every file in hosts/ is a host: hosts/web1.nix describes web1.
-      names = map (file: builtins.head (builtins.match "(.*)\\.nix" file)) (
-        builtins.filter (file: builtins.match ".*\\.nix" file != null) (
-          builtins.attrNames (builtins.readDir ./hosts)
-        )
-      );
-      host =
-        name:
-        nixpkgs.lib.nixosSystem {
-          specialArgs = {
-            inherit name;
-            fleet = import ./fleet.nix;
-          };
-          modules = [
-            nixus.nixosModules.default
-            ./common.nix
-            (./hosts + "/${name}.nix")
-          ];
-        };
+      names = builtins.concatMap (
+        file:
+        let
+          name = builtins.match "(.*)\\.nix" file;
+        in
+        if name == null then [ ] else name
+      ) (builtins.attrNames (builtins.readDir ./hosts));
+      fleet = nixus.lib.mkFleet {
+        inherit self nixpkgs;
+        modules = [
+          ./fleet.nix
+          {
+            defaults = ./common.nix;
+            nodes = nixpkgs.lib.genAttrs names (name: {
+              configuration = ./hosts + "/${name}.nix";
+            });
+          }
+        ];
+      };
     in
     {
-      nixosConfigurations = builtins.listToAttrs (
-        map (name: {
-          inherit name;
-          value = host name;
-        }) names
-      );
+      inherit (fleet) checks nixosConfigurations;
     };
 }

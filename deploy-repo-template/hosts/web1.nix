@@ -1,8 +1,8 @@
 # One host. Copy this file to add another; its name is the host's name.
-{ ... }:
 {
   # imports = [ ../hardware/web1.nix ]; # from nixos-generate-config
 
+  nixpkgs.hostPlatform = "x86_64-linux";
   boot.loader.systemd-boot.enable = true;
   boot.loader.efi.canTouchEfiVariables = true;
   fileSystems."/" = {
@@ -14,6 +14,8 @@
     fsType = "vfat";
   };
 
+  # Where it is reached: by the others, and by whom it is looked up.
+  networking.public.ipv4 = "192.0.2.11";
   systemd.network.enable = true;
   systemd.network.networks."10-lan" = {
     matchConfig.Name = "en*";

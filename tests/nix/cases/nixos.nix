@@ -68,6 +68,7 @@ let
           loader = option attrs { };
         };
         fileSystems = option attrs { };
+        nixpkgs.hostPlatform = option types.str "x86_64-linux";
         nix = {
           enable = option types.bool true;
           package = option types.unspecified (

@@ -1,0 +1,28 @@
+# One host. Copy this file to add another; its name is the host's name.
+{
+  # imports = [ ../hardware/db1.nix ]; # from nixos-generate-config
+
+  nixpkgs.hostPlatform = "x86_64-linux";
+  boot.loader.systemd-boot.enable = true;
+  boot.loader.efi.canTouchEfiVariables = true;
+  fileSystems."/" = {
+    device = "/dev/disk/by-label/nixos";
+    fsType = "ext4";
+  };
+  fileSystems."/boot" = {
+    device = "/dev/disk/by-label/boot";
+    fsType = "vfat";
+  };
+
+  # Where it is reached: by the others, and by whom it is looked up.
+  networking.public.ipv4 = "192.0.2.12";
+  systemd.network.enable = true;
+  systemd.network.networks."10-lan" = {
+    matchConfig.Name = "en*";
+    address = [ "192.0.2.12/24" ];
+    gateway = [ "192.0.2.1" ];
+  };
+  networking.useNetworkd = true;
+  networking.useDHCP = false;
+  networking.nameservers = [ "192.0.2.1" ];
+}
