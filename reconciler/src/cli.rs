@@ -171,6 +171,14 @@ deployed as ever; `nixus suspend` comes first where that is not wanted.")]
     #[command(after_help = "Examples:
   nixus resume")]
     Resume,
+    /// Write a deploy repository to begin with; nothing is overwritten.
+    #[command(after_help = "Examples:
+  nixus init deploy
+  nixus init deploy --repository ssh://git@git.example/srv/git/deploy.git \\
+    --server-key \"ssh-ed25519 AAAA...\" --operator-key ~/.ssh/id_ed25519.pub
+
+On a terminal, what is not given is asked for.")]
+    Init(Init),
     /// Check a configuration and print all that it says, defaults included.
     #[command(after_help = "Examples:
   nixus check-config
@@ -286,6 +294,26 @@ What was pushed before is not overwritten, as hosts may have taken it, unless wi
         #[arg(long)]
         replace: bool,
     },
+}
+
+/// What is known of a fleet that is to be.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The folder, which is made if need be.
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+    /// The deploy repository's URL, as hosts will reach it.
+    #[arg(long, value_name = "URL")]
+    pub repository: Option<String>,
+    /// The git server's host key, as in its /etc/ssh/ssh_host_ed25519_key.pub.
+    #[arg(long, value_name = "KEY")]
+    pub server_key: Option<String>,
+    /// The public key of an operator, or the file that has it.
+    #[arg(long, value_name = "KEY|FILE")]
+    pub operator_key: Option<String>,
+    /// The flake of Nixus.
+    #[arg(long, value_name = "FLAKE")]
+    pub nixus: Option<String>,
 }
 
 /// How to print.

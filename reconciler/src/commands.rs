@@ -32,6 +32,7 @@ use nixus_switcher::layout::Layout;
 use nixus_switcher::protocol::{CheckOutcome, Ending, Outcome};
 
 mod following;
+mod init;
 mod manifests;
 
 /// Does what was asked.
@@ -188,6 +189,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
                 println!("{}", tables::settings(&config.settings()));
             }
         }
+        Command::Init(asked) => init::run(asked)?,
         Command::Manifest { command } => manifests::run(command).await?,
         Command::Check(output) => {
             let now = now::now(&config()?, &paths).await;

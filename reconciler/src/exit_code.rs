@@ -4,6 +4,7 @@ use std::error::Error;
 
 use crate::adopt::AdoptError;
 use crate::config::ConfigError;
+use crate::init::InitError;
 use crate::manifest::create::CreateError;
 use crate::manifest::push::PushError;
 use crate::pass_lock::PassLockError;
@@ -61,6 +62,7 @@ pub fn of<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> Exit {
                 .downcast_ref()
                 .is_some_and(CreateError::is_wrong_input)
             || error.downcast_ref().is_some_and(PushError::is_wrong_input)
+            || error.downcast_ref().is_some_and(InitError::is_wrong_input)
             || error
                 .downcast_ref()
                 .is_some_and(RollbackError::is_wrong_input);

@@ -33,6 +33,7 @@ pub mod forge;
 pub mod generation;
 pub mod health;
 pub mod https;
+pub mod init;
 pub mod ledger;
 pub mod ledger_file;
 pub mod live;

@@ -1,0 +1,92 @@
+//! `nixus init`: asks for what was not said, and writes a deploy repository.
+
+use std::env;
+use std::io::{self, BufRead, IsTerminal, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use anstream::println;
+use anyhow::Context;
+use nixus::cli::Init;
+use nixus::init::{Answers, init};
+use nixus::state::read_bounded;
+
+/// The longest line that is taken for an answer, in bytes.
+const LONGEST: u64 = 16 * 1024;
+
+/// Does what was asked.
+pub fn run(asked: &Init) -> anyhow::Result<()> {
+    let mut answers = Answers {
+        repository: asked.repository.clone(),
+        server_key: asked.server_key.clone(),
+        operator_key: asked.operator_key.as_deref().map(key).transpose()?,
+        nixus: asked.nixus.clone(),
+    };
+    if io::stdin().is_terminal() {
+        ask_for(&mut answers)?;
+    }
+    let left = init(&asked.folder, &answers)?;
+    println!("A deploy repository is in {}.", asked.folder.display());
+    for (file, placeholder) in &left {
+        println!("Still to be replaced in {file}: {placeholder}");
+    }
+    println!("Next: README.md there leads to two running hosts.");
+    Ok(())
+}
+
+fn ask_for(answers: &mut Answers) -> anyhow::Result<()> {
+    println!("An empty answer leaves an example in its place.");
+    if answers.repository.is_none() {
+        answers.repository = ask("The deploy repository, as hosts reach it (ssh://, https://)")?;
+    }
+    if answers.server_key.is_none() {
+        answers.server_key = ask("The git server's host key (ssh-ed25519 …)")?;
+    }
+    if answers.operator_key.is_none() {
+        let usual = usual_key();
+        let question = match &usual {
+            Some(path) => format!("Your public key, or its file [{}]", path.display()),
+            None => "Your public key, or its file".to_owned(),
+        };
+        let said = ask(&question)?.or(usual.map(|path| path.display().to_string()));
+        answers.operator_key = said.as_deref().map(key).transpose()?;
+    }
+    Ok(())
+}
+
+fn ask(question: &str) -> anyhow::Result<Option<String>> {
+    let mut out = io::stdout();
+    write!(out, "{question}: ")
+        .and_then(|()| out.flush())
+        .context("cannot ask")?;
+    let mut line = String::new();
+    io::stdin()
+        .lock()
+        .take(LONGEST)
+        .read_line(&mut line)
+        .context("cannot read the answer")?;
+    let answer = line.trim();
+    Ok((!answer.is_empty()).then(|| answer.to_owned()))
+}
+
+/// A key as it is, or the one that a file has.
+fn key(given: &str) -> anyhow::Result<String> {
+    if !given.starts_with(['/', '.', '~']) {
+        return Ok(given.to_owned());
+    }
+    let path = match given.strip_prefix("~/") {
+        Some(rest) => home().join(rest),
+        None => PathBuf::from(given),
+    };
+    let text = read_bounded(&path, LONGEST)
+        .with_context(|| format!("cannot read the key {}", path.display()))?;
+    Ok(String::from_utf8_lossy(&text).trim().to_owned())
+}
+
+fn home() -> PathBuf {
+    env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from)
+}
+
+fn usual_key() -> Option<PathBuf> {
+    let path = home().join(Path::new(".ssh/id_ed25519.pub"));
+    path.is_file().then_some(path)
+}
