@@ -1,0 +1,143 @@
+# Evaluates the tables beside this file. A case is a fleet and, of all its hosts, what has come of it:
+#
+#   "the promise" = {
+#     fleet = { … };                           # a module of the fleet
+#     expect = hosts: { what = [ got want ]; } # from the hosts' configurations
+#   };
+#
+# or what is refused: `refused` are words of failed assertions, each of which must be said; `throws`
+# are words of an evaluation's error, which only its caller can see.
+{ lib }:
+let
+  nixpkgs = import ./nixos.nix { inherit lib; };
+  nixosModule = import ../../../reconciler/nix/module.nix { packageFor = pkgs: pkgs.nixus; };
+  mkFleet = import ../../../reconciler/nix/fleet { inherit nixosModule; };
+  # Keys with a name in them; nobody has their other halves.
+  key =
+    name:
+    let
+      letters = builtins.substring 0 43 (
+        builtins.replaceStrings [ "-" ] [ "" ] name + builtins.hashString "sha256" name
+      );
+    in
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${letters}";
+  wireguard =
+    name: "${builtins.substring 0 42 (name + builtins.hashString "sha256" "wg-${name}")}E=";
+  # What every fleet of the tables says.
+  base = {
+    nixus = {
+      repository = "ssh://git@git.example.org/deploy.git";
+      knownHosts = "git.example.org ${key "git"}";
+      operators = [ "${key "operator"} operator" ];
+    };
+  };
+  arguments = {
+    inherit
+      key
+      lib
+      nixpkgs
+      wireguard
+      ;
+  };
+  tables = lib.mapAttrs (_: file: import file arguments) {
+    "services.nixus" = ./services-nixus.nix;
+    fleet = ./fleet.nix;
+    "ssh.access" = ./ssh.nix;
+    peers = ./peers.nix;
+    "vpn.networks" = ./vpn.nix;
+    dns = ./dns.nix;
+  };
+
+  evaluate =
+    case:
+    mkFleet {
+      inherit nixpkgs;
+      lastModified = 1700000000;
+      modules = [
+        base
+        case.fleet
+      ];
+    };
+  failed = assertions: map (one: one.message) (builtins.filter (one: !one.assertion) assertions);
+  show = value: builtins.toJSON value;
+
+  # What is not as the table says.
+  problems =
+    case:
+    let
+      fleet = evaluate case;
+      hosts = builtins.mapAttrs (_: node: node.configuration) fleet.config.nodes;
+      ofFleet = failed fleet.config.assertions;
+      # Where the fleet itself is wrong, its hosts are not looked at.
+      said =
+        if ofFleet != [ ] then
+          ofFleet
+        else
+          lib.concatMap (host: failed host.assertions) (builtins.attrValues hosts);
+      unsaid = builtins.filter (words: !(builtins.any (lib.hasInfix words) said)) (case.refused or [ ]);
+      expected = case.expect hosts;
+    in
+    if case ? refused then
+      map (words: "was to be refused with ${show words}, and was with ${show said}") unsaid
+      ++ lib.optional (
+        builtins.length said != builtins.length case.refused
+      ) "was refused for other reasons too: ${show said}"
+    else
+      map (message: "is refused: ${message}") said
+      ++ lib.concatLists (
+        lib.mapAttrsToList (
+          what: pair:
+          let
+            got = builtins.elemAt pair 0;
+            want = builtins.elemAt pair 1;
+          in
+          lib.optional (got != want) "${what} is ${show got} and not ${show want}"
+        ) expected
+      );
+
+  cases = lib.concatLists (
+    lib.mapAttrsToList (
+      table: lib.mapAttrsToList (name: case: { inherit table name case; })
+    ) tables
+  );
+  isThrown = one: one.case ? throws;
+in
+{
+  # Those that can be judged here.
+  judged = map (one: {
+    inherit (one) table name;
+    problems = problems one.case;
+  }) (builtins.filter (one: !(isThrown one)) cases);
+  # Those whose caller has to look at the error.
+  throwing = map (one: {
+    inherit (one) table name;
+    inherit (one.case) throws;
+  }) (builtins.filter isThrown cases);
+  # Evaluates the hosts of one of the latter.
+  throw =
+    table: name:
+    builtins.mapAttrs (
+      _: system: [
+        system.config.environment.etc."nixus/config.toml".text
+        system.config.system.build.toplevel.name
+      ]
+    ) (evaluate tables.${table}.${name}).nixosConfigurations;
+
+  # What the drift test compares with the Rust side.
+  settings = import ./settings.nix arguments;
+  # The template as its users have it.
+  template =
+    let
+      flake = (import ../../../deploy-repo-template/flake.nix).outputs {
+        self.lastModified = 1700000000;
+        inherit nixpkgs;
+        nixus.lib = { inherit mkFleet; };
+      };
+    in
+    builtins.mapAttrs (_: system: {
+      toplevel = system.config.system.build.toplevel.name;
+      config = system.config.environment.etc."nixus/config.toml".text;
+      peers = builtins.attrNames system.config.services.nixus.peers;
+    }) flake.nixosConfigurations;
+  reference = import ../../../reconciler/nix/reference.nix { inherit lib; };
+}

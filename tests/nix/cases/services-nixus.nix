@@ -1,0 +1,308 @@
+# services.nixus on a host, whatever the fleet.
+{ key, ... }:
+let
+  web1 = configuration: { nodes.web1 = { inherit configuration; }; };
+  text = host: host.environment.etc."nixus/config.toml".text;
+in
+{
+  "a host has what the fleet says, and nothing that it does not" = {
+    fleet = web1 { };
+    expect = hosts: {
+      "the configuration" = [
+        (text hosts.web1)
+        ''
+          host = "web1"
+
+          [repository]
+          branch = "main"
+          known_hosts = "/etc/nixus/known_hosts"
+          ssh_key = "/etc/nixus/deploy_key"
+          url = "ssh://git@git.example.org/deploy.git"
+
+          [ssh]
+          host_key = "/etc/ssh/ssh_host_ed25519_key"
+
+          [[operators]]
+          keys = ["${key "operator"} operator"]
+          user = "root"
+        ''
+      ];
+      "known_hosts" = [
+        hosts.web1.environment.etc."nixus/known_hosts".text
+        "git.example.org ${key "git"}"
+      ];
+      "the deploy key" = [
+        hosts.web1.environment.etc."nixus/deploy_key".source
+        "/var/lib/nixus-keys/deploy_key"
+      ];
+      "root's keys" = [
+        hosts.web1.users.users.root.openssh.authorizedKeys.keys
+        [ "${key "operator"} operator" ]
+      ];
+      "sshd" = [
+        hosts.web1.services.openssh.enable
+        true
+      ];
+      "store paths are synced" = [
+        hosts.web1.nix.settings
+        {
+          fsync-metadata = true;
+          fsync-store-paths = true;
+        }
+      ];
+    };
+  };
+  "no activation restarts or stops a unit of Nixus" = {
+    fleet = web1 { };
+    expect = hosts: {
+      units = [
+        (builtins.mapAttrs (
+          _: unit:
+          [
+            unit.restartIfChanged
+            unit.stopIfChanged
+            unit.unitConfig.X-StopOnRemoval
+          ]
+        ) hosts.web1.systemd.services)
+        {
+          "nixus-probe@" = [
+            false
+            false
+            false
+          ];
+          nixus-recover = [
+            false
+            false
+            false
+          ];
+          nixus-reconcile = [
+            false
+            false
+            false
+          ];
+          nixus-report = [
+            false
+            false
+            false
+          ];
+          nixus-verify = [
+            false
+            false
+            false
+          ];
+        }
+      ];
+      "a verification may what a pass may" = [
+        (removeAttrs hosts.web1.systemd.services.nixus-verify.serviceConfig [ "ExecStart" ])
+        (removeAttrs hosts.web1.systemd.services.nixus-reconcile.serviceConfig [ "ExecStart" ])
+      ];
+      "recovery comes first" = [
+        hosts.web1.systemd.services.nixus-recover.before
+        [
+          "nixus-reconcile.timer"
+          "nixus-reconcile.service"
+        ]
+      ];
+    };
+  };
+  "the hardware's watchdog and the store are set as they are asked for" = {
+    fleet = web1 {
+      services.nixus.hardwareWatchdog = {
+        enable = true;
+        timeout = "30s";
+      };
+      services.nixus.syncStore = false;
+    };
+    expect = hosts: {
+      watchdog = [
+        hosts.web1.systemd.settings.Manager
+        {
+          RuntimeWatchdogSec = "30s";
+          RebootWatchdogSec = "10min";
+        }
+      ];
+      store = [
+        hosts.web1.nix.settings
+        { }
+      ];
+    };
+  };
+  "an older Nix is not told what it does not know" = {
+    fleet = web1 {
+      nix.package = {
+        pname = "nix";
+        version = "2.24.9";
+      };
+    };
+    expect = hosts: {
+      store = [
+        hosts.web1.nix.settings
+        { fsync-metadata = true; }
+      ];
+    };
+  };
+  "a peer gets in by a forced command only" = {
+    fleet = web1 {
+      services.nixus.peers.db1 = {
+        addresses = [
+          "192.0.2.12"
+          "db1.example.org"
+        ];
+        port = 2222;
+        hostKeys = [ (key "db1") ];
+      };
+    };
+    expect = hosts: {
+      account = [
+        hosts.web1.users.users.nixus-probe.openssh.authorizedKeys.keys
+        [
+          "command=\"/nix/store/00000000000000000000000000000000-nixus/bin/nixus probe db1\",restrict ${key "db1"}"
+        ]
+      ];
+      "only addresses are exempt: sshd takes no names" = [
+        hosts.web1.services.openssh.settings.PerSourcePenaltyExemptList
+        "127.0.0.1,::1,192.0.2.12"
+      ];
+      "the file" = [
+        hosts.web1.services.nixus.settings.peers
+        [
+          {
+            name = "db1";
+            addresses = [
+              "192.0.2.12"
+              "db1.example.org"
+            ];
+            port = 2222;
+            host_keys = [ (key "db1") ];
+            user = null;
+          }
+        ]
+      ];
+    };
+  };
+  "the forge's token goes to the unit that posts, and to no other" = {
+    fleet =
+      web1 {
+        services.nixus.settings.statuses.sign = true;
+      }
+      // {
+        nixus.forgeToken = "/var/lib/nixus-keys/forge_token";
+      };
+    expect = hosts: {
+      posts = [
+        hosts.web1.systemd.services.nixus-report.serviceConfig.LoadCredential
+        "forge:/var/lib/nixus-keys/forge_token"
+      ];
+      others = [
+        (hosts.web1.systemd.services.nixus-reconcile.serviceConfig ? LoadCredential)
+        false
+      ];
+      "the file" = [
+        hosts.web1.services.nixus.settings.statuses.credential
+        "forge"
+      ];
+    };
+  };
+  "over HTTPS nothing of SSH is written" = {
+    fleet = web1 {
+      services.nixus.settings.repository = {
+        url = "https://git.example.org/deploy.git";
+        token_file = "/var/lib/nixus-keys/token";
+      };
+    };
+    expect = hosts: {
+      repository = [
+        {
+          inherit (hosts.web1.services.nixus.settings.repository) ssh_key known_hosts;
+        }
+        {
+          ssh_key = null;
+          known_hosts = null;
+        }
+      ];
+    };
+  };
+  "an odd port of sshd is checked there" = {
+    fleet = web1 { services.openssh.ports = [ 2222 ]; };
+    expect = hosts: {
+      port = [
+        hosts.web1.services.nixus.settings.ssh.port
+        2222
+      ];
+    };
+  };
+
+  "a host without a repository" = {
+    fleet = {
+      nodes.web1.configuration.services.nixus.settings.repository.url = null;
+    };
+    refused = [ "services.nixus.settings.repository.url is not set" ];
+  };
+  "a git server that nobody knows" = {
+    fleet = web1 ({ lib, ... }: { services.nixus.knownHosts = lib.mkForce ""; });
+    refused = [ "services.nixus.knownHosts is empty, and nothing is trusted on first use" ];
+  };
+  "a peer without a host key and an address" = {
+    fleet = web1 { services.nixus.peers.db1 = { }; };
+    refused = [
+      "the peer db1 has no host key"
+      "the peer db1 has no address"
+    ];
+  };
+  "a host that is its own peer" = {
+    fleet = web1 {
+      services.nixus.peers.web1 = {
+        addresses = [ "192.0.2.11" ];
+        hostKeys = [ (key "web1") ];
+      };
+    };
+    refused = [ "web1 is named as its own peer" ];
+  };
+  "peers that sshd keeps out" = {
+    fleet = web1 {
+      services.openssh.settings.AllowUsers = [ "root" ];
+      services.nixus.peers.db1 = {
+        addresses = [ "192.0.2.12" ];
+        hostKeys = [ (key "db1") ];
+      };
+    };
+    refused = [ "AllowUsers or DenyUsers keeps the account nixus-probe out" ];
+  };
+  "statuses without a token" = {
+    fleet = web1 { services.nixus.settings.statuses.sign = true; };
+    refused = [ "needs one of token_file and credential" ];
+  };
+  "a key in the store" = {
+    fleet = web1 (
+      { lib, ... }: { services.nixus.deployKey = "/nix/store/00000000000000000000000000000000-key"; }
+    );
+    refused = [ "services.nixus.deployKey is in the Nix store, where everyone can read it" ];
+  };
+  "a check that lacks what it checks" = {
+    fleet = web1 { services.nixus.settings.checks = [ { kind = "tcp"; } ]; };
+    refused = [ "a check of kind tcp needs address" ];
+  };
+  "a misspelt key of the file" = {
+    fleet = web1 { services.nixus.settings.repository.brunch = "main"; };
+    throws = "The option `nodes.web1.configuration'";
+  };
+  "a time without a unit" = {
+    fleet = web1 { services.nixus.settings.health.soak = "10"; };
+    throws = "is not of type `null or time with a unit";
+  };
+  "a key that is a path, and would be copied into the store" = {
+    fleet = web1 { services.nixus.deployKey = ./run.nix; };
+    throws = "is not of type `null or absolute path of a file on the host, as a string'";
+  };
+  "an operator's key that is none" = {
+    fleet = {
+      nixus.operators = [ "no key" ];
+      nodes.web1 = { };
+    };
+    throws = "is not of type `public SSH key";
+  };
+  "a kind of check that there is not" = {
+    fleet = web1 { services.nixus.settings.checks = [ { kind = "ping"; } ]; };
+    throws = "is not of type `one of";
+  };
+}

@@ -1,0 +1,395 @@
+# vpn.networks.
+{ lib, wireguard, ... }:
+let
+  members = names: lib.genAttrs names (name: { publicKey = wireguard name; });
+  fleet = names: network: {
+    nodes = lib.genAttrs names (_: { });
+    vpn.networks.lan = network;
+  };
+  star = more: {
+    imports = [
+      (fleet [
+        "a"
+        "b"
+        "hub"
+      ] { })
+      {
+        vpn.networks.lan = {
+          ipv4 = "10.10.0.0/16";
+          ipv6 = "fd10::/64";
+          server = "hub";
+          members = members [
+            "a"
+            "b"
+            "hub"
+          ];
+        };
+        nodes.hub.configuration.networking.public.ipv4 = "192.0.2.1";
+      }
+      { vpn.networks.lan = more; }
+    ];
+  };
+  mesh = more: {
+    imports = [
+      (fleet [
+        "a"
+        "b"
+        "c"
+      ] { })
+      {
+        vpn.networks.lan = {
+          topology = "mesh";
+          ipv4 = "10.10.0.0/24";
+          members = lib.recursiveUpdate (members [
+            "a"
+            "b"
+            "c"
+          ]) {
+            a.number = 1;
+            b.number = 2;
+            c.number = 3;
+          };
+        };
+        nodes.a.configuration.networking.public.ipv6 = "2001:db8::a";
+        nodes.b.configuration.networking.public.ipv4 = "192.0.2.2";
+      }
+      { vpn.networks.lan = more; }
+    ];
+  };
+  netdev = host: host.systemd.network.netdevs."50-vpn-lan";
+  network = host: host.systemd.network.networks."50-vpn-lan";
+  ports = lib.mapAttrs (_: host: host.networking.firewall.allowedUDPPorts);
+  two = { publicKey = wireguard "two"; };
+in
+{
+  "in a star all goes through the server, and only it is reached" = {
+    fleet = star { };
+    expect = hosts: {
+      server = [
+        (netdev hosts.hub)
+        {
+          netdevConfig = {
+            Kind = "wireguard";
+            Name = "vpn-lan";
+          };
+          wireguardConfig = {
+            ListenPort = 51820;
+            PrivateKeyFile = "/var/lib/nixus-keys/wireguard";
+          };
+          wireguardPeers = [
+            {
+              PublicKey = wireguard "a";
+              AllowedIPs = [
+                "10.10.157.73/32"
+                "fd10::9f44/128"
+              ];
+            }
+            {
+              PublicKey = wireguard "b";
+              AllowedIPs = [
+                "10.10.119.213/32"
+                "fd10::7ad9/128"
+              ];
+            }
+          ];
+        }
+      ];
+      "the server's addresses" = [
+        (network hosts.hub).address
+        [
+          "10.10.0.1/16"
+          "fd10::1/64"
+        ]
+      ];
+      "it forwards" = [
+        [
+          (network hosts.hub).networkConfig.IPv4Forwarding
+          hosts.hub.boot.kernel.sysctl
+        ]
+        [
+          true
+          { "net.ipv6.conf.all.forwarding" = true; }
+        ]
+      ];
+      client = [
+        (netdev hosts.a).wireguardPeers
+        [
+          {
+            PublicKey = wireguard "hub";
+            AllowedIPs = [
+              "10.10.0.0/16"
+              "fd10::/64"
+            ];
+            Endpoint = "192.0.2.1:51820";
+            PersistentKeepalive = 25;
+          }
+        ]
+      ];
+      "a client's address is what the server lets in" = [
+        (network hosts.a).address
+        [
+          "10.10.157.73/16"
+          "fd10::9f44/64"
+        ]
+      ];
+      "the firewall" = [
+        (ports hosts)
+        {
+          a = [ ];
+          b = [ ];
+          hub = [ 51820 ];
+        }
+      ];
+      "no interface is trusted" = [
+        (lib.mapAttrs (_: host: host.networking.firewall.interfaces) hosts)
+        {
+          a = { };
+          b = { };
+          hub = { };
+        }
+      ];
+      "no boot waits for it" = [
+        (network hosts.a).linkConfig.RequiredForOnline
+        "no"
+      ];
+    };
+  };
+  "who is not enabled is nowhere" = {
+    fleet = star { members.b.enable = false; };
+    expect = hosts: {
+      "the server's peers" = [
+        (map (peer: peer.PublicKey) (netdev hosts.hub).wireguardPeers)
+        [ (wireguard "a") ]
+      ];
+      itself = [
+        hosts.b.systemd.network
+        {
+          enable = false;
+          netdevs = { };
+          networks = { };
+          wait-online.enable = true;
+        }
+      ];
+    };
+  };
+  "a network that is not enabled is nowhere, whatever it lacks" = {
+    fleet = star {
+      enable = false;
+      ipv4 = lib.mkForce "nonsense";
+    };
+    expect = hosts: {
+      networks = [
+        (lib.mapAttrs (_: host: host.systemd.network.netdevs) hosts)
+        {
+          a = { };
+          b = { };
+          hub = { };
+        }
+      ];
+    };
+  };
+  "addresses and numbers may be chosen, and do not change when others join" = {
+    fleet = star {
+      members.a.number = 7;
+      members.b.ipv4 = "10.10.0.9";
+      members.c.publicKey = wireguard "c";
+    } // { nodes.c = { }; };
+    expect = hosts: {
+      a = [
+        (network hosts.a).address
+        [
+          "10.10.0.7/16"
+          "fd10::7/64"
+        ]
+      ];
+      b = [
+        (network hosts.b).address
+        [
+          "10.10.0.9/16"
+          "fd10::7ad9/64"
+        ]
+      ];
+    };
+  };
+  "a gateway passes on what a client sends to the world" = {
+    fleet = star {
+      internetGateway = true;
+      members.a.internetGateway = true;
+    };
+    expect = hosts: {
+      masquerade = [
+        (network hosts.hub).networkConfig.IPMasquerade
+        "both"
+      ];
+      "answers are forwarded too" = [
+        hosts.hub.boot.kernel.sysctl."net.ipv4.conf.all.forwarding"
+        true
+      ];
+      "all of the client's traffic" = [
+        (builtins.head (netdev hosts.a).wireguardPeers).AllowedIPs
+        [
+          "0.0.0.0/0"
+          "::/0"
+        ]
+      ];
+      "but WireGuard's own" = [
+        (map (rule: rule.InvertRule or false) (network hosts.a).routingPolicyRules)
+        [
+          false
+          true
+        ]
+      ];
+      "not the other client's" = [
+        (network hosts.b).routingPolicyRules
+        [ ]
+      ];
+    };
+  };
+  "a subnet behind a member is reached through it" = {
+    fleet = star { members.b.routes = [ "10.20.0.0/16" ]; };
+    expect = hosts: {
+      "the server lets it in from there" = [
+        (lib.last (netdev hosts.hub).wireguardPeers).AllowedIPs
+        [
+          "10.10.119.213/32"
+          "fd10::7ad9/128"
+          "10.20.0.0/16"
+        ]
+      ];
+      routes = [
+        (lib.mapAttrs (_: host: (network host).routes) hosts)
+        {
+          a = [ { Destination = "10.20.0.0/16"; } ];
+          b = [ ];
+          hub = [ { Destination = "10.20.0.0/16"; } ];
+        }
+      ];
+    };
+  };
+  "in a mesh each finds each, by IPv4 or IPv6" = {
+    fleet = mesh { };
+    expect = hosts: {
+      "who is hidden keeps its way open" = [
+        (netdev hosts.c).wireguardPeers
+        [
+          {
+            PublicKey = wireguard "a";
+            AllowedIPs = [ "10.10.0.1/32" ];
+            Endpoint = "[2001:db8::a]:51820";
+            PersistentKeepalive = 25;
+          }
+          {
+            PublicKey = wireguard "b";
+            AllowedIPs = [ "10.10.0.2/32" ];
+            Endpoint = "192.0.2.2:51820";
+            PersistentKeepalive = 25;
+          }
+        ]
+      ];
+      "who is hidden is waited for" = [
+        (lib.last (netdev hosts.a).wireguardPeers)
+        {
+          PublicKey = wireguard "c";
+          AllowedIPs = [ "10.10.0.3/32" ];
+        }
+      ];
+      "the firewall" = [
+        (ports hosts)
+        {
+          a = [ 51820 ];
+          b = [ 51820 ];
+          c = [ ];
+        }
+      ];
+      "nobody forwards" = [
+        (lib.mapAttrs (_: host: (network host).networkConfig ? IPv4Forwarding) hosts)
+        {
+          a = false;
+          b = false;
+          c = false;
+        }
+      ];
+    };
+  };
+
+  "a network without a subnet" = {
+    fleet = fleet [ "a" ] {
+      topology = "mesh";
+      members = members [ "a" ];
+    };
+    refused = [ "vpn.networks.lan has no subnet: set ipv4, such as 10.10.0.0/16" ];
+  };
+  "subnets that are none" = {
+    fleet = fleet [ "a" ] {
+      topology = "mesh";
+      ipv4 = "10.10.0.1/16";
+      ipv6 = "fd10::/128";
+      members = members [ "a" ];
+    };
+    refused = [
+      "vpn.networks.lan.ipv4: 10.10.0.1/16 is not a subnet"
+      "vpn.networks.lan.ipv6: fd10::/128 is not a subnet"
+    ];
+  };
+  "a star without a server" = {
+    fleet = star { server = lib.mkForce null; };
+    refused = [ "vpn.networks.lan is a star, and its server () is no member that takes part: name one of a, b, hub" ];
+  };
+  "a server that does not take part" = {
+    fleet = star { members.hub.enable = false; };
+    refused = [ "its server (hub) is no member that takes part" ];
+  };
+  "a server that nobody can reach" = {
+    fleet = star { } // { nodes.hub.configuration.networking.public.ipv4 = lib.mkForce null; };
+    refused = [ "nobody can reach its server hub: set members.hub.endpoint, or its networking.public" ];
+  };
+  "a mesh with a server" = {
+    fleet = mesh { server = "a"; };
+    refused = [ "is a mesh, which has no server" ];
+  };
+  "two in a mesh that cannot find each other" = {
+    fleet = mesh { members.b.endpoint = null; };
+    refused = [ "b and c cannot find each other" ];
+  };
+  "an address outside of the subnet, and the network's own" = {
+    fleet = star {
+      members.a.ipv4 = "10.11.0.1";
+      members.b.ipv6 = "fd10::";
+    };
+    refused = [
+      "members.a.ipv4: 10.11.0.1 is no host's address in 10.10.0.0/16"
+      "members.b.ipv6: fd10:: is no host's address in fd10::/64"
+    ];
+  };
+  "an address twice" = {
+    fleet = star {
+      members.a.ipv4 = "10.10.0.5";
+      members.b.ipv4 = "10.10.0.5";
+    };
+    refused = [ "a and b have the same ipv4, 10.10.0.5: set members.b.number, or another key" ];
+  };
+  "a key twice" = {
+    fleet = star { members.b.publicKey = lib.mkForce (wireguard "a"); };
+    refused = [ "a and b have the same publicKey" ];
+  };
+  "a number that is too high" = {
+    fleet = mesh { members.a.number = lib.mkForce 255; };
+    refused = [ "members.a.ipv4: 10.10.0.255 is no host's address in 10.10.0.0/24" ];
+  };
+  "a member that is no host" = {
+    fleet = star { members.z = two; };
+    refused = [ "vpn.networks.lan.members names z, and there is no such host" ];
+  };
+  "a client of a gateway that is none" = {
+    fleet = star { members.a.internetGateway = true; };
+    refused = [ "a member sends its traffic through the server, which does not pass it on" ];
+  };
+  "a private key in the store" = {
+    fleet = star { members.a.privateKeyFile = "/nix/store/00000000000000000000000000000000-key"; };
+    refused = [ "vpn.networks.lan.members.a.privateKeyFile is in the Nix store" ];
+  };
+  "an interface's name that is too long for Linux" = {
+    fleet = star { interface = "a-very-long-name"; };
+    throws = "is not of type `string matching the pattern [A-Za-z0-9_-]{1,15}'";
+  };
+}
