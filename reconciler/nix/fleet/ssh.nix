@@ -75,10 +75,27 @@ let
   to = name: builtins.filter (grant: grant.target == name) grants;
   from = name: lib.unique (map (grant: grant.target) (builtins.filter (grant: grant.source == name) grants));
 
+  publicOf =
+    name:
+    let
+      public = nodes.${name}.configuration.networking.public;
+    in
+    lib.optionals (nodes ? ${name}) (
+      lib.optional public.hasIpv4 public.ipv4 ++ lib.optional public.hasIpv6 public.ipv6
+    );
+  # With an authority, a host needs no entry of its own.
+  about =
+    name:
+    access.${name} or {
+      addresses = publicOf name;
+      hostKeys = { };
+      hostNames = [ ];
+      port = 22;
+    };
   hostNames =
     name:
     let
-      target = access.${name};
+      target = about name;
       at = host: if target.port == 22 then host else "[${host}]:${toString target.port}";
     in
     map at (lib.unique ([ name ] ++ target.hostNames ++ target.addresses));
@@ -89,12 +106,12 @@ let
         hostNames = hostNames name;
         inherit publicKey;
       };
-    }) access.${name}.hostKeys;
+    }) (about name).hostKeys;
   # A name leads to the host wherever names come from.
   client =
     name:
     let
-      target = access.${name};
+      target = about name;
     in
     lib.optionalString (target.addresses != [ ] || target.port != 22) (
       "Host ${lib.concatStringsSep " " (lib.unique ([ name ] ++ target.hostNames))}\n"
@@ -160,7 +177,7 @@ let
   keyless = lib.unique (
     builtins.filter (
       target:
-      nodes ? ${target} && (access.${target}.hostKeys or { }) == { } && fleet.ssh.ca.hosts == { }
+      nodes ? ${target} && (about target).hostKeys == { } && fleet.ssh.ca.hosts == { }
     ) (map (grant: grant.target) grants)
   );
 in
@@ -194,13 +211,7 @@ in
             };
             addresses = mkOption {
               type = types.listOf own.address;
-              default =
-                let
-                  public = nodes.${name}.configuration.networking.public;
-                in
-                lib.optionals (nodes ? ${name}) (
-                  lib.optional public.hasIpv4 public.ipv4 ++ lib.optional public.hasIpv6 public.ipv6
-                );
+              default = publicOf name;
               defaultText = lib.literalMD "the host's `networking.public`";
               description = "Where its sshd is, in the order in which others try.";
             };

@@ -80,15 +80,15 @@ in
             {
               PublicKey = wireguard "a";
               AllowedIPs = [
-                "10.10.157.73/32"
-                "fd10::9f44/128"
+                "10.10.158.14/32"
+                "fd10::9e0e/128"
               ];
             }
             {
               PublicKey = wireguard "b";
               AllowedIPs = [
-                "10.10.119.213/32"
-                "fd10::7ad9/128"
+                "10.10.74.41/32"
+                "fd10::4a29/128"
               ];
             }
           ];
@@ -128,8 +128,8 @@ in
       "a client's address is what the server lets in" = [
         (network hosts.a).address
         [
-          "10.10.157.73/16"
-          "fd10::9f44/64"
+          "10.10.158.14/16"
+          "fd10::9e0e/64"
         ]
       ];
       "the firewall" = [
@@ -206,7 +206,7 @@ in
         (network hosts.b).address
         [
           "10.10.0.9/16"
-          "fd10::7ad9/64"
+          "fd10::4a29/64"
         ]
       ];
     };
@@ -251,8 +251,8 @@ in
       "the server lets it in from there" = [
         (lib.last (netdev hosts.hub).wireguardPeers).AllowedIPs
         [
-          "10.10.119.213/32"
-          "fd10::7ad9/128"
+          "10.10.74.41/32"
+          "fd10::4a29/128"
           "10.20.0.0/16"
         ]
       ];
