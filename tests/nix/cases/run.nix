@@ -113,13 +113,21 @@ in
     inherit (one) table name;
     inherit (one.case) throws;
   }) (builtins.filter isThrown cases);
-  # Evaluates the hosts of one of the latter.
+  # Evaluates what the hosts of one of the latter would build.
   throw =
     table: name:
     builtins.mapAttrs (
-      _: system: [
-        system.config.environment.etc."nixus/config.toml".text
-        system.config.system.build.toplevel.name
+      _: system:
+      let
+        host = system.config;
+      in
+      [
+        host.environment.etc
+        host.programs.ssh
+        host.services.bind
+        host.system.build.toplevel.name
+        host.systemd.network
+        host.users.users
       ]
     ) (evaluate tables.${table}.${name}).nixosConfigurations;
 

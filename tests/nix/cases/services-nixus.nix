@@ -284,7 +284,7 @@ in
   };
   "a misspelt key of the file" = {
     fleet = web1 { services.nixus.settings.repository.brunch = "main"; };
-    throws = "The option `nodes.web1.configuration'";
+    throws = "The option `services.nixus.settings.repository.brunch' does not exist";
   };
   "a time without a unit" = {
     fleet = web1 { services.nixus.settings.health.soak = "10"; };

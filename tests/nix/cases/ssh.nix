@@ -269,7 +269,12 @@ in
     refused = [ "ssh.ca.certificates names web9" ];
   };
   "an option before a key" = {
-    fleet = fleet { alice.keys.laptop.publicKey = "no-pty ${key "x"}"; };
+    fleet = fleet {
+      alice.keys.laptop = {
+        publicKey = "no-pty ${key "x"}";
+        hasAccessTo.web1.root = true;
+      };
+    };
     throws = "is not of type `public SSH key";
   };
 }
