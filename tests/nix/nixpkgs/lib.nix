@@ -97,6 +97,7 @@ let
       isList
       isString
       length
+      lessThan
       listToAttrs
       mapAttrs
       match
