@@ -16,12 +16,12 @@ use serde_json::json;
 use crate::binaries::Binaries;
 use crate::command;
 use crate::fleet::{self, Files};
-use crate::namespace::{Access, Namespace, RUN};
+use crate::namespace::{Access, RUN};
+use crate::nix_root::NixRoot;
 use crate::setup::{self, Machine};
 
 /// How many layers of earlier versions are kept.
 const KEPT: usize = 6;
-const NIX_CONFIG: &str = "experimental-features = nix-command flakes\nsandbox = false\nsubstituters =\nbuild-users-group =\n";
 
 /// A finished layer.
 #[derive(Debug, Clone)]
@@ -102,57 +102,26 @@ fn read_folder(folder: &Path) -> Result<Files> {
     Ok(files)
 }
 
-/// A chroot with Nix, in namespaces of its own.
+/// A Nix store that is filled for the hosts.
 struct Work {
-    namespace: Namespace,
+    root: NixRoot,
 }
 
 impl Work {
     fn new(machine: &Machine) -> Result<Self> {
-        let work = Self {
-            namespace: Namespace::create()?,
-        };
-        let access = work.access();
-        for folder in ["upper", "work", "root"] {
-            let path = access.path(RUN).join(folder);
-            fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        }
-        let options = format!(
-            "lowerdir={},upperdir={RUN}/upper,workdir={RUN}/work",
-            machine.root.display()
-        );
-        let root = format!("{RUN}/root");
-        access.must(
-            &["mount", "-t", "overlay", "overlay", "-o", &options, &root],
-            None,
-        )?;
-        access.must(
-            &["mount", "-t", "proc", "proc", &format!("{root}/proc")],
-            None,
-        )?;
-        access.must(&["mount", "--rbind", "/dev", &format!("{root}/dev")], None)?;
-        Ok(work)
+        NixRoot::new(machine).map(|root| Self { root })
     }
 
     fn access(&self) -> &Access {
-        self.namespace.access()
+        self.root.access()
     }
 
     fn path(&self, inside: &str) -> PathBuf {
-        self.access()
-            .path(RUN)
-            .join("root")
-            .join(inside.trim_start_matches('/'))
+        self.root.path(inside)
     }
 
     fn nix(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = self.access().command("chroot");
-        command
-            .arg(format!("{RUN}/root"))
-            .arg("nix")
-            .args(arguments)
-            .env("HOME", "/tmp/home")
-            .env("NIX_CONFIG", NIX_CONFIG);
+        let mut command = self.root.command(&[&["nix"], arguments].concat());
         let output = command::must(&mut command, None, Duration::from_secs(300))?;
         Ok(output.trim().to_owned())
     }

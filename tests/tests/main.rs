@@ -22,6 +22,7 @@ mod https;
 mod manifest_caches;
 mod manifests;
 mod memory;
+mod modules;
 mod outages;
 mod passes;
 mod releases;

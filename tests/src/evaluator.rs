@@ -1,0 +1,134 @@
+//! Nix and nixpkgs' library for tests that evaluate modules: no store is needed, and no host.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::command::{self, Output};
+use crate::nix_root::NixRoot;
+use crate::setup::{self, Machine};
+
+/// The library without the rest of nixpkgs, about 1 MB.
+const LIBRARY: &str = "https://github.com/nix-community/nixpkgs.lib";
+/// Where this repository is, for Nix.
+const REPOSITORY: &str = "/nixus";
+/// The stand-in's library.
+const STAND_IN: &str = "/nixus/tests/nix/nixpkgs/lib.nix";
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Which library modules are evaluated with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Library {
+    /// nixpkgs' own.
+    Nixpkgs,
+    /// The lab's.
+    StandIn,
+}
+
+/// Evaluates expressions, in a Debian with Nix that ends with it.
+#[derive(Debug)]
+pub struct Evaluator {
+    root: NixRoot,
+    missing: Option<String>,
+}
+
+impl Evaluator {
+    /// Makes one. That nixpkgs' library is not to be had is no error: see [`Evaluator::missing`].
+    ///
+    /// # Errors
+    /// When the lab cannot run on this machine.
+    pub fn new() -> Result<Self> {
+        let machine = setup::prepare()?;
+        let root = NixRoot::new(&machine)?;
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        root.bind(&repository, REPOSITORY)?;
+        let missing = match library(&machine) {
+            Ok(folder) => {
+                root.bind(&folder, "/nixpkgs")?;
+                None
+            }
+            Err(error) => Some(format!("{error:#}")),
+        };
+        Ok(Self { root, missing })
+    }
+
+    /// Why there is no library of nixpkgs.
+    pub fn missing(&self) -> Option<&str> {
+        self.missing.as_deref()
+    }
+
+    /// Evaluates an attribute of the tables (`tests/nix/cases/run.nix`); what follows it is Nix.
+    ///
+    /// # Errors
+    /// When Nix cannot be run; an evaluation that fails is an output like any other.
+    pub fn evaluate(&self, library: Library, attribute: &str) -> Result<Output> {
+        let lib = match library {
+            Library::Nixpkgs => "/nixpkgs/lib",
+            Library::StandIn => STAND_IN,
+        };
+        let expression = format!(
+            "(import {REPOSITORY}/tests/nix/cases/run.nix {{ lib = import {lib}; }}).{attribute}"
+        );
+        let arguments = [
+            "nix-instantiate",
+            "--eval",
+            "--strict",
+            "--json",
+            "--store",
+            "dummy://",
+            "--expr",
+            &expression,
+        ];
+        command::run(&mut self.root.command(&arguments), None, LIMIT)
+    }
+
+    /// As [`Evaluator::evaluate`], for what must evaluate.
+    ///
+    /// # Errors
+    /// When it does not, with what Nix said.
+    pub fn must<T: serde::de::DeserializeOwned>(
+        &self,
+        library: Library,
+        attribute: &str,
+    ) -> Result<T> {
+        let said = self.evaluate(library, attribute)?;
+        anyhow::ensure!(said.ok(), "{attribute}: {}", said.stderr);
+        serde_json::from_str(&said.stdout).with_context(|| format!("{attribute}: no such answer"))
+    }
+}
+
+/// The folder that has `lib`: as `NIXPKGS` says, from the lab's cache, or from the network.
+fn library(machine: &Machine) -> Result<PathBuf> {
+    if let Some(named) = env::var_os("NIXPKGS").map(PathBuf::from) {
+        anyhow::ensure!(
+            named.join("lib/default.nix").is_file(),
+            "NIXPKGS names {}, which has no lib/default.nix",
+            named.display()
+        );
+        return Ok(named);
+    }
+    let cached = machine.cache.join("nixpkgs");
+    // Several tests begin at once.
+    let _lock = setup::lock(&machine.cache.join("nixpkgs.lock"))?;
+    if !cached.join("lib/default.nix").is_file() {
+        let new = cached.with_extension("new");
+        setup::remove_tree(&new)?;
+        let mut git = Command::new("git");
+        git.args(["clone", "--quiet", "--depth", "1", LIBRARY])
+            .arg(&new)
+            .env("GIT_TERMINAL_PROMPT", "0");
+        command::must(&mut git, None, Duration::from_secs(60)).with_context(|| {
+            format!(
+                "NIXPKGS names no checkout, {} has none, and {LIBRARY} gave none",
+                cached.display()
+            )
+        })?;
+        setup::remove_tree(&cached)?;
+        std::fs::rename(&new, &cached)
+            .with_context(|| format!("cannot make {}", cached.display()))?;
+    }
+    Ok(cached)
+}

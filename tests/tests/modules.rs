@@ -1,0 +1,249 @@
+//! The modules for users give each host what their tables say (`tests/nix/cases`), and their options
+//! are the configuration file's. No host runs for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use lab::evaluator::{Evaluator, Library};
+use nixus::config::Config;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Judged {
+    table: String,
+    name: String,
+    problems: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Throwing {
+    table: String,
+    name: String,
+    throws: String,
+}
+
+#[derive(Deserialize)]
+struct Settings {
+    options: Vec<Setting>,
+    rendered: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Setting {
+    path: Vec<String>,
+    values: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct TemplateHost {
+    toplevel: String,
+    config: String,
+}
+
+/// Said whether or not the test passes, and so not by `println!`.
+fn say(words: &str) -> Result<()> {
+    writeln!(std::io::stderr(), "{words}").context("cannot write to standard error")
+}
+
+/// The libraries that there are; of nixpkgs' own it is said why there is none.
+fn libraries(evaluator: &Evaluator, skipped: &str) -> Result<Vec<Library>> {
+    let mut all = vec![Library::StandIn];
+    match evaluator.missing() {
+        None => all.insert(0, Library::Nixpkgs),
+        Some(why) => say(&format!(
+            "modules: skipped {skipped} with nixpkgs' library: {why}"
+        ))?,
+    }
+    Ok(all)
+}
+
+#[test]
+fn modules_give_each_host_what_their_tables_say() -> Result<()> {
+    let evaluator = Evaluator::new()?;
+    let throwing: Vec<Throwing> = evaluator.must(Library::StandIn, "throwing")?;
+    let mut wrong = Vec::new();
+    let judged: Vec<Judged> = evaluator.must(Library::StandIn, "judged")?;
+    let count = judged.len() + throwing.len();
+    for library in libraries(&evaluator, &format!("{count} cases"))? {
+        let judged: Vec<Judged> = evaluator.must(library, "judged")?;
+        for case in &judged {
+            for problem in &case.problems {
+                wrong.push(format!("{}: {}: {problem}", case.table, case.name));
+            }
+        }
+        for case in &throwing {
+            let attribute = format!("throw {:?} {:?}", case.table, case.name);
+            let said = evaluator.evaluate(library, &attribute)?;
+            if said.ok() || !said.stderr.contains(&case.throws) {
+                let (table, name) = (&case.table, &case.name);
+                wrong.push(format!(
+                    "{table}: {name}: was to fail with {:?}, and said {}",
+                    case.throws, said.stderr
+                ));
+            }
+        }
+        let count = judged.len() + throwing.len();
+        say(&format!(
+            "modules: {count} cases evaluated with {library:?}"
+        ))?;
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// A file without the table that is asked about, in which every other rule is kept.
+fn with_unknown_key(table: &str) -> String {
+    let header = match table {
+        "" => String::new(),
+        _ if table.ends_with(".*") => format!("[[{}]]\n", table.trim_end_matches(".*")),
+        _ => format!("[{table}]\n"),
+    };
+    format!("{header}no-such-key = 1\n")
+}
+
+/// The names in backquotes after a word.
+fn names_after(text: &str, word: &str) -> BTreeSet<String> {
+    let rest = text.split_once(word).map_or("", |(_, rest)| rest);
+    rest.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What the parser itself says that it would take there.
+fn expected(text: &str) -> Result<BTreeSet<String>> {
+    let Err(error) = Config::parse(Path::new("config.toml"), text) else {
+        anyhow::bail!("the parser takes {text}");
+    };
+    let said = error.to_string();
+    ensure!(said.contains("unknown"), "{text}: {said}");
+    Ok(names_after(&said, "expected"))
+}
+
+#[test]
+fn options_and_the_configuration_file_know_the_same() -> Result<()> {
+    let evaluator = Evaluator::new()?;
+    let Some(Library::Nixpkgs) = libraries(&evaluator, "85 options")?.first() else {
+        return Ok(());
+    };
+    let settings: Settings = evaluator.must(Library::Nixpkgs, "settings")?;
+    let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for option in &settings.options {
+        let (name, table) = option.path.split_last().context("an option has a name")?;
+        tables
+            .entry(table.join("."))
+            .or_default()
+            .insert(name.clone());
+        if !option.values.is_empty() {
+            let table = table.join(".");
+            let asked = with_unknown_key(&table)
+                .replace("no-such-key = 1", &format!("{name} = \"no-such-value\""));
+            let values: BTreeSet<String> = option.values.iter().cloned().collect();
+            ensure!(
+                expected(&asked)? == values,
+                "{table}.{name}: the option has {values:?}, the file {:?}",
+                expected(&asked)?
+            );
+        }
+    }
+    for (table, options) in &tables {
+        let keys = expected(&with_unknown_key(table))?;
+        ensure!(
+            *options == keys,
+            "[{table}]: the options are {options:?}, the file's keys {keys:?}"
+        );
+    }
+
+    let mut written = BTreeSet::new();
+    for text in &settings.rendered {
+        Config::parse(Path::new("config.toml"), text)
+            .map_err(|error| anyhow::anyhow!("{error}\n{text}"))?;
+        let value: toml::Table = toml::from_str(text).context("what was read is TOML")?;
+        keys_of(&value, "", &mut written);
+    }
+    let options: BTreeSet<String> = settings
+        .options
+        .iter()
+        .map(|option| option.path.join("."))
+        .collect();
+    ensure!(
+        written == options,
+        "not written: {:?}; no option: {:?}",
+        options.difference(&written),
+        written.difference(&options)
+    );
+    say(&format!(
+        "modules: {} options in {} files read by the parser",
+        options.len(),
+        settings.rendered.len()
+    ))
+}
+
+fn keys_of(table: &toml::Table, above: &str, all: &mut BTreeSet<String>) {
+    for (key, value) in table {
+        let path = format!("{above}{key}");
+        all.insert(path.clone());
+        let tables: Vec<&toml::Table> = match value {
+            toml::Value::Table(table) => vec![table],
+            toml::Value::Array(items) => items.iter().filter_map(toml::Value::as_table).collect(),
+            _ => Vec::new(),
+        };
+        let star = if value.is_array() { ".*" } else { "" };
+        for table in tables {
+            keys_of(table, &format!("{path}{star}."), all);
+        }
+    }
+}
+
+#[test]
+fn the_template_evaluates_with_all_its_hosts() -> Result<()> {
+    let evaluator = Evaluator::new()?;
+    for library in libraries(&evaluator, "the template's hosts")? {
+        let hosts: BTreeMap<String, TemplateHost> = evaluator.must(library, "template")?;
+        let names: Vec<&str> = hosts.keys().map(String::as_str).collect();
+        ensure!(names == ["db1", "web1"], "{names:?}");
+        for (name, host) in &hosts {
+            ensure!(host.toplevel.contains(name), "{}", host.toplevel);
+            let config = Config::parse(Path::new("config.toml"), &host.config)
+                .map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
+            ensure!(config.host == *name && config.reports.is_some(), "{name}");
+        }
+        say(&format!(
+            "modules: {} hosts of the template evaluated with {library:?}",
+            hosts.len()
+        ))?;
+    }
+    Ok(())
+}
+
+/// How a type is called is the library's own, and changes with it.
+fn without_types(text: &str) -> Vec<&str> {
+    text.lines()
+        .filter(|line| !line.starts_with("- type: "))
+        .collect()
+}
+
+#[test]
+fn the_reference_of_options_is_current() -> Result<()> {
+    let evaluator = Evaluator::new()?;
+    let Some(Library::Nixpkgs) = libraries(&evaluator, "the reference")?.first() else {
+        return Ok(());
+    };
+    let made: String = evaluator.must(Library::Nixpkgs, "reference")?;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reconciler/nix/OPTIONS.md");
+    let kept = std::fs::read_to_string(&path).context("cannot read the reference")?;
+    if without_types(&made) != without_types(&kept) {
+        let new = std::env::temp_dir().join("OPTIONS.md");
+        std::fs::write(&new, &made).context("cannot write the new reference")?;
+        anyhow::bail!(
+            "the options have changed: cp {} {}",
+            new.display(),
+            path.display()
+        );
+    }
+    let options = made.lines().filter(|line| line.starts_with("### ")).count();
+    say(&format!("modules: {options} options in the reference"))
+}
