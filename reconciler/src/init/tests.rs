@@ -84,7 +84,8 @@ fn nothing_is_overwritten_and_then_nothing_is_written() {
 
 #[test]
 fn wrong_answers_are_refused_in_one_sentence() {
-    let table: [(fn(&mut Answers), &str); 7] = [
+    type Change = fn(&mut Answers);
+    let table: [(Change, &str); 7] = [
         (
             |a| a.repository = Some("git@git.fleet:deploy.git".into()),
             "the deploy repository: \"git@git.fleet:deploy.git\" is not a URL with ssh://",
