@@ -8,11 +8,11 @@
     reports = "ssh://git@git.example.org/srv/git/reports.git";
     # Host keys of the git server, one line each as in known_hosts (ssh-keyscan, then compare by hand).
     knownHosts = ''
-      git.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIReplaceThisWithTheHostKeyOfYourGitServer000
+      git.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAReplaceThisWithTheHostKeyOfYourGitServer00
     '';
     # Who may log in as root on every host. No system that keeps them out is kept.
     operators = [
-      "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIReplaceThisWithThePublicKeyOfAnOperator00000 operator"
+      "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAReplaceThisWithThePublicKeyOfAnOperator000 operator"
     ];
     # Each host's private key for the git server. It is put there once, by hand, and is no part of
     # the repository.

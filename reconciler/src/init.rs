@@ -54,9 +54,9 @@ pub const TEMPLATE: [File; 15] = [
 const REPOSITORY: &str = "ssh://git@git.example.org/srv/git/deploy.git";
 const REPORTS: &str = "ssh://git@git.example.org/srv/git/reports.git";
 const NIXUS: &str = "git+ssh://git@git.example.org/srv/git/nixus.git";
-const SERVER_KEY: &str = "git.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIReplaceThisWithTheHostKeyOfYourGitServer000";
+const SERVER_KEY: &str = "git.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAReplaceThisWithTheHostKeyOfYourGitServer00";
 const OPERATOR_KEY: &str =
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIReplaceThisWithThePublicKeyOfAnOperator00000 operator";
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAReplaceThisWithThePublicKeyOfAnOperator000 operator";
 
 /// What is known of the fleet; what is not stays as it is in the template.
 #[derive(Debug, Clone, Default)]

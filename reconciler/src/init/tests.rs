@@ -68,6 +68,13 @@ fn what_is_not_known_stays_and_is_told() {
 }
 
 #[test]
+fn placeholders_have_the_shape_of_what_they_stand_for() {
+    let (_, server) = SERVER_KEY.split_once(' ').unwrap();
+    PublicKey::of_host(server).unwrap();
+    OPERATOR_KEY.parse::<PublicKey>().unwrap();
+}
+
+#[test]
 fn nothing_is_overwritten_and_then_nothing_is_written() {
     for there in ["users.nix", "hosts"] {
         let folder = tempfile::tempdir().unwrap();

@@ -16,11 +16,12 @@ let
   key =
     name:
     let
-      letters = builtins.substring 0 43 (
+      letters = builtins.substring 0 42 (
         builtins.replaceStrings [ "-" ] [ "" ] name + builtins.hashString "sha256" name
       );
     in
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${letters}";
+    # The key's length takes two bits of the first letter.
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA${letters}";
   wireguard =
     name: "${builtins.substring 0 42 (name + builtins.hashString "sha256" "wg-${name}")}E=";
   # What every fleet of the tables says.
