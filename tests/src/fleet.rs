@@ -116,23 +116,27 @@ pub fn deploy_files(
 ) -> Result<Files> {
     let template = template();
     let mut files = Files::new();
-    for name in ["flake.nix", "common.nix"] {
+    for name in ["flake.nix", "common.nix", "users.nix"] {
         files.insert(name.to_owned(), read(&template.join(name))?);
     }
     files.insert(
         "fleet.nix".to_owned(),
         format!(
             r#"{{
-  repository = "{}";
-  branch = "main";
-  reports = "{}";
-  knownHosts = ''
+  nixus = {{
+    repository = "{}";
+    branch = "main";
+    reports = "{}";
+    knownHosts = ''
     {GIT_SERVER} {}
   '';
-  operators = [ "{} operator" ];
-  hosts = {{
+    operators = [ "{} operator" ];
+    deployKey = "/var/lib/lab-keys/deploy_key";
+  }};
+  # Every host is a peer of all others.
+  peers.neighbours = 64;
+  ssh.access = {{
 {}  }};
-  deployKey = "/var/lib/lab-keys/deploy_key";
 }}
 "#,
             url(DEPLOY),
@@ -152,11 +156,11 @@ pub fn deploy_files(
     Ok(files)
 }
 
-/// Every host knows all others, and is one of their peers.
+/// Where each host is, and its keys, which a test may add to.
 fn hosts(members: &[Member]) -> String {
     let host = |member: &Member| {
         format!(
-            "    {} = {{ addresses = [ \"{}\" \"{}\" ]; hostKeys = [ \"{}\" ]; }};\n",
+            "    {}.addresses = [ \"{}\" \"{}\" ];\n    {0}.hostKeys = builtins.listToAttrs (map (key: {{ name = builtins.hashString \"sha256\" key; value = key; }}) [ \"{}\" ]);\n",
             member.name,
             member.address(),
             member.address6(),
@@ -170,6 +174,8 @@ fn hosts(members: &[Member]) -> String {
 const LAB: &str = r#"# What only hosts of the lab have.
 { lib, ... }:
 {
+  # Tests break hosts in ways that an evaluation refuses, to see what the hosts do.
+  assertions = lib.mkForce [ ];
   services.nixus = {
     interval = "2s";
     bootDelay = "2s";
@@ -195,8 +201,9 @@ const LAB: &str = r#"# What only hosts of the lab have.
 pub fn git_server_files(operator: &Key) -> Files {
     let flake = format!(
         r#"{{
-  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.05";
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
   inputs.nixus.url = "git+ssh://git@git.example.org/srv/git/nixus.git";
+  inputs.nixus.inputs.nixpkgs.follows = "nixpkgs";
   outputs =
     {{ nixpkgs, nixus, ... }}:
     {{

@@ -52,14 +52,16 @@ pub fn seed(
     deploy: &Files,
     git: &Files,
 ) -> Result<Seed> {
-    let stand_ins = ["nixpkgs", "nixus"].map(|name| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("nix").join(name);
-        read_folder(&folder).map(|files| (name, files))
-    });
-    let [nixpkgs, nixus] = stand_ins;
-    let stand_ins = [nixpkgs?, nixus?];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut stand_ins = [("nixpkgs", Files::new()), ("nixus", Files::new())];
+    for (name, files) in &mut stand_ins {
+        read_folder(&root.join("nix").join(*name), "", files)?;
+    }
+    // The modules themselves are no stand-ins.
+    let [_, (_, nixus)] = &mut stand_ins;
+    read_folder(&root.join("../reconciler/nix"), "modules/", nixus)?;
     let mut hasher = DefaultHasher::new();
-    (3, &machine.root, deploy, git, &stand_ins).hash(&mut hasher);
+    (4, &machine.root, deploy, git, &stand_ins).hash(&mut hasher);
     for binaries in releases {
         for program in [
             &binaries.nixus,
@@ -89,17 +91,19 @@ pub fn seed(
     })
 }
 
-fn read_folder(folder: &Path) -> Result<Files> {
+/// All files below a folder, their paths with something before them.
+fn read_folder(folder: &Path, before: &str, files: &mut Files) -> Result<()> {
     let context = || format!("cannot list {}", folder.display());
-    let mut files = Files::new();
     for found in fs::read_dir(folder).with_context(context)? {
         let found = found.with_context(context)?;
-        files.insert(
-            found.file_name().to_string_lossy().into_owned(),
-            fleet::read(&found.path())?,
-        );
+        let name = format!("{before}{}", found.file_name().to_string_lossy());
+        if found.path().is_dir() {
+            read_folder(&found.path(), &format!("{name}/"), files)?;
+        } else {
+            files.insert(name, fleet::read(&found.path())?);
+        }
     }
-    Ok(files)
+    Ok(())
 }
 
 /// A Nix store that is filled for the hosts.
@@ -254,10 +258,11 @@ fn lock_file(locked: &BTreeMap<&str, serde_json::Value>) -> String {
             "nixpkgs": {
                 "locked": locked.get("nixpkgs"),
                 "original": {
-                    "owner": "NixOS", "ref": "nixos-25.05", "repo": "nixpkgs", "type": "github"
+                    "owner": "NixOS", "ref": "nixos-25.11", "repo": "nixpkgs", "type": "github"
                 },
             },
             "nixus": {
+                "inputs": { "nixpkgs": ["nixpkgs"] },
                 "locked": locked.get("nixus"),
                 "original": {
                     "type": "git", "url": "ssh://git@git.example.org/srv/git/nixus.git"

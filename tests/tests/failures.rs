@@ -109,8 +109,9 @@ fn its_deploy_key_is_gone() -> Result<()> {
 #[test]
 fn its_configuration_file_is_wrong() -> Result<()> {
     check(
-        "services.nixus.settings.repository.brunch = \"main\";",
-        "repository.brunch: unknown field `brunch`",
+        // An evaluation refuses a misspelt option; what it cannot see is the text itself.
+        r#"environment.etc."nixus/config.toml".text = lib.mkAfter "\n[brunch]\n";"#,
+        "unknown field `brunch`",
     )
 }
 

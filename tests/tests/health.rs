@@ -168,7 +168,7 @@ fn firewall_drops_outbound_only() -> Result<()> {
 
 #[test]
 fn a_required_check_that_hangs_all_the_trial_fails() -> Result<()> {
-    let hangs = r#"services.nixus.checks = [
+    let hangs = r#"services.nixus.settings.checks = [
       { kind = "command"; name = "shop"; command = [ "/bin/sleep" "1000" ]; timeout = "10m"; }
     ];"#;
     check(hangs, &["shop: "]).map(drop)

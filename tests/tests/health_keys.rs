@@ -172,21 +172,24 @@ fn wrong_keys_in_the_configuration_are_told_with_their_place() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     for (broken, words) in [
         (
-            r#"services.nixus.operators = lib.mkForce [ "no key" ];"#,
+            r#"[[operators]]\nkeys = [ \"no key\" ]\n"#,
             "operators.keys: \"no key\" is not a public key",
         ),
         (
-            r#"services.nixus.settings.peers = [ { name = "db1"; addresses = [ "10.77.0.12" ]; host_keys = [ ]; } ];"#,
+            r#"[[peers]]\nname = \"db1\"\naddresses = [ \"10.77.0.12\" ]\nhost_keys = [ ]\n"#,
             "peers.host_keys: db1 needs a host key",
         ),
         (
-            r#"services.nixus.checks = [ { kind = "ping"; } ];"#,
+            r#"[[checks]]\nkind = \"ping\"\n"#,
             "checks.kind: unknown variant `ping`",
         ),
     ] {
+        // The options would refuse it; the text takes anything.
+        let broken =
+            format!(r#"environment.etc."nixus/config.toml".text = lib.mkAfter "\n{broken}";"#);
         breaks(
             &story,
-            broken,
+            &broken,
             &["configuration: /etc/nixus/config.toml:", words],
         )?;
     }

@@ -175,7 +175,7 @@ fn one_commit_breaks_dns_on_all_hosts() -> Result<()> {
     let by_name = r#"
       services.nixus.settings.repository.url = lib.mkForce "ssh://git@git.fleet/srv/git/deploy.git";
       services.nixus.knownHosts = lib.mkForce (
-        builtins.replaceStrings [ "10.77.0.2" ] [ "10.77.0.2,git.fleet" ] (import ../fleet.nix).knownHosts
+        builtins.replaceStrings [ "10.77.0.2" ] [ "10.77.0.2,git.fleet" ] (import ../fleet.nix).nixus.knownHosts
       );
     "#;
     let all = |more: &str| {

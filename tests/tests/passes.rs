@@ -287,7 +287,7 @@ fn the_name_of_the_repository_resolves_no_more() -> Result<()> {
     let by_name = r#"
       services.nixus.settings.repository.url = lib.mkForce "ssh://git@git.fleet/srv/git/deploy.git";
       services.nixus.knownHosts = lib.mkForce (
-        builtins.replaceStrings [ "10.77.0.2" ] [ "10.77.0.2,git.fleet" ] (import ../fleet.nix).knownHosts
+        builtins.replaceStrings [ "10.77.0.2" ] [ "10.77.0.2,git.fleet" ] (import ../fleet.nix).nixus.knownHosts
       );
     "#;
     let resolved = format!(r#"{by_name} networking.hosts."10.77.0.2" = [ "git.fleet" ];"#);

@@ -1,10 +1,23 @@
 {
-  description = "A stand-in for the Nixus flake: the same module, with packages that the lab has put into the store";
+  description = "Nixus' own modules, with packages that the lab has put into the store";
+
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
 
   outputs =
-    { self }:
+    { self, nixpkgs }:
+    let
+      packages = import ./packages.nix;
+      # The lab puts reconciler/nix here.
+      nixosModule = {
+        imports = [
+          (import ./modules/module.nix { packageFor = _: packages.nixus; })
+          (import ./lab.nix packages)
+        ];
+      };
+    in
     {
-      packages.x86_64-linux = import ./packages.nix;
-      nixosModules.default = import ./module.nix self;
+      packages.x86_64-linux = packages;
+      nixosModules.default = nixosModule;
+      lib.mkFleet = import ./modules/fleet { inherit nixosModule; };
     };
 }
