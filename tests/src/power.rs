@@ -1,6 +1,7 @@
 //! The power of a host: on, off at once, off and on in order.
 
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +26,11 @@ while echo 0 > "$group/cgroup.procs"; do
   "$@"
   [ $? = 133 ] || exit
 done"#;
+
+/// Whether hosts can have network interfaces that a program makes.
+pub fn tunnels() -> bool {
+    Path::new("/dev/net/tun").exists()
+}
 
 impl Host {
     /// Switches the power on; does not wait for the boot.
@@ -63,6 +69,8 @@ impl Host {
                 "--resolv-conf=off",
             ])
             .args(["--timezone=off", "--link-journal=no", "--console=pipe"])
+            // WireGuard without the kernel's needs it (the stand-in's lab.nix).
+            .args(tunnels().then_some("--bind=/dev/net/tun"))
             .arg(format!("--machine={}", self.name))
             .arg(format!("--directory={}/root", self.folder()))
             .arg("/lab-boot")

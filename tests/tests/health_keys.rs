@@ -10,7 +10,7 @@ use crate::failures::takes_the_next_commit;
 use crate::health::{GREETING, breaks};
 
 /// A new key on a host's disk, at this path; gives its public half.
-fn new_key(host: &Host, path: &str) -> Result<String> {
+pub fn new_key(host: &Host, path: &str) -> Result<String> {
     host.must([
         "ssh-keygen",
         "-q",

@@ -23,6 +23,7 @@ mod manifest_caches;
 mod manifests;
 mod memory;
 mod modules;
+mod networks;
 mod outages;
 mod passes;
 mod releases;

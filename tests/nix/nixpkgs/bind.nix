@@ -25,6 +25,7 @@ let
       dnssec-validation no;
       ${cfg.extraOptions}
     };
+    controls { };
     ${lib.concatStrings (lib.mapAttrsToList zone cfg.zones)}
   '';
 in
