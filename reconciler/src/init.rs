@@ -175,9 +175,11 @@ fn replacements(answers: &Answers) -> Result<Vec<(&'static str, String)>, InitEr
             problem: format!("{url:?} {problem}"),
         };
         if has_password(&url) {
-            return Err(wrong(
-                "has a password in it, which everyone on a host could see",
-            ));
+            return Err(InitError::Answer {
+                what: "the deploy repository",
+                problem: "the URL has a password in it, which everyone on a host could see"
+                    .to_owned(),
+            });
         }
         if !["ssh://", "https://"]
             .iter()
@@ -215,15 +217,17 @@ fn replacements(answers: &Answers) -> Result<Vec<(&'static str, String)>, InitEr
 /// The answer becomes a part of a string of Nix's, and must not end it.
 fn plain(what: &'static str, answer: &str) -> Result<String, InitError> {
     let answer = answer.trim();
-    if answer.is_empty()
-        || answer.contains("''")
-        || answer.contains(['"', '\\', '$'])
-        || answer.chars().any(char::is_control)
-    {
-        let problem = format!("{answer:?} is empty, or has quotes or the like in it");
-        return Err(InitError::Answer { what, problem });
-    }
-    Ok(answer.to_owned())
+    let problem = if answer.contains("PRIVATE KEY") {
+        // It is not shown again.
+        "that is a private key: give the public one, whose file ends with .pub".to_owned()
+    } else if answer.chars().any(char::is_control) {
+        "that is more than one line".to_owned()
+    } else if answer.is_empty() || answer.contains("''") || answer.contains(['"', '\\', '$']) {
+        format!("{answer:?} is empty, or has quotes or the like in it")
+    } else {
+        return Ok(answer.to_owned());
+    };
+    Err(InitError::Answer { what, problem })
 }
 
 /// Another repository in the same folder.

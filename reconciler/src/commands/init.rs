@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anstream::println;
 use anyhow::Context;
 use nixus::cli::Init;
+use nixus::exit_code::WrongInput;
 use nixus::init::{Answers, init};
 use nixus::state::read_bounded;
 
@@ -77,8 +78,10 @@ fn key(given: &str) -> anyhow::Result<String> {
         Some(rest) => home().join(rest),
         None => PathBuf::from(given),
     };
-    let text = read_bounded(&path, LONGEST)
-        .with_context(|| format!("cannot read the key {}", path.display()))?;
+    let text = read_bounded(&path, LONGEST).map_err(|error| {
+        let path = path.display();
+        WrongInput(format!("cannot read the key {path}: {error}"))
+    })?;
     Ok(String::from_utf8_lossy(&text).trim().to_owned())
 }
 

@@ -92,7 +92,7 @@ fn nothing_is_overwritten_and_then_nothing_is_written() {
 #[test]
 fn wrong_answers_are_refused_in_one_sentence() {
     type Change = fn(&mut Answers);
-    let table: [(Change, &str); 7] = [
+    let table: [(Change, &str); 8] = [
         (
             |a| a.repository = Some("git@git.fleet:deploy.git".into()),
             "the deploy repository: \"git@git.fleet:deploy.git\" is not a URL with ssh://",
@@ -117,6 +117,10 @@ fn wrong_answers_are_refused_in_one_sentence() {
             |a| a.server_key = Some("ssh-rsa AAAA".into()),
             "the git server's host key: ",
         ),
+        (
+            |a| a.operator_key = Some("-----BEGIN OPENSSH PRIVATE KEY-----\nsecret".into()),
+            "the operator's public key: that is a private key: give the public one",
+        ),
         (|a| a.nixus = Some("a\nb".into()), "the flake of Nixus: "),
     ];
     for (change, words) in table {
@@ -125,6 +129,7 @@ fn wrong_answers_are_refused_in_one_sentence() {
         change(&mut wrong);
         let error = init(folder.path(), &wrong).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
         assert!(error.is_wrong_input());
     }
 }
