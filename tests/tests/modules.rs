@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use lab::evaluator::{Evaluator, Library};
 use nixus::config::Config;
+use nixus_switcher::protocol::VERSION;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -215,6 +216,61 @@ fn the_template_evaluates_with_all_its_hosts() -> Result<()> {
             "modules: {} hosts of the template evaluated with {library:?}",
             hosts.len()
         ))?;
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Flake {
+    outputs: Vec<String>,
+    packages: BTreeMap<String, BTreeMap<String, Package>>,
+    template: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    pname: String,
+    version: String,
+    format: u32,
+}
+
+#[test]
+fn the_flake_has_packages_modules_and_the_template_for_each_platform() -> Result<()> {
+    let evaluator = Evaluator::new()?;
+    let Some(Library::Nixpkgs) = libraries(&evaluator, "the flake")?.first() else {
+        return Ok(());
+    };
+    let flake: Flake = evaluator.must(Library::Nixpkgs, "flake")?;
+    let outputs = [
+        "checks",
+        "fleetModules",
+        "lib",
+        "nixosModules",
+        "packages",
+        "templates",
+    ];
+    ensure!(flake.outputs == outputs, "{:?}", flake.outputs);
+    let platforms: Vec<_> = flake.packages.keys().map(String::as_str).collect();
+    ensure!(
+        platforms == ["aarch64-linux", "x86_64-linux"],
+        "{platforms:?}"
+    );
+    for packages in flake.packages.values() {
+        for (name, program) in [
+            ("default", "nixus"),
+            ("nixus", "nixus"),
+            ("nixus-switcher", "nixus-switcher"),
+        ] {
+            let package = packages.get(name).context("a package is missing")?;
+            ensure!(package.pname == program, "{name} is {}", package.pname);
+            ensure!(package.version == env!("CARGO_PKG_VERSION"), "{name}");
+            // What units say of the release that they start (nixus-verify.service).
+            ensure!(package.format == VERSION, "{name}: {}", package.format);
+        }
+        ensure!(packages.len() == 3, "there are other packages");
+    }
+    for hosts in flake.template.values() {
+        ensure!(hosts.matches("nixos-system-").count() == 2, "{hosts}");
     }
     Ok(())
 }

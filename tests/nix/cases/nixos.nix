@@ -21,6 +21,7 @@ let
     type = "derivation";
     inherit name;
     outPath = "/nix/store/00000000000000000000000000000000-${name}";
+    drvPath = "/nix/store/00000000000000000000000000000000-${name}.drv";
   };
   packages = lib.genAttrs [ "gitMinimal" "openssh" "wireguard-tools" "nixus" ] package;
   module =

@@ -149,4 +149,47 @@ in
       peers = builtins.attrNames system.config.services.nixus.peers;
     }) flake.nixosConfigurations;
   reference = import ../../../reconciler/nix/reference.nix { inherit lib; };
+  # The root's flake, of which packages are only named.
+  flake =
+    let
+      packagesOf =
+        system:
+        let
+          packages = {
+            inherit lib;
+            installShellFiles = null;
+            rustPlatform.buildRustPackage = package: package;
+            stdenv = { };
+            writeText = _: text: text;
+            callPackage =
+              file: arguments:
+              lib.makeOverridable (import file) (
+                builtins.intersectAttrs (builtins.functionArgs (import file)) packages // arguments
+              );
+          };
+        in
+        packages;
+      self = outputs // {
+        lastModified = 1700000000;
+      };
+      outputs = (import ../../../flake.nix).outputs {
+        inherit self;
+        nixpkgs = nixpkgs // {
+          legacyPackages = lib.genAttrs [
+            "x86_64-linux"
+            "aarch64-linux"
+          ] packagesOf;
+        };
+      };
+    in
+    {
+      outputs = builtins.attrNames outputs;
+      packages = builtins.mapAttrs (
+        _: builtins.mapAttrs (_: package: {
+          inherit (package) pname version;
+          inherit (package.passthru) format;
+        })
+      ) outputs.packages;
+      template = builtins.mapAttrs (_: checks: checks.template) outputs.checks;
+    };
 }
