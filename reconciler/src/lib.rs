@@ -56,6 +56,7 @@ pub mod report;
 pub mod reports_repository;
 pub mod retry;
 pub mod rollback;
+pub mod secrets;
 pub mod set_aside;
 pub mod signed;
 pub mod source;
