@@ -34,6 +34,7 @@ use nixus_switcher::protocol::{CheckOutcome, Ending, Outcome};
 mod following;
 mod init;
 mod manifests;
+mod secrets;
 
 /// Does what was asked.
 pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
@@ -191,6 +192,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         }
         Command::Init(asked) => init::run(asked)?,
         Command::Manifest { command } => manifests::run(command).await?,
+        Command::Secrets { command } => return secrets::run(command).await,
         Command::Check(output) => {
             let now = now::now(&config()?, &paths).await;
             if output.json {

@@ -10,6 +10,8 @@ use crate::manifest::push::PushError;
 use crate::pass_lock::PassLockError;
 use crate::retry::RetryError;
 use crate::rollback::RollbackError;
+use crate::secrets::operator::OperatorError;
+use crate::secrets::scratch::ScratchError;
 use crate::suspension::SuspensionError;
 
 /// The exit codes in words, for `--help` and the manual.
@@ -63,6 +65,10 @@ pub fn of<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> Exit {
                 .is_some_and(CreateError::is_wrong_input)
             || error.downcast_ref().is_some_and(PushError::is_wrong_input)
             || error.downcast_ref().is_some_and(InitError::is_wrong_input)
+            || error
+                .downcast_ref()
+                .is_some_and(OperatorError::is_wrong_input)
+            || matches!(error.downcast_ref(), Some(ScratchError::NoMemory { .. }))
             || error
                 .downcast_ref()
                 .is_some_and(RollbackError::is_wrong_input);

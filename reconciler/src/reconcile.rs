@@ -25,6 +25,7 @@ use crate::process::in_words;
 use crate::report::{Report, Reporter};
 use crate::reports_repository::sound::Sound;
 use crate::reports_repository::{ReportsError, ReportsRepository};
+use crate::secrets::candidate::CandidateError;
 use crate::source::{Source, SourceError};
 use crate::state::{Paths, write_atomically};
 use crate::suspension;
@@ -75,6 +76,8 @@ enum StepError {
     Closure(#[from] ClosureError),
     #[error(transparent)]
     Activation(#[from] ActivationError),
+    #[error(transparent)]
+    Secrets(#[from] CandidateError),
 }
 
 /// How the last pass ended, for `nixus status`; of this boot only.

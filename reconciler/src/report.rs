@@ -218,6 +218,12 @@ impl Reporter<'_> {
         self.report(commit, State::Error, text)
     }
 
+    /// This host cannot open a commit's secrets.
+    pub fn not_opened(self, commit: &Commit, why: &str) -> Report {
+        let text = format!("{}: refused, nothing was changed: {why}", name(commit));
+        self.report(commit, State::Error, text)
+    }
+
     /// A commit could not be built, but perhaps will be later.
     pub fn not_built_yet(self, commit: &Commit, why: &str) -> Report {
         let text = format!("{}: not built yet, trying again: {why}", name(commit));

@@ -10,11 +10,22 @@
 //! - One secret that cannot be opened takes no other away.
 //! - Whatever is read has a limit.
 
+pub mod accounts;
+pub mod activation;
+pub mod candidate;
 pub mod ciphertext;
+pub mod cli;
+pub mod description;
 pub mod fleet;
+pub mod generation;
 pub mod identity;
+pub mod links;
+pub mod memory;
+pub mod operator;
 pub mod passphrase;
 pub mod recipient;
+pub mod scratch;
+pub mod units;
 
 /// The longest plaintext, in bytes: keys, certificates and passwords are far below it.
 pub const LONGEST: usize = 1024 * 1024;

@@ -8,6 +8,7 @@ use crate::fleet::Told;
 use crate::log::Entry;
 use crate::manifest::Manifest;
 use crate::report::{Report, State};
+use crate::secrets::operator;
 use crate::status::age;
 
 /// The width of a table where the terminal's is not known.
@@ -58,6 +59,20 @@ pub fn manifest(manifest: &Manifest) -> Table {
             Cell::new(printable(host)),
             Cell::new(printable(&built.system)),
             Cell::new(printable(&built.toplevel.to_string_lossy())),
+        ]);
+    }
+    table
+}
+
+/// Who can open each secret, and what is wrong with that.
+pub fn secrets(states: &[operator::State]) -> Table {
+    let mut table = table(&["FILE", "OPENED BY", "STATE"]);
+    for state in states {
+        let colour = if state.is_well() { Color::Green } else { Color::Red };
+        table.add_row([
+            Cell::new(printable(&state.file)),
+            Cell::new(printable(&state.who.join(", "))),
+            Cell::new(printable(&state.words())).fg(colour),
         ]);
     }
     table

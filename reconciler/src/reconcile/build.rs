@@ -7,12 +7,13 @@ use nixus_switcher::protocol::Commit;
 
 use super::send::Telling;
 use super::{Pass, PassError, StepError};
-use crate::closure::{self, ClosureError, Recipe};
+use crate::closure::{self, BuiltClosure, ClosureError, Recipe};
 use crate::commit_id::CommitId;
 use crate::ledger::{Built, Quarantined};
 use crate::plan::{Ancestry, Head, may_be_overtaken};
 use crate::process::in_words;
 use crate::progress::Display;
+use crate::secrets;
 use crate::source::Source;
 
 impl Pass<'_> {
@@ -79,18 +80,7 @@ impl Pass<'_> {
         .await;
         display.end();
         match built {
-            Ok(built) => {
-                let noted = Built {
-                    commit: commit.clone(),
-                    toplevel: built.toplevel().clone(),
-                };
-                if self.ledger.built.as_ref() != Some(&noted) || self.ledger.overtaken > 0 {
-                    self.ledger.build(noted);
-                    self.save()?;
-                }
-                self.built = Some(built);
-                Ok(Ok(()))
-            }
+            Ok(built) => self.take(built, commit).await,
             // Nix does not know that its input was damaged on the way.
             Err(error) if error.is_of_the_commit() && self.mends_local_copy().await => Ok(Ok(())),
             Err(error) if error.is_of_the_commit() => {
@@ -122,6 +112,54 @@ impl Pass<'_> {
             Err(error) => {
                 let reason = in_words(&error);
                 self.not_built_yet(verified.commit(), commit, &reason)?;
+                Ok(Err(error.into()))
+            }
+        }
+    }
+
+    /// Takes what was built, if this host can open its secrets: nothing is changed yet.
+    async fn take(
+        &mut self,
+        built: BuiltClosure,
+        commit: &CommitId,
+    ) -> Result<Result<(), StepError>, PassError> {
+        let noted = Built {
+            commit: commit.clone(),
+            toplevel: built.toplevel().clone(),
+        };
+        if self.ledger.built.as_ref() != Some(&noted) || self.ledger.overtaken > 0 {
+            self.ledger.build(noted);
+            self.save()?;
+        }
+        // What runs has opened them, or has said that it cannot.
+        let runs = self.switcher.running();
+        if runs.is_ok_and(|running| running == *built.toplevel()) {
+            self.built = Some(built);
+            return Ok(Ok(()));
+        }
+        match secrets::candidate::check(built.toplevel()).await {
+            Ok(()) => {
+                self.built = Some(built);
+                Ok(Ok(()))
+            }
+            Err(error) if error.is_of_the_commit() => {
+                let reason = in_words(&error);
+                let named = built.commit().commit();
+                self.report(|reporter| reporter.not_opened(named, &reason))?;
+                self.ledger.reject(Quarantined {
+                    commit: commit.clone(),
+                    toplevel: Some(built.toplevel().clone()),
+                    reason,
+                    since: Timestamp::now(),
+                    needs_reboot: false,
+                    by_what_was: false,
+                });
+                self.save()?;
+                Ok(Ok(()))
+            }
+            Err(error) => {
+                let reason = in_words(&error);
+                self.not_built_yet(built.commit().commit(), commit, &reason)?;
                 Ok(Err(error.into()))
             }
         }

@@ -1,0 +1,67 @@
+//! What an activation would do: nothing is changed.
+
+use super::{Activated, Activation, ActivationError, Failure, SecretError, numbers, open, owner};
+use crate::secrets::description::Description;
+use crate::secrets::links;
+use crate::secrets::units::{self, Teller};
+
+impl Activation<'_> {
+    /// Opens everything to nowhere: whether this host could. What is wrong with it later, such as a user
+    /// that the activation has yet to make, is not looked at.
+    pub fn check(&self) -> Result<Activated, ActivationError> {
+        let description = Description::read(self.description)?;
+        let mut done = Activated::default();
+        let identities = self.identities(&description, &mut done.warnings)?;
+        for secret in &description.secrets {
+            let look = || -> Result<(), SecretError> {
+                open(secret, identities.as_ref())?;
+                if !secret.path.starts_with(self.place.link()) {
+                    links::is_free(&secret.path)?;
+                }
+                Ok(())
+            };
+            match look() {
+                Ok(()) => done.there += 1,
+                Err(source) => done.failures.push(Failure {
+                    secret: secret.name.clone(),
+                    source,
+                }),
+            }
+        }
+        self.leave_out_unknown(&description, &mut done);
+        Ok(done)
+    }
+
+    /// Says which units an activation would tell.
+    pub fn dry_run(&self) -> Result<Activated, ActivationError> {
+        let description = Description::read(self.description)?;
+        let mut done = Activated::default();
+        let identities = self.identities(&description, &mut done.warnings)?;
+        let current = self.place.current();
+        for secret in &description.secrets {
+            match open(secret, identities.as_ref()) {
+                Ok(plaintext) => {
+                    done.there += 1;
+                    let is = current.and_then(|number| self.place.secret(number, &secret.name));
+                    let same = is.is_some_and(|(content, own)| {
+                        content == plaintext && owner(secret).is_ok_and(|will| numbers(will) == own)
+                    });
+                    if current.is_some() && !same {
+                        done.units.add(&secret.restart_units, &secret.reload_units);
+                    }
+                }
+                Err(source) => done.failures.push(Failure {
+                    secret: secret.name.clone(),
+                    source,
+                }),
+            }
+        }
+        self.leave_out_unknown(&description, &mut done);
+        if !done.units.is_empty() {
+            let runs = units::running(&done.units);
+            done.units.settle(|unit| runs.contains(unit));
+        }
+        done.units.write(self.lists, Teller::DryRun)?;
+        Ok(done)
+    }
+}
