@@ -243,7 +243,7 @@ The request is one line of JSON on standard input, and so is the answer:
         switcher: bool,
     },
     /// Print the manual page, or write one page for each command into a directory, those of
-    /// `nixus-switcher` too.
+    /// `nixus-switcher` and `nixus-secrets` too.
     #[command(after_help = "Examples:
   nixus man | man -l -
   nixus man /usr/local/share/man/man1")]

@@ -23,6 +23,7 @@ use nixus::reconcile::{PassError, reconcile};
 use nixus::report::{Reporter, name};
 use nixus::reports_repository::ReportsRepository;
 use nixus::rollback::{self, Rollback};
+use nixus::secrets::cli::Arguments as Opening;
 use nixus::state::Paths;
 use nixus::status::{first_line, status};
 use nixus::systemd::PASS_UNIT;
@@ -272,6 +273,7 @@ fn manual(directory: Option<&Path>) -> anyhow::Result<()> {
             std::fs::create_dir_all(directory)
                 .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
                 .and_then(|()| clap_mangen::generate_to(Arguments::command(), directory))
+                .and_then(|()| clap_mangen::generate_to(Opening::command(), directory))
                 .with_context(|| format!("cannot write manual pages to {}", directory.display()))?;
         }
         None => clap_mangen::Man::new(Cli::command())

@@ -71,6 +71,12 @@ fn file<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Gen
     }
 }
 
+/// Makes a folder, if it is not there, that others pass whatever the caller's umask is.
+fn make(folder: &Path) -> io::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.and_then(|()| fs::set_permissions(folder, Permissions::from_mode(PASS)))
+}
+
 /// What a generation says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -102,7 +108,9 @@ impl Default for Place {
 
 /// That nobody else changes the generations; until it is dropped.
 #[derive(Debug)]
-pub struct Held(#[expect(dead_code, reason = "held until it is dropped")] File);
+pub struct Held {
+    _lock: File,
+}
 
 impl Place {
     /// The link.
@@ -112,11 +120,7 @@ impl Place {
 
     /// Makes the folder, on a ramfs, and takes the lock.
     pub fn prepare(&self) -> Result<Held, GenerationError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(PASS)
-            .create(&self.folder)
-            .map_err(file("make", &self.folder))?;
+        make(&self.folder).map_err(file("make", &self.folder))?;
         if self.ramfs && !self.is_ramfs() {
             let flags = MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
             let options = format!("mode={PASS:04o}");
@@ -147,7 +151,7 @@ impl Place {
             }
             thread::sleep(Duration::from_millis(20));
         }
-        Ok(Held(lock))
+        Ok(Held { _lock: lock })
     }
 
     fn is_ramfs(&self) -> bool {
@@ -195,10 +199,7 @@ impl Place {
     pub fn begin(&self) -> Result<u64, GenerationError> {
         let number = self.numbers().last().map_or(1, |last| last.saturating_add(1));
         let path = self.path(number);
-        DirBuilder::new()
-            .mode(PASS)
-            .create(&path)
-            .map_err(file("make", &path))?;
+        make(&path).map_err(file("make", &path))?;
         Ok(number)
     }
 

@@ -71,7 +71,9 @@ impl Host {
     fn activate(&self, description: &Path) -> (Vec<String>, String) {
         let lists = self.path("lists");
         let _ = fs::remove_dir_all(&lists);
-        let all = |units: &Units| units.restart.union(&units.reload).cloned().collect();
+        let all = |units: &Units| -> BTreeSet<String> {
+            units.restart.union(&units.reload).cloned().collect()
+        };
         let done = self.activation(description, &lists).activate_where(&all).unwrap();
         let failed = done.failures.iter().map(|one| one.secret.clone()).collect();
         let restart = fs::read_to_string(lists.join("activation-restart-list"));
