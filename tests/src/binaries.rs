@@ -22,6 +22,8 @@ pub struct Binaries {
     pub format: u32,
     /// `nixus`.
     pub nixus: PathBuf,
+    /// `nixus-secrets`.
+    pub secrets: PathBuf,
     /// `nixus-switcher`.
     pub switcher: PathBuf,
     /// The lab's `switch-to-configuration`.
@@ -115,6 +117,7 @@ fn compile(more: &[&str]) -> Result<Binaries> {
     Ok(Binaries {
         format: VERSION,
         nixus: find(&built, "nixus")?,
+        secrets: find(&built, "nixus-secrets")?,
         switcher: find(&built, "nixus-switcher")?,
         switch_to_configuration: find(&built, "switch-to-configuration").unwrap_or_default(),
     })
@@ -182,6 +185,7 @@ fn keep(binaries: Binaries, folder: &str, format: u32) -> Result<Binaries> {
     Ok(Binaries {
         format,
         nixus: copy(&binaries.nixus)?,
+        secrets: copy(&binaries.secrets)?,
         switcher: copy(&binaries.switcher)?,
         switch_to_configuration: copy(&binaries.switch_to_configuration)?,
     })

@@ -65,6 +65,7 @@ pub fn seed(
     for binaries in releases {
         for program in [
             &binaries.nixus,
+            &binaries.secrets,
             &binaries.switcher,
             &binaries.switch_to_configuration,
         ] {
@@ -165,6 +166,7 @@ impl Work {
         let [nixus, nixus_next] = [binaries, next].map(|release| {
             [
                 ("nixus", release.nixus.as_path()),
+                ("nixus-secrets", release.secrets.as_path()),
                 ("nixus-switcher", release.switcher.as_path()),
             ]
         });

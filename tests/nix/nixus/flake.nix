@@ -11,6 +11,7 @@
       nixosModule = {
         imports = [
           (import ./modules/module.nix { packageFor = _: packages.nixus; })
+          ./modules/secrets.nix
           (import ./lab.nix packages)
         ];
       };
@@ -18,6 +19,9 @@
     {
       packages.x86_64-linux = packages;
       nixosModules.default = nixosModule;
-      lib.mkFleet = import ./modules/fleet { inherit nixosModule; };
+      lib = {
+        mkFleet = import ./modules/fleet { inherit nixosModule; };
+        nixusSecrets = import ./modules/fleet-secrets.nix;
+      };
     };
 }

@@ -1,6 +1,6 @@
 //! The actions of switch-to-configuration, in the order of nixpkgs' stc.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs::{self, File};
 use std::io;
@@ -228,6 +228,38 @@ fn record(list: &str, units: &BTreeSet<String>) -> Result<()> {
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// What the activation script asked for, as nixpkgs' stc takes it: a unit that ran is restarted or
+/// reloaded as if its file had changed, never stopped and started; one that did not is started.
+fn take_wishes(
+    plan: &mut Plan,
+    toplevel: &Path,
+    before: &BTreeMap<String, String>,
+) -> Result<()> {
+    let ran = |unit: &String| {
+        let state = before.get(unit).map(String::as_str);
+        matches!(state, Some("active" | "activating"))
+    };
+    let mut restart = BTreeSet::new();
+    resume("activation-restart", &mut restart)?;
+    for unit in restart {
+        let directory = toplevel.join("etc/systemd/system");
+        let file = UnitFile::load(&directory, &unit).with_context(|| format!("cannot read {unit}"))?;
+        plan.wish(unit.clone(), &file.unwrap_or_default(), ran(&unit));
+    }
+    let mut reload = BTreeSet::new();
+    resume("activation-reload", &mut reload)?;
+    for unit in reload {
+        if ran(&unit) && !plan.restart.contains(&unit) && !plan.stop.contains(&unit) {
+            plan.reload.insert(unit);
+        }
+    }
+    record("start", &plan.start)?;
+    record("restart", &plan.restart)?;
+    record("reload", &plan.reload)?;
+    forget("activation-restart")?;
+    forget("activation-reload")
+}
+
 fn forget(list: &str) -> Result<()> {
     let path = list_path(list);
     match fs::remove_file(&path) {
@@ -263,6 +295,7 @@ fn activate(action: &str, toplevel: &Path) -> Result<u8> {
     record("restart", &plan.restart)?;
     record("reload", &plan.reload)?;
     print_plan(&plan, "");
+    let before = systemctl::units()?;
     let mut code = 0;
     if !systemctl::units_verb("stop", &plan.stop)? {
         code = UNITS_FAILED;
@@ -277,6 +310,7 @@ fn activate(action: &str, toplevel: &Path) -> Result<u8> {
         eprintln!("activate ended with {status}");
         code = ACTIVATION_FAILED;
     }
+    take_wishes(&mut plan, toplevel, &before)?;
     systemctl::verb("reset-failed")?;
     systemctl::verb("daemon-reload")?;
     let states = systemctl::units()?;

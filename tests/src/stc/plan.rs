@@ -119,6 +119,24 @@ impl Plan {
         }
     }
 
+    /// Takes what the activation script asked for: this unit is to be restarted.
+    pub fn wish(&mut self, unit: String, file: &UnitFile, ran: bool) {
+        if !ran {
+            self.start.insert(unit);
+        } else if file.flag("Service", "X-ReloadIfChanged", false) {
+            self.reload.insert(unit);
+        } else if !file.flag("Service", "X-RestartIfChanged", true)
+            || file.flag("Unit", "RefuseManualStop", false)
+            || file.flag("Unit", "X-OnlyManualStart", false)
+        {
+            self.skip.insert(unit);
+        } else {
+            // It may be among those that were stopped to be started: once is enough.
+            self.start.remove(&unit);
+            self.restart.insert(unit);
+        }
+    }
+
     fn consider_target(&mut self, name: &str, new: &UnitFile) {
         let startable = !TRANSIENT_TARGETS.contains(&name)
             && !new.flag("Unit", "RefuseManualStart", false)
@@ -268,6 +286,35 @@ mod tests {
             &["a.socket"],
         );
         assert_eq!(planned, "stop a.service, stop a.socket, start a.socket");
+    }
+
+    #[test]
+    fn what_the_activation_asks_for_is_done_once() {
+        let table = [
+            ("", true, "restart a.service"),
+            ("", false, "start a.service"),
+            ("[Service]\nX-ReloadIfChanged=true\n", true, "reload a.service"),
+            ("[Service]\nX-RestartIfChanged=false\n", true, "skip a.service"),
+        ];
+        for (file, ran, expected) in table {
+            let mut plan = Plan::default();
+            plan.wish("a.service".to_owned(), &UnitFile::parse(file), ran);
+            let lists = [
+                ("restart", plan.restart),
+                ("start", plan.start),
+                ("reload", plan.reload),
+                ("skip", plan.skip),
+            ];
+            let words: Vec<String> = lists
+                .into_iter()
+                .flat_map(|(verb, units)| units.into_iter().map(move |unit| format!("{verb} {unit}")))
+                .collect();
+            assert_eq!(words, [expected]);
+        }
+        let mut changed = Plan::default();
+        changed.start.insert("a.service".to_owned());
+        changed.wish("a.service".to_owned(), &UnitFile::default(), true);
+        assert!(changed.start.is_empty() && changed.restart.contains("a.service"));
     }
 
     #[test]
