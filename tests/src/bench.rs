@@ -15,6 +15,7 @@ mod partition;
 mod poll;
 mod relay;
 mod reports;
+mod secrets;
 mod switch;
 mod trace;
 mod verdict;
@@ -35,6 +36,8 @@ pub enum Bench {
     Closure,
     /// 10,000 hosts' statuses against a forge's limits, in virtual time
     Reports,
+    /// 100 secrets opened when a system is activated
+    Secrets,
 }
 
 /// What the bench starts of this program on hosts, and around what it measures.
@@ -72,6 +75,7 @@ pub fn bench(what: Bench, json: bool) -> Result<ExitCode> {
         Bench::Verdict => verdict::verdict()?,
         Bench::Closure => closure::closure()?,
         Bench::Reports => reports::reports()?,
+        Bench::Secrets => secrets::secrets()?,
     };
     if json {
         let text = serde_json::to_string_pretty(&tables).context("cannot describe the figures")?;

@@ -90,14 +90,23 @@ pub fn demo() -> Result<ExitCode> {
     )?;
     demo.follow(&fix, &HOSTS, |_| State::Success)?;
 
+    say("A password for the database of db1, in git as ciphertext: db1 and the operators can open it.");
+    let first = demo.password("correct horse")?;
+    demo.follow(&first, &HOSTS, |_| State::Success)?;
+    demo.database("correct horse")?;
+    say("The password is changed. What uses it restarts.");
+    let last = demo.password("battery staple")?;
+    demo.follow(&last, &HOSTS, |_| State::Success)?;
+    demo.database("battery staple")?;
+
     say("The fleet, as any operator sees it: nixus fleet");
     demo.fleet()?;
     for host in HOSTS {
-        demo.story.kept(host, &fix)?;
+        demo.story.kept(host, &last)?;
     }
     say(&format!(
         "Every host is on commit {} after {:.0} s.",
-        &fix[..7],
+        &last[..7],
         begun.elapsed().as_secs_f32()
     ));
     Ok(ExitCode::SUCCESS)
@@ -106,6 +115,22 @@ pub fn demo() -> Result<ExitCode> {
 fn more(text: &str) -> String {
     format!("{SHOP}\n  environment.etc.\"shop/menu\".text = \"{text}\";")
 }
+
+/// A database that has read its password when it started.
+const DATABASE: &str = r#"
+  users.users.database.isSystemUser = true;
+  users.groups.database = { };
+  secrets.files.password = {
+    file = ../secrets/db1-password.age;
+    user = "database";
+    restartUnits = [ "database.service" ];
+  };
+  systemd.services.database = {
+    wantedBy = [ "multi-user.target" ];
+    serviceConfig = { User = "database"; RuntimeDirectory = "database"; };
+    script = "cksum < /run/nixus-secrets/password > /run/database/read; exec sleep infinity";
+  };
+"#;
 
 struct Demo {
     story: Story,
@@ -123,6 +148,33 @@ impl Demo {
         let commit = lab.operator().deploy(&files, subject)?;
         println!("$ git push    # {} \"{subject}\"", &commit[..7]);
         Ok(commit)
+    }
+
+    /// Encrypts a password of the database, as `nixus secrets set` does, and pushes it.
+    fn password(&self, password: &str) -> Result<String> {
+        let file = "secrets/db1-password.age";
+        println!("$ … | nixus secrets set {file}");
+        lab::secrets::put(self.story.lab(), file, &["db1"], password.as_bytes())?;
+        let described = format!("{}\n{DATABASE}", more("two"));
+        self.push("set the password of the database", &[("db1", &described)])
+    }
+
+    /// Sees that the database has read this password, and that it is where and whose it should be.
+    fn database(&self, password: &str) -> Result<()> {
+        let host = self.story.host("db1")?;
+        let path = format!("{}/password", lab::secrets::LINK);
+        ensure!(host.read(&path)? == password, "db1 has another password");
+        let sum = host.must(["cksum", "--", &path])?;
+        let sum = sum.trim_end().trim_end_matches(&path).trim_end().to_owned();
+        host.wait_until("has read it", PATIENCE, |host| {
+            Ok(host.read("/run/database/read").is_ok_and(|read| read.trim() == sum))
+        })?;
+        let stat = ["stat", "--format=%A %U %n", "--", &path];
+        println!("$ ssh root@{} {}\n{}", host.address, stat.join(" "), host.must(stat)?.trim());
+        let since = "systemctl show --property=ActiveEnterTimestamp database.service";
+        let words: Vec<&str> = since.split(' ').collect();
+        println!("$ ssh root@{} {since}\n{}", host.address, host.must(words)?.trim());
+        Ok(())
     }
 
     /// Tells what the hosts report until all have ended with this commit, each as it should.

@@ -39,6 +39,7 @@ pub mod operator;
 pub mod pipeline;
 pub mod power;
 pub mod qemu;
+pub mod secrets;
 pub mod seed;
 pub mod setup;
 pub mod signing_key;

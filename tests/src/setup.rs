@@ -28,7 +28,7 @@ const PROGRAMS: [(&str, &str); 8] = [
 ];
 
 /// The packages of the hosts' Debian.
-const INCLUDE: &str = "systemd,systemd-sysv,udev,dbus,openssh-server,iproute2,nix-bin,nix-setup-systemd,git,ca-certificates,kmod,nftables,procps,lighttpd,lighttpd-mod-openssl,nginx-light,bind9,bind9-dnsutils,wireguard-go,wireguard-tools";
+const INCLUDE: &str = "systemd,systemd-sysv,udev,dbus,openssh-server,iproute2,nix-bin,nix-setup-systemd,git,ca-certificates,kmod,nftables,procps,age,lighttpd,lighttpd-mod-openssl,nginx-light,bind9,bind9-dnsutils,wireguard-go,wireguard-tools";
 const SUITE: &str = "trixie";
 /// What they look for is not in a host: partitions, sleep, a TPM, files of SysV. They run at each boot
 /// and each reload otherwise.

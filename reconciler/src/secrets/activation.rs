@@ -129,7 +129,6 @@ impl Activation<'_> {
             Some(number) => number,
             None => self.open(&description, &mut done)?,
         };
-        let mut there = BTreeSet::new();
         for secret in &description.secrets {
             let failed = done.failures.iter().any(|one| one.secret == secret.name);
             if failed {
@@ -140,7 +139,7 @@ impl Activation<'_> {
                     if owner_changed && before == Some(number) {
                         done.units.add(&secret.restart_units, &secret.reload_units);
                     }
-                    there.insert(secret.name.as_str());
+                    done.there += 1;
                 }
                 Err(source) => done.failures.push(Failure {
                     secret: secret.name.clone(),
@@ -148,10 +147,10 @@ impl Activation<'_> {
                 }),
             }
         }
-        done.there = there.len();
         if let Some(before) = before.filter(|before| *before != number) {
-            for secret in description.secrets.iter().filter(|one| there.contains(&*one.name)) {
+            for secret in &description.secrets {
                 let is = |number| self.place.secret(number, &secret.name);
+                // Gone is changed, too: what cannot go on without it is to say so now.
                 if is(before) != is(number) {
                     done.units.add(&secret.restart_units, &secret.reload_units);
                 }
