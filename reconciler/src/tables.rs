@@ -68,7 +68,11 @@ pub fn manifest(manifest: &Manifest) -> Table {
 pub fn secrets(states: &[operator::State]) -> Table {
     let mut table = table(&["FILE", "OPENED BY", "STATE"]);
     for state in states {
-        let colour = if state.is_well() { Color::Green } else { Color::Red };
+        let colour = if state.is_well() {
+            Color::Green
+        } else {
+            Color::Red
+        };
         table.add_row([
             Cell::new(printable(&state.file)),
             Cell::new(printable(&state.who.join(", "))),

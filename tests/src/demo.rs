@@ -90,7 +90,9 @@ pub fn demo() -> Result<ExitCode> {
     )?;
     demo.follow(&fix, &HOSTS, |_| State::Success)?;
 
-    say("A password for the database of db1, in git as ciphertext: db1 and the operators can open it.");
+    say(
+        "A password for the database of db1, in git as ciphertext: db1 and the operators can open it.",
+    );
     let first = demo.password("correct horse")?;
     demo.follow(&first, &HOSTS, |_| State::Success)?;
     demo.database("correct horse")?;
@@ -167,13 +169,24 @@ impl Demo {
         let sum = host.must(["cksum", "--", &path])?;
         let sum = sum.trim_end().trim_end_matches(&path).trim_end().to_owned();
         host.wait_until("has read it", PATIENCE, |host| {
-            Ok(host.read("/run/database/read").is_ok_and(|read| read.trim() == sum))
+            Ok(host
+                .read("/run/database/read")
+                .is_ok_and(|read| read.trim() == sum))
         })?;
         let stat = ["stat", "--format=%A %U %n", "--", &path];
-        println!("$ ssh root@{} {}\n{}", host.address, stat.join(" "), host.must(stat)?.trim());
+        println!(
+            "$ ssh root@{} {}\n{}",
+            host.address,
+            stat.join(" "),
+            host.must(stat)?.trim()
+        );
         let since = "systemctl show --property=ActiveEnterTimestamp database.service";
         let words: Vec<&str> = since.split(' ').collect();
-        println!("$ ssh root@{} {since}\n{}", host.address, host.must(words)?.trim());
+        println!(
+            "$ ssh root@{} {since}\n{}",
+            host.address,
+            host.must(words)?.trim()
+        );
         Ok(())
     }
 

@@ -30,6 +30,7 @@ mod releases;
 mod restoring;
 mod rollbacks;
 mod secrets;
+mod secrets_leaks;
 mod secrets_operators;
 mod secrets_refused;
 mod silence;

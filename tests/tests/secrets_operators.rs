@@ -37,7 +37,15 @@ fn operators_edit_set_show_rekey_and_check_and_recipients_follow_from_the_fleet(
     let operator = story.lab().operator();
     let ssh = "GIT_SSH_COMMAND=ssh -F none -i /etc/nixus/deploy_key -o BatchMode=yes \
                -o UserKnownHostsFile=/etc/nixus/known_hosts";
-    web1.must(["env", ssh, "git", "clone", "--quiet", &fleet::url(fleet::DEPLOY), CLONE])?;
+    web1.must([
+        "env",
+        ssh,
+        "git",
+        "clone",
+        "--quiet",
+        &fleet::url(fleet::DEPLOY),
+        CLONE,
+    ])?;
     let (file, text) = story.lab().describe(
         "web1",
         "secrets.files.db = { file = ../secrets/db.age; restartUnits = [ \"db.service\" ]; };",
@@ -48,14 +56,23 @@ fn operators_edit_set_show_rekey_and_check_and_recipients_follow_from_the_fleet(
     let db = "secrets/db.age";
     let show = ["nixus", "secrets", "show", db, "--identity", "/root/key"];
 
-    says(web1, &["nixus", "secrets", "check"], b"", 1, "not there yet")?;
+    says(
+        web1,
+        &["nixus", "secrets", "check"],
+        b"",
+        1,
+        "not there yet",
+    )?;
     says(web1, &show, b"", 2, "cannot read secrets/db.age")?;
     let unused = ["nixus", "secrets", "set", "secrets/x.age"];
     says(web1, &unused, b"x", 2, "no host uses secrets/x.age")?;
     let set = ["nixus", "secrets", "set", db];
     says(web1, &set, b"hunter2\n", 0, "Made secrets/db.age")?;
     let checked = says(web1, &["nixus", "secrets", "check"], b"", 0, "ok")?;
-    ensure!(checked.stdout.contains("web1, the operators"), "{checked:?}");
+    ensure!(
+        checked.stdout.contains("web1, the operators"),
+        "{checked:?}"
+    );
     let shown = says(web1, &show, b"", 0, "hunter2")?;
     ensure!(shown.stdout == "hunter2\n", "{shown:?}");
 
@@ -66,7 +83,16 @@ fn operators_edit_set_show_rekey_and_check_and_recipients_follow_from_the_fleet(
     web1.must(["chmod", "755", "/root/editor"])?;
     let edit = |editor: &str, code: i32, words: &str| {
         let editor = format!("EDITOR={editor}");
-        let words_of = ["env", &editor, "nixus", "secrets", "edit", db, "--identity", "/root/key"];
+        let words_of = [
+            "env",
+            &editor,
+            "nixus",
+            "secrets",
+            "edit",
+            db,
+            "--identity",
+            "/root/key",
+        ];
         says(web1, &words_of, b"", code, words)
     };
     edit("/root/editor", 0, "Changed secrets/db.age")?;
@@ -83,21 +109,46 @@ fn operators_edit_set_show_rekey_and_check_and_recipients_follow_from_the_fleet(
     let new = keys::key(&setup::prepare()?, "rotated-web1")?;
     let old = host_key(story.lab(), "web1")?;
     let described = web1.read(&format!("{CLONE}/fleet.nix"))?;
-    let both = described.replace(&format!("\"{old}\""), &format!("\"{old}\" \"{}\"", new.public));
+    let both = described.replace(
+        &format!("\"{old}\""),
+        &format!("\"{old}\" \"{}\"", new.public),
+    );
     ensure!(both != described, "fleet.nix does not have the host's key");
     web1.write(&format!("{CLONE}/fleet.nix"), &both)?;
-    says(web1, &["nixus", "secrets", "check"], b"", 1, "a key of web1 does not open it")?;
+    says(
+        web1,
+        &["nixus", "secrets", "check"],
+        b"",
+        1,
+        "a key of web1 does not open it",
+    )?;
     let rekey = ["nixus", "secrets", "rekey", "--identity", "/root/key"];
-    says(web1, &rekey, b"", 0, "Encrypted secrets/db.age anew to web1, the operators.")?;
+    says(
+        web1,
+        &rekey,
+        b"",
+        0,
+        "Encrypted secrets/db.age anew to web1, the operators.",
+    )?;
     says(web1, &["nixus", "secrets", "check"], b"", 0, "ok")?;
     says(web1, &rekey, b"", 0, "Nothing to do")?;
     // The host's own key opens it as well; a stranger's does not.
     let own = "/var/lib/lab-keys/ssh_host_ed25519_key";
     let by = |key: &str, code: i32, words: &str| {
-        says(web1, &["nixus", "secrets", "show", db, "--identity", key], b"", code, words)
+        says(
+            web1,
+            &["nixus", "secrets", "show", db, "--identity", key],
+            b"",
+            code,
+            words,
+        )
     };
     by(own, 0, "hunter2")?;
-    by("/etc/nixus/deploy_key", 1, "none of the private keys here opens it")?;
+    by(
+        "/etc/nixus/deploy_key",
+        1,
+        "none of the private keys here opens it",
+    )?;
     Ok(())
 }
 
@@ -112,19 +163,29 @@ fn files_of_age_and_agenix_open_and_ours_open_with_age() -> Result<()> {
     web1.must(["age-keygen", "--output", "/root/age-key"])?;
     let own = web1.must(["age-keygen", "-y", "/root/age-key"])?;
     let age = |more: &[&str]| -> Result<Vec<u8>> {
-        let words = ["age", "--encrypt", "--output", "/root/made.age"].iter().chain(more);
+        let words = ["age", "--encrypt", "--output", "/root/made.age"]
+            .iter()
+            .chain(more);
         command::must(&mut web1.command(words)?, Some(plaintext), LIMIT)?;
         crate::secrets::content(web1, "/root/made.age")
     };
     let made = [
         ("agenix", age(&["--recipients-file", "/root/recipients"])?),
-        ("armoured", age(&["--armor", "--recipients-file", "/root/recipients"])?),
-        ("mixed", age(&["--recipient", own.trim(), "--recipient", &host])?),
+        (
+            "armoured",
+            age(&["--armor", "--recipients-file", "/root/recipients"])?,
+        ),
+        (
+            "mixed",
+            age(&["--recipient", own.trim(), "--recipient", &host])?,
+        ),
     ];
     let mut nix = String::new();
     for (name, bytes) in &made {
         write(story.lab(), &format!("secrets/{name}.age"), bytes)?;
-        nix.push_str(&format!("secrets.files.{name}.file = ../secrets/{name}.age;\n"));
+        nix.push_str(&format!(
+            "secrets.files.{name}.file = ../secrets/{name}.age;\n"
+        ));
     }
     let commit = story.lab().deploy("web1", &nix, "bring files of agenix")?;
     story.kept("web1", &commit)?;
@@ -140,6 +201,9 @@ fn files_of_age_and_agenix_open_and_ours_open_with_age() -> Result<()> {
         Some(&ours),
         LIMIT,
     )?;
-    ensure!(opened.ok() && opened.stdout.as_bytes() == plaintext, "{opened:?}");
+    ensure!(
+        opened.ok() && opened.stdout.as_bytes() == plaintext,
+        "{opened:?}"
+    );
     Ok(())
 }

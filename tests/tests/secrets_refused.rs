@@ -29,7 +29,12 @@ fn five(more: &str) -> String {
 fn seal(story: &Story, word: &str) -> Result<()> {
     for name in NAMES {
         let plaintext = format!("{word} {name}");
-        put(story.lab(), &format!("secrets/{name}.age"), &["web1"], plaintext.as_bytes())?;
+        put(
+            story.lab(),
+            &format!("secrets/{name}.age"),
+            &["web1"],
+            plaintext.as_bytes(),
+        )?;
     }
     Ok(())
 }
@@ -66,7 +71,10 @@ fn one_damaged_file_among_five_is_refused_and_takes_no_other_away() -> Result<()
     seal(&story, "two")?;
     damage(&story, "c")?;
     let commit = story.lab().deploy("web1", &five(""), "five, one damaged")?;
-    let words = ["refused, nothing was changed", "cannot open secret c: it is damaged"];
+    let words = [
+        "refused, nothing was changed",
+        "cannot open secret c: it is damaged",
+    ];
     refused(&story, &commit, &before, &words)?;
     for name in NAMES {
         is(web1, name, format!("one {name}").as_bytes())?;
@@ -75,17 +83,23 @@ fn one_damaged_file_among_five_is_refused_and_takes_no_other_away() -> Result<()
     // Somebody activates it by hand.
     web1.must(["nixus", "suspend", "by hand"])?;
     let damaged = web1.build(&commit)?;
-    let switch = |toplevel: &str| {
-        web1.exec([&format!("{toplevel}/bin/switch-to-configuration"), "test"])
-    };
+    let switch =
+        |toplevel: &str| web1.exec([&format!("{toplevel}/bin/switch-to-configuration"), "test"]);
     let said = switch(&damaged)?;
     ensure!(matches!(said.code, Some(2 | 4)), "{said:?}");
-    ensure!(said.stderr.contains("nixus-secrets: cannot open secret c: it is damaged"), "{said:?}");
+    ensure!(
+        said.stderr
+            .contains("nixus-secrets: cannot open secret c: it is damaged"),
+        "{said:?}"
+    );
     for name in ["a", "b", "d", "e"] {
         is(web1, name, format!("two {name}").as_bytes())?;
         web1.must(["systemctl", "is-active", &format!("needs-{name}.service")])?;
     }
-    ensure!(content(web1, &format!("{LINK}/c")).is_err(), "the old one is still there");
+    ensure!(
+        content(web1, &format!("{LINK}/c")).is_err(),
+        "the old one is still there"
+    );
     let dependant = web1.exec(["systemctl", "is-active", "needs-c.service"])?;
     ensure!(dependant.stdout.trim() == "failed", "{dependant:?}");
 
@@ -114,7 +128,10 @@ fn ciphertext_for_another_host_is_refused_before_anything_changes() -> Result<()
         "cannot open secret db: none of the private keys here opens it",
     ];
     refused(&story, &commit, &before, &words)?;
-    ensure!(!web1.exec(["test", "-e", LINK])?.ok(), "something was changed");
+    ensure!(
+        !web1.exec(["test", "-e", LINK])?.ok(),
+        "something was changed"
+    );
     // Encrypted to this host, it is another system, and deployed.
     put(story.lab(), "secrets/db.age", &["web1"], b"for web1")?;
     let commit = story.lab().deploy("web1", nix, "web1's secret")?;
@@ -131,7 +148,12 @@ fn somebody_elses_file_in_a_secrets_place_is_refused_and_not_overwritten() -> Re
     put(story.lab(), "secrets/db.age", &["web1"], b"from git")?;
     let nix = r#"secrets.files.db = { file = ../secrets/db.age; path = "/var/lib/shop/key"; };"#;
     let commit = story.lab().deploy("web1", nix, "take the key into git")?;
-    refused(&story, &commit, &before, &["/var/lib/shop/key is there already"])?;
+    refused(
+        &story,
+        &commit,
+        &before,
+        &["/var/lib/shop/key is there already"],
+    )?;
     ensure!(web1.read("/var/lib/shop/key")? == "made by hand");
     // Moved away, the same commit goes on.
     web1.must(["mv", "/var/lib/shop/key", "/var/lib/shop/key.old"])?;
@@ -154,10 +176,17 @@ fn a_host_without_its_key_waits_and_blames_no_commit() -> Result<()> {
     let commit = story.lab().deploy("web1", nix, "a secret")?;
     story.waits_for("web1", "backing-off")?;
     let text = web1.must(["nixus", "status"])?;
-    ensure!(text.contains("there is no private key to open secrets with"), "{text}");
+    ensure!(
+        text.contains("there is no private key to open secrets with"),
+        "{text}"
+    );
     story.blames_no_commit("web1")?;
     story.at_rest("web1", &before)?;
-    web1.must(["cp", "/var/lib/lab-keys/ssh_host_ed25519_key", "/var/lib/lab-keys/copy"])?;
+    web1.must([
+        "cp",
+        "/var/lib/lab-keys/ssh_host_ed25519_key",
+        "/var/lib/lab-keys/copy",
+    ])?;
     web1.must(["nixus", "retry"])?;
     story.kept_at_last("web1", &commit).map(drop)
 }

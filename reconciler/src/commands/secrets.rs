@@ -102,7 +102,9 @@ fn rekey(
         .filter(|state| state.there && (all || !state.is_well()))
         .collect();
     if wanted.is_empty() {
-        println!("Nothing to do: every file is encrypted to those who need it, and to nobody else.");
+        println!(
+            "Nothing to do: every file is encrypted to those who need it, and to nobody else."
+        );
         return Ok(());
     }
     let identities = identities(keys)?;

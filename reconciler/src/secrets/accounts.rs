@@ -32,7 +32,11 @@ pub fn user(name: &str) -> Result<Uid, AccountError> {
     if let Ok(number) = name.parse() {
         return Ok(Uid::from_raw(number));
     }
-    find("user", name, User::from_name(name).map(|user| user.map(|user| user.uid)))
+    find(
+        "user",
+        name,
+        User::from_name(name).map(|user| user.map(|user| user.uid)),
+    )
 }
 
 /// A group's number.
@@ -40,7 +44,11 @@ pub fn group(name: &str) -> Result<Gid, AccountError> {
     if let Ok(number) = name.parse() {
         return Ok(Gid::from_raw(number));
     }
-    find("group", name, Group::from_name(name).map(|group| group.map(|group| group.gid)))
+    find(
+        "group",
+        name,
+        Group::from_name(name).map(|group| group.map(|group| group.gid)),
+    )
 }
 
 fn find<T>(

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, Uid};
 use thiserror::Error;
 
+use super::LONGEST_FILE;
 use super::accounts::{self, AccountError};
 use super::ciphertext::{self, OpenError, Plaintext};
 use super::description::{Description, DescriptionError, Secret};
@@ -14,7 +15,6 @@ use super::generation::{GenerationError, Place, Record};
 use super::identity::{Identities, IdentityError, User};
 use super::links::{self, LinkError};
 use super::units::{self, ListError, Teller, Units};
-use super::LONGEST_FILE;
 use crate::state::read_bounded;
 
 mod look;
@@ -198,7 +198,9 @@ impl Activation<'_> {
         let record = Record {
             description: self.description.to_owned(),
             complete: done.failures.is_empty(),
-            links: links.filter(|path| !path.starts_with(self.place.link())).collect(),
+            links: links
+                .filter(|path| !path.starts_with(self.place.link()))
+                .collect(),
         };
         self.place.finish(number, &record)?;
         Ok(number)
@@ -232,8 +234,9 @@ impl Activation<'_> {
         let named = description.secrets.iter();
         let named = named.flat_map(|one| one.restart_units.iter().chain(&one.reload_units));
         for unit in units::unknown(system, named) {
-            done.warnings
-                .push(format!("a secret names {unit}, which this system does not have"));
+            done.warnings.push(format!(
+                "a secret names {unit}, which this system does not have"
+            ));
             done.units.restart.remove(unit);
             done.units.reload.remove(unit);
         }
@@ -283,12 +286,11 @@ impl Activation<'_> {
 }
 
 fn open(secret: &Secret, identities: Option<&Identities>) -> Result<Plaintext, SecretError> {
-    let file = read_bounded(&secret.file, LONGEST_FILE as u64).map_err(|source| {
-        SecretError::Read {
+    let file =
+        read_bounded(&secret.file, LONGEST_FILE as u64).map_err(|source| SecretError::Read {
             path: secret.file.clone(),
             source,
-        }
-    })?;
+        })?;
     let none = Identities::default();
     ciphertext::open(&file, identities.unwrap_or(&none)).map_err(SecretError::Open)
 }

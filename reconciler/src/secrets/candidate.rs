@@ -81,7 +81,12 @@ async fn check_at(toplevel: &Path, store: &Path) -> Result<(), CandidateError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // A link whose target is lost is not the same as none.
             match std::fs::symlink_metadata(&path) {
-                Ok(_) => return Err(CandidateError::Read { path, source: error }),
+                Ok(_) => {
+                    return Err(CandidateError::Read {
+                        path,
+                        source: error,
+                    });
+                }
                 Err(_) => return Ok(()),
             }
         }
@@ -96,7 +101,10 @@ async fn check_at(toplevel: &Path, store: &Path) -> Result<(), CandidateError> {
     match run.output().await {
         Ok(_) => Ok(()),
         Err(ProcessError::Failed { status, stderr, .. })
-            if [NOT_ALL, WRONG].map(i32::from).map(Some).contains(&status.code()) =>
+            if [NOT_ALL, WRONG]
+                .map(i32::from)
+                .map(Some)
+                .contains(&status.code()) =>
         {
             Err(CandidateError::Closed {
                 said: essence(&stderr),
@@ -151,7 +159,9 @@ mod tests {
             (None, None),
             (Some("exit 0"), None),
             (
-                Some("echo 'nixus-secrets: warning: x' >&2; echo 'nixus-secrets: cannot open secret a: it is damaged' >&2; exit 1"),
+                Some(
+                    "echo 'nixus-secrets: warning: x' >&2; echo 'nixus-secrets: cannot open secret a: it is damaged' >&2; exit 1",
+                ),
                 Some((
                     true,
                     "this host cannot open all its secrets: cannot open secret a: it is damaged",
@@ -181,7 +191,9 @@ mod tests {
         let etc = folder.path().join("etc/nixus");
         std::fs::create_dir_all(&etc).unwrap();
         std::fs::write(etc.join("secrets.json"), r#"{"program": "/bin/true"}"#).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         let said = runtime.block_on(check_at(folder.path(), Path::new("/nix/store")));
         assert!(matches!(said, Err(CandidateError::Program { .. })));
     }

@@ -74,7 +74,9 @@ pub fn seal(plaintext: &[u8], recipients: &[Recipient]) -> Result<Vec<u8>, SealE
     let encryptor = Encryptor::with_recipients(keys.iter().map(|key| &**key as _))
         .map_err(SealError::Encrypt)?;
     let mut sealed = Vec::new();
-    let mut writer = encryptor.wrap_output(&mut sealed).map_err(SealError::Write)?;
+    let mut writer = encryptor
+        .wrap_output(&mut sealed)
+        .map_err(SealError::Write)?;
     writer
         .write_all(plaintext)
         .and_then(|()| writer.finish())

@@ -77,7 +77,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             system,
             by_systemd,
         } => {
-            let teller = if *by_systemd { Teller::Itself } else { Teller::Switch };
+            let teller = if *by_systemd {
+                Teller::Itself
+            } else {
+                Teller::Switch
+            };
             (description, system.as_deref(), teller)
         }
         Command::Check { description } => (description, None, Teller::DryRun),
@@ -104,7 +108,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     let code = match done {
         Ok(done) => {
             say(&arguments.command, &done);
-            if done.failures.is_empty() { DONE } else { NOT_ALL }
+            if done.failures.is_empty() {
+                DONE
+            } else {
+                NOT_ALL
+            }
         }
         Err(error) => {
             eprintln!("nixus-secrets: {}", in_words(&error));
@@ -126,7 +134,10 @@ fn say(command: &Command, done: &Activated) {
         Command::Check { .. } => return,
         Command::DryRun { .. } => "would ",
     };
-    for (verb, units) in [("restart", &done.units.restart), ("reload", &done.units.reload)] {
+    for (verb, units) in [
+        ("restart", &done.units.restart),
+        ("reload", &done.units.reload),
+    ] {
         if !units.is_empty() {
             let names: Vec<&str> = units.iter().map(String::as_str).collect();
             eprintln!("secrets changed: {would}{verb} {}", names.join(", "));

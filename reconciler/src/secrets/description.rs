@@ -147,7 +147,10 @@ impl Description {
                 ));
             }
             if !paths.insert(&secret.path) {
-                return Some(format!("two secrets have the path {}", secret.path.display()));
+                return Some(format!(
+                    "two secrets have the path {}",
+                    secret.path.display()
+                ));
             }
         }
         None
@@ -167,9 +170,9 @@ impl Secret {
 pub fn is_name(name: &str) -> bool {
     (1..=128).contains(&name.len())
         && !name.starts_with(['.', '-'])
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'@' | b'+'))
+        && name.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'@' | b'+')
+        })
 }
 
 fn is_absolute(path: &Path) -> bool {
@@ -185,7 +188,11 @@ pub(super) mod tests {
     use super::*;
 
     /// A description of these secrets; each is `name`, its ciphertext, and its owner's number.
-    pub fn describe(secrets: &[(&str, &Path)], identities: &[PathBuf], paths: &Path) -> Description {
+    pub fn describe(
+        secrets: &[(&str, &Path)],
+        identities: &[PathBuf],
+        paths: &Path,
+    ) -> Description {
         let own = |number: u32| number.to_string();
         Description {
             version: VERSION,
@@ -227,16 +234,37 @@ pub(super) mod tests {
         check(good, "");
         check(&good.replace("0400", "440"), "");
         check("", "describes no secrets");
-        check(&good.replace("\"version\":1", "\"version\":2"), "is of version 2");
-        check(&good.replace("restartUnits", "restartUnit"), "unknown field");
-        check(&good.replace("\"db\",\"file\"", "\"../db\",\"file\""), "is no name");
-        check(&good.replace("\"db\",\"file\"", "\".db\",\"file\""), "is no name");
+        check(
+            &good.replace("\"version\":1", "\"version\":2"),
+            "is of version 2",
+        );
+        check(
+            &good.replace("restartUnits", "restartUnit"),
+            "unknown field",
+        );
+        check(
+            &good.replace("\"db\",\"file\"", "\"../db\",\"file\""),
+            "is no name",
+        );
+        check(
+            &good.replace("\"db\",\"file\"", "\".db\",\"file\""),
+            "is no name",
+        );
         check(&good.replace("0400", "4755"), "is no mode");
         check(&good.replace("0400", "rw"), "is no mode");
-        check(&good.replace("/run/nixus-secrets/db", "db"), "is no absolute path");
-        check(&good.replace("/run/nixus-secrets/db", "/run/../db"), "is no absolute path");
+        check(
+            &good.replace("/run/nixus-secrets/db", "db"),
+            "is no absolute path",
+        );
+        check(
+            &good.replace("/run/nixus-secrets/db", "/run/../db"),
+            "is no absolute path",
+        );
         let start = good.find('{').unwrap();
         let one = &good[good[start + 1..].find('{').unwrap() + 1..good.rfind(']').unwrap()];
-        check(&good.replace(one, &format!("{one},{one}")), "there are two secrets db");
+        check(
+            &good.replace(one, &format!("{one},{one}")),
+            "there are two secrets db",
+        );
     }
 }

@@ -41,7 +41,9 @@ pub enum FleetError {
         source: RecipientError,
     },
     /// A host has secrets and no key to open them.
-    #[error("{host} has secrets, and none of its keys can be encrypted to: name its ssh-ed25519 host key")]
+    #[error(
+        "{host} has secrets, and none of its keys can be encrypted to: name its ssh-ed25519 host key"
+    )]
     NoHostKey {
         /// The host.
         host: String,
@@ -159,7 +161,11 @@ impl Fleet {
     /// The keys that a file is to be encrypted to; none, where no host uses it.
     pub fn recipients(&self, file: &str) -> Vec<Recipient> {
         let may = self.files.get(file);
-        let all: BTreeSet<&Recipient> = may.into_iter().flat_map(BTreeMap::values).flatten().collect();
+        let all: BTreeSet<&Recipient> = may
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .flatten()
+            .collect();
         all.into_iter().cloned().collect()
     }
 

@@ -5,7 +5,9 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -197,7 +199,10 @@ impl Place {
 
     /// Begins a generation.
     pub fn begin(&self) -> Result<u64, GenerationError> {
-        let number = self.numbers().last().map_or(1, |last| last.saturating_add(1));
+        let number = self
+            .numbers()
+            .last()
+            .map_or(1, |last| last.saturating_add(1));
         let path = self.path(number);
         make(&path).map_err(file("make", &path))?;
         Ok(number)

@@ -146,12 +146,11 @@ fn ssh_key(text: &str, path: &Path, user: User) -> Result<Key, IdentityError> {
         problem,
     };
     let name = path.display().to_string();
-    let key = age::ssh::Identity::from_buffer(BufReader::new(text.trim_start().as_bytes()), Some(name))
-        .map_err(|_| no_key("is no private key of OpenSSH".to_owned()))?;
+    let key =
+        age::ssh::Identity::from_buffer(BufReader::new(text.trim_start().as_bytes()), Some(name))
+            .map_err(|_| no_key("is no private key of OpenSSH".to_owned()))?;
     match (key, user) {
-        (age::ssh::Identity::Unencrypted(key), _) => {
-            Ok(Box::new(age::ssh::Identity::from(key)))
-        }
+        (age::ssh::Identity::Unencrypted(key), _) => Ok(Box::new(age::ssh::Identity::from(key))),
         (key @ age::ssh::Identity::Encrypted(_), User::Operator) => {
             Ok(Box::new(key.with_callbacks(Ask)))
         }
@@ -159,7 +158,8 @@ fn ssh_key(text: &str, path: &Path, user: User) -> Result<Key, IdentityError> {
             path: path.to_owned(),
         }),
         (age::ssh::Identity::Unsupported(_), _) => Err(no_key(
-            "is of a kind that cannot open secrets: only ssh-ed25519 and ssh-rsa keys can".to_owned(),
+            "is of a kind that cannot open secrets: only ssh-ed25519 and ssh-rsa keys can"
+                .to_owned(),
         )),
     }
 }
@@ -180,7 +180,10 @@ mod tests {
         let bad = [
             (folder.path().join("none"), "cannot read the private key"),
             (write("empty", ""), "has no private key in it"),
-            (write("text", "hello\n"), "has a line that is no AGE-SECRET-KEY-1…"),
+            (
+                write("text", "hello\n"),
+                "has a line that is no AGE-SECRET-KEY-1…",
+            ),
             (
                 write("pem", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n"),
                 "is no private key of OpenSSH",

@@ -98,7 +98,9 @@ impl OperatorError {
     /// Whether trying again does not help.
     pub fn is_wrong_input(&self) -> bool {
         match self {
-            Self::Unused { .. } | Self::Outside { .. } | Self::Fleet(_) | Self::Described(_) => true,
+            Self::Unused { .. } | Self::Outside { .. } | Self::Fleet(_) | Self::Described(_) => {
+                true
+            }
             Self::Identities(_) => true,
             Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
             Self::Seal { source, .. } => matches!(source, SealError::TooLong),
@@ -211,9 +213,7 @@ impl Repository {
         match read {
             Ok(Ok(marks)) => state.problems = self.fleet.problems(file, &marks),
             Ok(Err(error)) => state.damage = Some(error.to_string()),
-            Err(OperatorError::Read { source, .. })
-                if source.kind() == io::ErrorKind::NotFound =>
-            {
+            Err(OperatorError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 state.there = false;
             }
             Err(error) => state.damage = Some(crate::process::in_words(&error)),
@@ -276,7 +276,11 @@ pub fn identities(named: &[PathBuf]) -> Result<Identities, OperatorError> {
         let home = home.unwrap_or_default().join(".ssh");
         let usual = ["id_ed25519", "id_rsa"].map(|name| home.join(name));
         let there: Vec<PathBuf> = usual.iter().filter(|path| path.exists()).cloned().collect();
-        let asked = if there.is_empty() { usual.to_vec() } else { there };
+        let asked = if there.is_empty() {
+            usual.to_vec()
+        } else {
+            there
+        };
         Identities::read(&asked, User::Operator)
     } else {
         Identities::read(named, User::Operator)

@@ -94,7 +94,9 @@ fn parse(text: &str) -> Result<(String, Box<dyn age::Recipient>), RecipientError
         kind: kind.to_owned(),
     };
     // Newer kinds of age's own keys say so in their prefix: age1pq1…, age1tag1…
-    let foreign = text.strip_prefix("age1").and_then(|rest| rest.split_once('1'));
+    let foreign = text
+        .strip_prefix("age1")
+        .and_then(|rest| rest.split_once('1'));
     if let Some((name, _)) = foreign {
         return Err(unusable(&format!("age1{name}")));
     }
@@ -125,7 +127,8 @@ mod tests {
     use super::*;
 
     // Made with ssh-keygen and age-keygen; the private halves were thrown away.
-    const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFucuLfGiPO6o/7MVYEssN4oJf97OdPxncH39NUnrhLE";
+    const ED25519: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFucuLfGiPO6o/7MVYEssN4oJf97OdPxncH39NUnrhLE";
     const AGE: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
 
     #[test]
@@ -143,7 +146,10 @@ mod tests {
         check(&format!(" {ED25519} alice@example \n"), Ok(ED25519));
         check(AGE, Ok(AGE));
         let ecdsa = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBM4B/R1Q6RqICqSHOJJSYBoyFOsjPLLThPZRa7sX74owM3sfuubnpEMFYQxYQFnxMbfpivyGeLag+Ft2LrNZ/1Q=";
-        check(ecdsa, Err("ecdsa-sha2-nistp256 keys cannot be encrypted to"));
+        check(
+            ecdsa,
+            Err("ecdsa-sha2-nistp256 keys cannot be encrypted to"),
+        );
         check(
             "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIHykJ31B2wJ+3od7ySbWR1LI5ke3DHTh4Ep+snSKoZF+AAAABHNzaDo= alice",
             Err("cannot be encrypted to"),

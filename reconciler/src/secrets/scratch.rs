@@ -54,7 +54,10 @@ impl Scratch {
         let here = folders.iter().find(|folder| is_memory(folder));
         let Some(here) = here else {
             return Err(ScratchError::NoMemory {
-                tried: folders.iter().map(|one| one.display().to_string()).collect(),
+                tried: folders
+                    .iter()
+                    .map(|one| one.display().to_string())
+                    .collect(),
             });
         };
         let folder = here.join(format!("nixus-secrets-{:016x}", fastrand::u64(..)));
@@ -115,7 +118,9 @@ fn is_memory(folder: &Path) -> bool {
 
 /// Overwrites what is in a folder: pages that are freed are not wiped by the kernel.
 fn wipe(folder: &Path) {
-    let Ok(found) = fs::read_dir(folder) else { return };
+    let Ok(found) = fs::read_dir(folder) else {
+        return;
+    };
     for entry in found.flatten() {
         let path = entry.path();
         match fs::symlink_metadata(&path) {
@@ -163,6 +168,9 @@ mod tests {
     fn a_disk_is_no_place_for_it() {
         let folders = ["/proc".into(), "/no/such/folder".into()];
         let said = Scratch::new(&folders, "a", b"").unwrap_err().to_string();
-        assert!(said.contains("/proc, /no/such/folder are no tmpfs"), "{said}");
+        assert!(
+            said.contains("/proc, /no/such/folder are no tmpfs"),
+            "{said}"
+        );
     }
 }

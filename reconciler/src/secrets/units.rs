@@ -72,8 +72,14 @@ impl Units {
             Teller::DryRun => "dry-",
             Teller::Itself => return Ok(()),
         };
-        append(&folder.join(format!("{prefix}activation-restart-list")), &self.restart)?;
-        append(&folder.join(format!("{prefix}activation-reload-list")), &self.reload)
+        append(
+            &folder.join(format!("{prefix}activation-restart-list")),
+            &self.restart,
+        )?;
+        append(
+            &folder.join(format!("{prefix}activation-reload-list")),
+            &self.reload,
+        )
     }
 
     /// Has systemd do it, without waiting: it may wait for the unit that runs this.
@@ -162,7 +168,11 @@ pub fn unknown<'a>(system: &Path, units: impl Iterator<Item = &'a String>) -> Ve
 /// given up.
 fn systemctl() -> Command {
     let own = Path::new("/run/current-system/systemd/bin/systemctl");
-    let program = if own.exists() { own } else { Path::new("systemctl") };
+    let program = if own.exists() {
+        own
+    } else {
+        Path::new("systemctl")
+    };
     let mut command = Command::new("timeout");
     command
         .arg(SYSTEMCTL_LIMIT)
@@ -188,24 +198,39 @@ mod tests {
             reload: set(&["c.service"]),
         };
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
-        fs::write(folder.path().join("activation-restart-list"), "x.service\na.service").unwrap();
+        fs::write(
+            folder.path().join("activation-restart-list"),
+            "x.service\na.service",
+        )
+        .unwrap();
         for _ in 0..2 {
             units.write(folder.path(), Teller::Switch).unwrap();
-            assert_eq!(read("activation-restart-list"), "x.service\na.service\nb.service\n");
+            assert_eq!(
+                read("activation-restart-list"),
+                "x.service\na.service\nb.service\n"
+            );
             assert_eq!(read("activation-reload-list"), "c.service\n");
         }
         assert_eq!(read("dry-activation-restart-list"), "");
         units.write(folder.path(), Teller::DryRun).unwrap();
-        assert_eq!(read("dry-activation-restart-list"), "a.service\nb.service\n");
+        assert_eq!(
+            read("dry-activation-restart-list"),
+            "a.service\nb.service\n"
+        );
         assert_eq!(read("dry-activation-reload-list"), "c.service\n");
-        Units::default().write(&folder.path().join("none"), Teller::Switch).unwrap();
+        Units::default()
+            .write(&folder.path().join("none"), Teller::Switch)
+            .unwrap();
         assert!(!folder.path().join("none").exists());
     }
 
     #[test]
     fn what_does_not_run_stays_so_and_what_restarts_is_not_reloaded() {
         let mut units = Units::default();
-        units.add(&["a.service".into(), "off.service".into()], &["a.service".into()]);
+        units.add(
+            &["a.service".into(), "off.service".into()],
+            &["a.service".into()],
+        );
         units.add(&[], &["c.service".into(), "off.socket".into()]);
         units.settle(|unit| !unit.starts_with("off."));
         assert_eq!(units.restart, set(&["a.service"]));

@@ -24,7 +24,11 @@ pub fn secrets() -> Result<Vec<Table>> {
     let commit = story.lab().deploy("web1", &nix, "a hundred secrets")?;
     story.kept("web1", &commit)?;
     host.must(["nixus", "suspend", "the bench activates"])?;
-    let description = host.must(["readlink", "-f", "/run/current-system/etc/nixus/secrets.json"])?;
+    let description = host.must([
+        "readlink",
+        "-f",
+        "/run/current-system/etc/nixus/secrets.json",
+    ])?;
     let command = [
         "nixus-secrets",
         "activate",
@@ -36,7 +40,11 @@ pub fn secrets() -> Result<Vec<Table>> {
         let mut values = [const { Vec::new() }; 3];
         for _ in 0..RUNS {
             if forget {
-                host.must(["sh", "-c", "rm -rf /run/nixus-secrets /run/nixus-secrets.d/[0-9]*"])?;
+                host.must([
+                    "sh",
+                    "-c",
+                    "rm -rf /run/nixus-secrets /run/nixus-secrets.d/[0-9]*",
+                ])?;
             }
             let traced = trace::on(host, &command, &[0])?;
             let ours = traced.iter().find(|process| process.is("nixus-secrets"));
@@ -47,7 +55,10 @@ pub fn secrets() -> Result<Vec<Table>> {
             values[2].push(ours.peak as f64 * 1024.0 / 1e6);
         }
         let there = host.must(["sh", "-c", &format!("ls {LINK}/ | wc -l")])?;
-        ensure!(there.trim() == SECRETS.to_string(), "{there} secrets are there");
+        ensure!(
+            there.trim() == SECRETS.to_string(),
+            "{there} secrets are there"
+        );
         Ok(values)
     };
     let [time, cpu, memory] = measure(true)?;

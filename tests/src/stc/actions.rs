@@ -230,11 +230,7 @@ fn record(list: &str, units: &BTreeSet<String>) -> Result<()> {
 
 /// What the activation script asked for, as nixpkgs' stc takes it: a unit that ran is restarted or
 /// reloaded as if its file had changed, never stopped and started; one that did not is started.
-fn take_wishes(
-    plan: &mut Plan,
-    toplevel: &Path,
-    before: &BTreeMap<String, String>,
-) -> Result<()> {
+fn take_wishes(plan: &mut Plan, toplevel: &Path, before: &BTreeMap<String, String>) -> Result<()> {
     let ran = |unit: &String| {
         let state = before.get(unit).map(String::as_str);
         matches!(state, Some("active" | "activating"))
@@ -243,7 +239,8 @@ fn take_wishes(
     resume("activation-restart", &mut restart)?;
     for unit in restart {
         let directory = toplevel.join("etc/systemd/system");
-        let file = UnitFile::load(&directory, &unit).with_context(|| format!("cannot read {unit}"))?;
+        let file =
+            UnitFile::load(&directory, &unit).with_context(|| format!("cannot read {unit}"))?;
         plan.wish(unit.clone(), &file.unwrap_or_default(), ran(&unit));
     }
     let mut reload = BTreeSet::new();

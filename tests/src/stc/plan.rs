@@ -293,8 +293,16 @@ mod tests {
         let table = [
             ("", true, "restart a.service"),
             ("", false, "start a.service"),
-            ("[Service]\nX-ReloadIfChanged=true\n", true, "reload a.service"),
-            ("[Service]\nX-RestartIfChanged=false\n", true, "skip a.service"),
+            (
+                "[Service]\nX-ReloadIfChanged=true\n",
+                true,
+                "reload a.service",
+            ),
+            (
+                "[Service]\nX-RestartIfChanged=false\n",
+                true,
+                "skip a.service",
+            ),
         ];
         for (file, ran, expected) in table {
             let mut plan = Plan::default();
@@ -307,7 +315,9 @@ mod tests {
             ];
             let words: Vec<String> = lists
                 .into_iter()
-                .flat_map(|(verb, units)| units.into_iter().map(move |unit| format!("{verb} {unit}")))
+                .flat_map(|(verb, units)| {
+                    units.into_iter().map(move |unit| format!("{verb} {unit}"))
+                })
                 .collect();
             assert_eq!(words, [expected]);
         }

@@ -42,7 +42,11 @@ impl Host {
                     Some(_) => ssh_key().0,
                     None => self.public.clone(),
                 };
-                fs::write(&file, seal(plaintext.as_bytes(), &recipients(&[&key])).unwrap()).unwrap();
+                fs::write(
+                    &file,
+                    seal(plaintext.as_bytes(), &recipients(&[&key])).unwrap(),
+                )
+                .unwrap();
                 file
             })
             .collect();
@@ -74,7 +78,10 @@ impl Host {
         let all = |units: &Units| -> BTreeSet<String> {
             units.restart.union(&units.reload).cloned().collect()
         };
-        let done = self.activation(description, &lists).activate_where(&all).unwrap();
+        let done = self
+            .activation(description, &lists)
+            .activate_where(&all)
+            .unwrap();
         let failed = done.failures.iter().map(|one| one.secret.clone()).collect();
         let restart = fs::read_to_string(lists.join("activation-restart-list"));
         (failed, restart.unwrap_or_default())
@@ -101,7 +108,10 @@ fn what_changed_is_told_once_and_the_generation_before_is_kept() {
     assert_eq!(host.activate(&one), (vec![], String::new()));
     assert_eq!(host.place.all(), [1]);
     // Sealed anew, and the content of one is another.
-    assert_eq!(host.activate(&two), (vec![], "b.service\nc.service\n".to_owned()));
+    assert_eq!(
+        host.activate(&two),
+        (vec![], "b.service\nc.service\n".to_owned())
+    );
     assert_eq!(host.place.all(), [1, 2]);
     // Back, byte by byte, without any key.
     fs::remove_file(&host.key).unwrap();
@@ -116,14 +126,24 @@ fn what_changed_is_told_once_and_the_generation_before_is_kept() {
     let lists = host.path("lists");
     let said = host.activation(&three, &lists).activate().unwrap_err();
     assert!(matches!(said, ActivationError::Identities(_)), "{said}");
-    assert_eq!(host.read("b").as_deref(), Some("2"), "nothing was taken away");
+    assert_eq!(
+        host.read("b").as_deref(),
+        Some("2"),
+        "nothing was taken away"
+    );
 }
 
 #[test]
 fn what_cannot_be_opened_takes_no_other_away() {
     let host = Host::new();
     let paths = host.place.link().to_owned();
-    let secrets = [("a", "1"), ("b", "1"), ("c", "1"), ("d", "another's 1"), ("e", "1")];
+    let secrets = [
+        ("a", "1"),
+        ("b", "1"),
+        ("c", "1"),
+        ("d", "another's 1"),
+        ("e", "1"),
+    ];
     let five = host.describe("five", &secrets, &paths);
     let damaged = host.path("five-b.age");
     let mut bytes = fs::read(&damaged).unwrap();
@@ -142,7 +162,11 @@ fn what_cannot_be_opened_takes_no_other_away() {
         .map(|failure| crate::process::in_words(failure))
         .collect();
     assert_eq!(said[0], "cannot open secret b: it is damaged");
-    assert!(said[1].starts_with("cannot open secret c: cannot read "), "{}", said[1]);
+    assert!(
+        said[1].starts_with("cannot open secret c: cannot read "),
+        "{}",
+        said[1]
+    );
     assert_eq!(
         said[2],
         "cannot open secret d: none of the private keys here opens it: it is encrypted to others"
@@ -213,7 +237,13 @@ fn a_user_who_is_missing_fails_one_secret_and_no_check() {
     let number = format!("\"user\":\"{}\"", nix::unistd::geteuid());
     fs::write(&one, text.replacen(&number, "\"user\":\"no-such-user\"", 1)).unwrap();
     let lists = host.path("lists");
-    assert!(host.activation(&one, &lists).check().unwrap().failures.is_empty());
+    assert!(
+        host.activation(&one, &lists)
+            .check()
+            .unwrap()
+            .failures
+            .is_empty()
+    );
     assert_eq!(host.activate(&one).0, ["a"]);
     assert_eq!(host.read("a"), None);
     assert_eq!(host.read("b").as_deref(), Some("1"));

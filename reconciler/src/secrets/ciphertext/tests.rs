@@ -6,7 +6,10 @@ pub fn age_key() -> (String, String) {
     use age::secrecy::ExposeSecret as _;
     let key = age::x25519::Identity::generate();
     let secret = key.to_string();
-    (key.to_public().to_string(), secret.expose_secret().to_owned())
+    (
+        key.to_public().to_string(),
+        secret.expose_secret().to_owned(),
+    )
 }
 
 /// An SSH key pair, as `ssh-keygen` makes it: public and private.
@@ -70,12 +73,23 @@ fn no_damage_opens() {
         let mut damaged = sealed.clone();
         damaged[position] ^= 1;
         assert!(open(&damaged, &keys).is_err(), "byte {position}");
-        assert!(open(&sealed[..position], &keys).is_err(), "cut at {position}");
+        assert!(
+            open(&sealed[..position], &keys).is_err(),
+            "cut at {position}"
+        );
     }
     assert!(open(&vec![b'a'; LONGEST_FILE + 1], &keys).is_err());
-    for none in ["", "hello", "age-encryption.org/v2\n", "-----BEGIN AGE ENCRYPTED FILE-----\n"] {
+    for none in [
+        "",
+        "hello",
+        "age-encryption.org/v2\n",
+        "-----BEGIN AGE ENCRYPTED FILE-----\n",
+    ] {
         let said = open(none.as_bytes(), &keys);
-        assert!(matches!(said, Err(OpenError::NoCiphertext)), "{none}: {said:?}");
+        assert!(
+            matches!(said, Err(OpenError::NoCiphertext)),
+            "{none}: {said:?}"
+        );
     }
 }
 

@@ -60,10 +60,30 @@ fn what_is_wrong_with_the_fleet_is_named() {
         (&[ecdsa], &[], &[&alice], ""),
         (&[ecdsa], &["a.age"], &[&alice], "web1 has secrets"),
         (&[&web], &["a.age"], &[ecdsa], "no operator has a key"),
-        (&["nonsense"], &["a.age"], &[&alice], "a key of web1 is wrong"),
-        (&[&web], &["a.age"], &["x"], "a key of the operators is wrong"),
-        (&[&web], &["../a.age"], &[&alice], "is no file of the repository"),
-        (&[&web], &["/etc/a.age"], &[&alice], "is no file of the repository"),
+        (
+            &["nonsense"],
+            &["a.age"],
+            &[&alice],
+            "a key of web1 is wrong",
+        ),
+        (
+            &[&web],
+            &["a.age"],
+            &["x"],
+            "a key of the operators is wrong",
+        ),
+        (
+            &[&web],
+            &["../a.age"],
+            &[&alice],
+            "is no file of the repository",
+        ),
+        (
+            &[&web],
+            &["/etc/a.age"],
+            &[&alice],
+            "is no file of the repository",
+        ),
     ];
     for (keys, secrets, operators, words) in table {
         match Fleet::of(&described(&[("web1", keys, secrets)], operators)) {

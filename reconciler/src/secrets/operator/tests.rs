@@ -39,7 +39,10 @@ fn a_file_is_made_shown_and_encrypted_anew_when_a_hosts_key_changes() {
     assert!(before.state(file).is_well(), "{:?}", before.state(file));
     assert_eq!(before.state(file).who, ["db1", "the operators"]);
     let opens = |repository: &Repository, key: &str| {
-        repository.open(file, &identities(&[key])).map(|plain| plain.to_vec()).ok()
+        repository
+            .open(file, &identities(&[key]))
+            .map(|plain| plain.to_vec())
+            .ok()
     };
     let hunter2 = Some(b"hunter2".to_vec());
     for key in [&old.1, &alice.1] {
@@ -61,7 +64,10 @@ fn a_file_is_made_shown_and_encrypted_anew_when_a_hosts_key_changes() {
         "a key opens it that nobody has who needs it"
     );
     after.write(file, &plaintext).unwrap();
-    assert_eq!((opens(&after, &old.1), opens(&after, &new.1)), (None, hunter2));
+    assert_eq!(
+        (opens(&after, &old.1), opens(&after, &new.1)),
+        (None, hunter2)
+    );
 }
 
 #[test]
@@ -76,7 +82,10 @@ fn files_are_named_as_the_flake_names_them() {
     assert_eq!(name(&around).as_deref(), Some("secrets/db.age"));
     assert_eq!(name(Path::new("/etc/passwd")), None);
     let said = repository.write("secrets/db.age", b"x").unwrap_err();
-    assert!(said.to_string().contains("no host uses secrets/db.age"), "{said}");
+    assert!(
+        said.to_string().contains("no host uses secrets/db.age"),
+        "{said}"
+    );
     assert!(said.is_wrong_input());
 }
 
