@@ -79,6 +79,11 @@ let
       message = "secrets.files.${name}.path: ${secret.path} is not an absolute path.";
     }
     {
+      assertion =
+        lib.hasPrefix "/run/nixus-secrets/" secret.path -> secret.path == "/run/nixus-secrets/${name}";
+      message = "secrets.files.${name}.path: its place in /run/nixus-secrets is /run/nixus-secrets/${name}.";
+    }
+    {
       assertion = builtins.all isUnit (units secret);
       message = "secrets.files.${name}: units need their whole names, such as nginx.service: ${lib.concatStringsSep ", " (units secret)}.";
     }

@@ -151,6 +151,10 @@ let
       given.path = "etc/db";
       words = "is not an absolute path";
     };
+    testAnothersPlace = {
+      given.path = "/run/nixus-secrets/other";
+      words = "its place in /run/nixus-secrets is /run/nixus-secrets/db";
+    };
     testHalfAUnit = {
       given.restartUnits = [ "nginx" ];
       words = "units need their whole names";

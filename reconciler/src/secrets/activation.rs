@@ -193,14 +193,14 @@ impl Activation<'_> {
                 });
             }
         }
-        // By its own path: what a kept generation was made from must not depend on a link.
-        let links = description.secrets.iter().map(|secret| secret.path.clone());
+        let linked = description
+            .secrets
+            .iter()
+            .filter(|one| self.needs_link(one));
         let record = Record {
             description: self.description.to_owned(),
             complete: done.failures.is_empty(),
-            links: links
-                .filter(|path| !path.starts_with(self.place.link()))
-                .collect(),
+            links: linked.map(|secret| secret.path.clone()).collect(),
         };
         self.place.finish(number, &record)?;
         Ok(number)
@@ -220,9 +220,13 @@ impl Activation<'_> {
         Ok(Some(identities))
     }
 
+    fn needs_link(&self, secret: &Secret) -> bool {
+        secret.path != self.place.link().join(&secret.name)
+    }
+
     /// Gives a secret that is there its owner, who may be another now, and looks at its link.
     fn settle(&self, number: u64, secret: &Secret) -> Result<bool, SecretError> {
-        if !secret.path.starts_with(self.place.link()) {
+        if self.needs_link(secret) {
             links::is_free(&secret.path)?;
         }
         Ok(self.place.own(number, &secret.name, owner(secret)?)?)
@@ -253,7 +257,7 @@ impl Activation<'_> {
         self.place.switch_to(number)?;
         let mut wanted = BTreeSet::new();
         for secret in &description.secrets {
-            if secret.path.starts_with(self.place.link()) {
+            if !self.needs_link(secret) {
                 continue;
             }
             wanted.insert(&secret.path);

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::generation::LINK;
 use crate::state::read_bounded;
 
 /// Where a toplevel has it.
@@ -146,6 +147,13 @@ impl Description {
                     secret.path.display()
                 ));
             }
+            let own = Path::new(LINK).join(name);
+            if secret.path.starts_with(LINK) && secret.path != own {
+                return Some(format!(
+                    "secret {name}: its place in {LINK} is {}",
+                    own.display()
+                ));
+            }
             if !paths.insert(&secret.path) {
                 return Some(format!(
                     "two secrets have the path {}",
@@ -259,6 +267,10 @@ pub(super) mod tests {
         check(
             &good.replace("/run/nixus-secrets/db", "/run/../db"),
             "is no absolute path",
+        );
+        check(
+            &good.replace("nixus-secrets/db", "nixus-secrets/other"),
+            "its place in /run/nixus-secrets is /run/nixus-secrets/db",
         );
         let start = good.find('{').unwrap();
         let one = &good[good[start + 1..].find('{').unwrap() + 1..good.rfind(']').unwrap()];

@@ -15,7 +15,7 @@ impl Activation<'_> {
         for secret in &description.secrets {
             let look = || -> Result<(), SecretError> {
                 open(secret, identities.as_ref())?;
-                if !secret.path.starts_with(self.place.link()) {
+                if self.needs_link(secret) {
                     links::is_free(&secret.path)?;
                 }
                 Ok(())
