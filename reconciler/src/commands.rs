@@ -193,7 +193,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         }
         Command::Init(asked) => init::run(asked)?,
         Command::Manifest { command } => manifests::run(command).await?,
-        Command::Secrets { command } => return secrets::run(command).await,
+        Command::Secrets { .. } => match secrets::run()? {},
         Command::Check(output) => {
             let now = now::now(&config()?, &paths).await;
             if output.json {

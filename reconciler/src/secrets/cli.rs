@@ -11,6 +11,9 @@ use super::generation::Place;
 use super::units::Teller;
 use crate::process::in_words;
 
+/// The first word where this program does what `nixus` was asked with the words that follow.
+pub const AS_NIXUS: &str = "as-nixus";
+
 /// All secrets are there.
 pub const DONE: u8 = 0;
 /// A secret could not be opened.

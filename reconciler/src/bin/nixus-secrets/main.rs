@@ -1,0 +1,47 @@
+//! `nixus-secrets`: opens a generation's secrets when it is activated, and is what `nixus secrets` becomes, so
+//! that only one program has a parser of ciphertext in it.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::Parser as _;
+use nixus::cli::{Cli, Command};
+use nixus::exit_code::{self, Exit};
+use nixus::secrets::cli::{self, AS_NIXUS, Arguments};
+
+mod operator;
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let _own = words.next();
+    if words.next().is_some_and(|word| word == AS_NIXUS) {
+        let words = std::iter::once("nixus".into()).chain(words);
+        return as_nixus(&Cli::parse_from(words));
+    }
+    cli::run(&Arguments::parse())
+}
+
+fn as_nixus(cli: &Cli) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .without_time()
+        .with_target(false)
+        .init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let result = match (runtime, &cli.command) {
+        (Ok(runtime), Command::Secrets { command }) => runtime.block_on(operator::run(command)),
+        (Ok(_), _) => Ok(Exit::WrongInput),
+        (Err(error), _) => Err(anyhow!(error).context("cannot start")),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("nixus: {error:#}");
+            exit_code::of(error.chain()).into()
+        }
+    }
+}
