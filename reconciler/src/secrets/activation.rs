@@ -11,7 +11,7 @@ use super::LONGEST_FILE;
 use super::accounts::{self, AccountError};
 use super::ciphertext::{self, OpenError, Plaintext};
 use super::description::{Description, DescriptionError, Secret};
-use super::generation::{GenerationError, Place, Record};
+use super::generation::{GenerationError, Owner, Place, Record};
 use super::identity::{Identities, IdentityError, User};
 use super::links::{self, LinkError};
 use super::units::{self, ListError, Teller, Units};
@@ -310,7 +310,7 @@ fn owner(secret: &Secret) -> Result<(Uid, Gid, u32), SecretError> {
     ))
 }
 
-fn numbers((user, group, mode): (Uid, Gid, u32)) -> (u32, u32, u32) {
+fn numbers((user, group, mode): (Uid, Gid, u32)) -> Owner {
     (user.as_raw(), group.as_raw(), mode)
 }
 

@@ -53,7 +53,7 @@ pub enum SealError {
     TooLong,
     /// It was not encrypted.
     #[error("cannot encrypt")]
-    Encrypt(#[source] EncryptError),
+    Encrypt(#[source] Box<EncryptError>),
     /// It was not written to memory.
     #[error("cannot encrypt")]
     Write(#[source] io::Error),
@@ -72,7 +72,7 @@ pub fn seal(plaintext: &[u8], recipients: &[Recipient]) -> Result<Vec<u8>, SealE
         .map(|recipient| recipient.for_age().map_err(SealError::Recipient))
         .collect::<Result<_, _>>()?;
     let encryptor = Encryptor::with_recipients(keys.iter().map(|key| &**key as _))
-        .map_err(SealError::Encrypt)?;
+        .map_err(|error| SealError::Encrypt(Box::new(error)))?;
     let mut sealed = Vec::new();
     let mut writer = encryptor
         .wrap_output(&mut sealed)

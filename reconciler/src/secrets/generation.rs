@@ -17,9 +17,9 @@ use nix::sys::statfs::{FsType, statfs};
 use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 use super::LONGEST;
+use super::ciphertext::Plaintext;
 use crate::state::{read_bounded, replace_link};
 
 /// The link that every path of a secret leads through.
@@ -89,6 +89,9 @@ pub struct Record {
     /// The links of its secrets elsewhere.
     pub links: Vec<PathBuf>,
 }
+
+/// A secret's owner, group and permissions, as numbers.
+pub type Owner = (u32, u32, u32);
 
 /// Where a host has its opened secrets.
 #[derive(Debug, Clone)]
@@ -245,12 +248,12 @@ impl Place {
     }
 
     /// A secret of a generation, with its owner and permissions.
-    pub fn secret(&self, number: u64, name: &str) -> Option<(Zeroizing<Vec<u8>>, (u32, u32, u32))> {
+    pub fn secret(&self, number: u64, name: &str) -> Option<(Plaintext, Owner)> {
         let path = self.path(number).join(name);
         let found = fs::symlink_metadata(&path).ok()?;
         let content = read_bounded(&path, LONGEST as u64).ok()?;
         let own = (found.uid(), found.gid(), found.mode() & 0o7777);
-        Some((Zeroizing::new(content), own))
+        Some((Plaintext::new(content), own))
     }
 
     /// Says that a generation is finished.

@@ -124,7 +124,7 @@ fn folder() -> anyhow::Result<PathBuf> {
     let no_clone = || WrongInput("this folder is no clone of the deploy repository".to_owned());
     let repository = git2::Repository::discover(".").with_context(no_clone)?;
     let folder = repository.workdir().map(Path::to_owned);
-    Ok(folder.with_context(no_clone)?)
+    folder.with_context(no_clone)
 }
 
 fn standard_input() -> anyhow::Result<Plaintext> {
