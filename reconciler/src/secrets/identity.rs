@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use thiserror::Error;
-use zeroize::Zeroizing;
 
+use super::memory;
 use super::passphrase::Ask;
-use crate::state::read_bounded;
 
 /// The longest file with private keys; RSA with 16384 bits needs less than 16 KiB.
 const LONGEST: u64 = 64 * 1024;
@@ -112,11 +111,10 @@ impl Identities {
 type Key = Box<dyn age::Identity + Send + Sync>;
 
 fn keys_in(path: &Path, user: User) -> Result<Vec<Key>, IdentityError> {
-    let bytes = read_bounded(path, LONGEST).map_err(|source| IdentityError::Read {
+    let bytes = memory::read(path, LONGEST).map_err(|source| IdentityError::Read {
         path: path.to_owned(),
         source,
     })?;
-    let bytes = Zeroizing::new(bytes);
     let no_key = |problem: &str| IdentityError::NoKey {
         path: path.to_owned(),
         problem: problem.to_owned(),

@@ -1,8 +1,16 @@
-//! Keeps plaintext in memory out of core dumps and swap.
+//! Keeps plaintext in memory out of core dumps and swap, and wipes it.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
 
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use zeroize::Zeroizing;
+
+/// What is left free after a file's length: `read_to_end` would grow a vector that is full.
+const SPARE: u64 = 64;
 
 /// Asks the kernel for what it grants; who may not ask has at least no core dumps.
 pub fn shield() {
@@ -12,5 +20,43 @@ pub fn shield() {
     // With a limit, locked memory would make later allocations fail.
     if setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok() {
         let _ = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
+    }
+}
+
+/// Reads a file with a secret in it, of at most `limit` bytes, into memory that is wiped.
+pub fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len().min(limit);
+    // Grown once: what a vector leaves behind when it grows is not wiped.
+    let room = usize::try_from(length + SPARE).map_err(io::Error::other)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_bounded_and_never_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        for length in [0, 1, 100, 1000, 1001] {
+            std::fs::write(&path, vec![7; length]).unwrap();
+            match read(&path, 1000) {
+                Ok(bytes) => {
+                    assert_eq!(*bytes, vec![7; length]);
+                    assert_eq!(bytes.capacity(), length + 64, "it has grown");
+                }
+                Err(error) => {
+                    assert_eq!(length, 1001);
+                    assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+                }
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::LONGEST;
 use super::ciphertext::Plaintext;
-use crate::state::read_bounded;
+use super::memory;
 
 /// RAMFS_MAGIC of linux/magic.h.
 const RAMFS: FsType = FsType(0x8584_58f6);
@@ -82,8 +82,7 @@ impl Scratch {
 
     /// What is in it now.
     pub fn read(&self) -> Result<Plaintext, ScratchError> {
-        let content = read_bounded(&self.file, LONGEST as u64);
-        content.map(Plaintext::new).map_err(self.error("read"))
+        memory::read(&self.file, LONGEST as u64).map_err(self.error("read"))
     }
 
     fn error(&self, what: &'static str) -> impl FnOnce(io::Error) -> ScratchError {
