@@ -6,7 +6,11 @@ in
 {
   nixosModules.default = nixosModule;
   fleetModules.default = import ./reconciler/nix/fleet/modules.nix { inherit nixosModule; };
-  lib.mkFleet = import ./reconciler/nix/fleet { inherit nixosModule; };
+  lib = {
+    mkFleet = import ./reconciler/nix/fleet { inherit nixosModule; };
+    # For those who write `nixosConfigurations` without mkFleet, which gives it by itself.
+    nixusSecrets = import ./reconciler/nix/fleet-secrets.nix;
+  };
   packages = pkgs: {
     default = packageFor pkgs;
     nixus = packageFor pkgs;

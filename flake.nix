@@ -16,6 +16,7 @@
       template = (import ./deploy-repo-template/flake.nix).outputs {
         self = {
           lastModified = self.lastModified or 0;
+          outPath = ./deploy-repo-template;
         };
         inherit nixpkgs;
         nixus = self;
@@ -36,6 +37,7 @@
           lib.concatMapStrings (
             host: builtins.unsafeDiscardStringContext "${host.config.system.build.toplevel.drvPath}\n"
           ) (lib.attrValues template.nixosConfigurations)
+          + builtins.toJSON template.nixusSecrets
         );
       });
     };

@@ -39,5 +39,7 @@
     in
     {
       inherit (fleet) checks nixosConfigurations;
+      # Who may open which secret: `nixus secrets` encrypts to these, and to nobody else.
+      inherit (fleet) nixusSecrets;
     };
 }

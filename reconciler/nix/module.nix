@@ -11,6 +11,7 @@
     ./files.nix
     ./machine.nix
     ./peers.nix
+    ./secrets.nix
     ./units.nix
   ];
 }

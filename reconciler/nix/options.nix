@@ -12,7 +12,7 @@ in
       type = types.package;
       default = packageFor pkgs;
       defaultText = lib.literalExpression "nixus.packages.\${system}.nixus";
-      description = "The package with `nixus` and `nixus-switcher`.";
+      description = "The package with `nixus`, `nixus-switcher` and `nixus-secrets`.";
     };
     interval = mkOption {
       type = own.span;

@@ -1,5 +1,5 @@
-# The programs, from this workspace. `program` is nixus, with nixus-switcher beside it, or the latter
-# alone, for a rescue by hand.
+# The programs, from this workspace. `program` is nixus, with nixus-secrets and nixus-switcher beside it,
+# or the latter alone, for a rescue by hand.
 {
   lib,
   rustPlatform,

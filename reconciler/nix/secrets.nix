@@ -40,6 +40,8 @@ let
     type: map (key: key.path) (builtins.filter (key: key.type == type) config.services.openssh.hostKeys);
 
   hasSecrets = cfg.files != { };
+  # A host that merely imports the modules gets nothing of it.
+  isUsed = hasSecrets || config.services.nixus.enable;
 
   # Users are made by a unit there, and not by the activation (nixpkgs' userborn.nix, sysusers.nix).
   usersByUnit =
@@ -96,10 +98,7 @@ let
         file = lib.mkOption {
           type = lib.types.path;
           example = lib.literalExpression "../secrets/db.age";
-          description = ''
-            The ciphertext, in the deploy repository. `nixus secrets set` and `nixus secrets edit` make it,
-            encrypted to the hosts that name it here and to the operators.
-          '';
+          description = "The ciphertext, in the deploy repository. `nixus secrets set` and `nixus secrets edit` make it, encrypted to the hosts that name it here and to the operators.";
         };
         user = lib.mkOption {
           type = lib.types.nullOr lib.types.str;
@@ -117,19 +116,13 @@ let
           type = lib.types.str;
           default = if config.user == null && config.group != null then "0040" else "0400";
           defaultText = lib.literalMD "`0040` if there is a group and no user, else `0400`";
-          description = ''
-            The permissions. Unless given, a secret for a user is readable by that user alone, and one for a
-            group by that group.
-          '';
+          description = "The permissions. Unless given, a secret for a user is readable by that user alone, and one for a group by that group.";
         };
         path = lib.mkOption {
           type = lib.types.str;
           default = "/run/nixus-secrets/${name}";
           defaultText = lib.literalExpression ''"/run/nixus-secrets/''${name}"'';
-          description = ''
-            Where the secret is, to be used in any other option. Another path becomes a link. A file that is
-            there already is never overwritten: the commit is refused instead.
-          '';
+          description = "Where the secret is, to be used in any other option. Another path becomes a link. A file that is there already is never overwritten: the commit is refused instead.";
         };
         restartUnits = lib.mkOption {
           type = lib.types.listOf lib.types.str;
@@ -160,20 +153,14 @@ in
           };
         }
       '';
-      description = ''
-        The secrets of this host, each in a file of the deploy repository that age has encrypted. They are
-        opened at activation, into memory, and are there before the units that need them, at boot too.
-      '';
+      description = "The secrets of this host, each in a file of the deploy repository that age has encrypted. They are opened at activation, into memory, and are there before the units that need them, at boot too.";
     };
     identityPaths = lib.mkOption {
       type = lib.types.listOf lib.types.str;
       # An RSA key takes some fifty times as long for each secret.
       default = hostKeyPaths "ed25519" ++ hostKeyPaths "rsa";
       defaultText = lib.literalMD "the ed25519 keys, then the rsa keys of `services.openssh.hostKeys`";
-      description = ''
-        The private keys that open the secrets, tried in this order: while host keys are rotated, the old
-        and the new one. What is not there is left out, as long as one of them is.
-      '';
+      description = "The private keys that open the secrets, tried in this order: while host keys are rotated, the old and the new one. What is not there is left out, as long as one of them is.";
     };
     package = lib.mkOption {
       type = lib.types.package;
@@ -192,7 +179,7 @@ in
           message = "secrets.files: this host has no ed25519 or rsa key in services.openssh.hostKeys; set secrets.identityPaths.";
         };
     }
-    (lib.mkIf (!bySystemd) {
+    (lib.mkIf (isUsed && !bySystemd) {
       # Without secrets, those of the generation before are taken away.
       system.activationScripts.nixus-secrets = {
         deps = [
@@ -202,13 +189,16 @@ in
           "etc"
         ];
         supportsDryActivation = true;
-        text = lib.optionalString (!hasSecrets) "if [ -e /run/nixus-secrets.d ]; then\n" + ''
-          if [ "''${NIXOS_ACTION:-}" = dry-activate ]; then
-            ${cfg.package}/bin/nixus-secrets dry-run --system "$systemConfig" ${description}
-          else
-            ${cfg.package}/bin/nixus-secrets activate --system "$systemConfig" ${description}
-          fi
-        '' + lib.optionalString (!hasSecrets) "fi\n";
+        text =
+          lib.optionalString (!hasSecrets) "if [ -e /run/nixus-secrets.d ]; then\n"
+          + ''
+            if [ "''${NIXOS_ACTION:-}" = dry-activate ]; then
+              ${cfg.package}/bin/nixus-secrets dry-run --system "$systemConfig" ${description}
+            else
+              ${cfg.package}/bin/nixus-secrets activate --system "$systemConfig" ${description}
+            fi
+          ''
+          + lib.optionalString (!hasSecrets) "fi\n";
       };
     })
     (lib.mkIf (bySystemd && hasSecrets) {

@@ -26,6 +26,8 @@ in
   addressAndPort = matching "address with a port, such as \"127.0.0.1:8080\"" "(\\[[0-9a-fA-F:.]+]|[A-Za-z0-9_][A-Za-z0-9_.-]*):[0-9]+";
   # Options before a key are refused: they are this module's to write.
   publicKey = matching "public SSH key such as \"ssh-ed25519 AAAA… name\"" "(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp[0-9]+|sk-ssh-ed25519@openssh.com|sk-ecdsa-sha2-nistp256@openssh.com) [A-Za-z0-9+/]+=*( [^\n]*)?";
+  # age's own (age-keygen), in Bech32 without its ambiguous letters.
+  ageKey = matching "public key of age such as \"age1…\"" "age1[ac-hj-np-z02-9]{58}";
   hostKey = matching "ed25519 or ecdsa host key such as \"ssh-ed25519 AAAA…\"" "(ssh-ed25519|ecdsa-sha2-nistp[0-9]+) [A-Za-z0-9+/]+=*( [^\n]*)?";
   memory = matching "limit such as \"2GiB\" or \"50%\"" "[0-9]+ ?[KMGT]iB|[0-9]{1,3}%";
   # At systemd's, not ours (systemd.time(7)).

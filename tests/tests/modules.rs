@@ -41,6 +41,7 @@ struct Setting {
 struct TemplateHost {
     toplevel: String,
     config: String,
+    secrets: Vec<String>,
 }
 
 /// Said whether or not the test passes, and so not by `println!`.
@@ -211,6 +212,7 @@ fn the_template_evaluates_with_all_its_hosts() -> Result<()> {
             let config = Config::parse(Path::new("config.toml"), &host.config)
                 .map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
             ensure!(config.host == *name && config.reports.is_some(), "{name}");
+            ensure!(host.secrets.is_empty(), "{name}: {:?}", host.secrets);
         }
         say(&format!(
             "modules: {} hosts of the template evaluated with {library:?}",

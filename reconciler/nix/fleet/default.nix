@@ -9,6 +9,8 @@
   # The deploy repository's flake, whose commit's time is the serial of DNS zones.
   self ? null,
   lastModified ? self.lastModified or null,
+  # Its folder, in which secrets are files.
+  root ? self.outPath or null,
 }:
 let
   lib = nixpkgs.lib or (import (nixpkgs + "/lib"));
@@ -57,5 +59,16 @@ in
         );
       }
     ) byPlatform
+  );
+  # Who may open which secret, for `nixus secrets`.
+  nixusSecrets = sound (
+    import ../fleet-secrets.nix {
+      root = if root == null then throw "mkFleet: name the deploy repository's flake, as `self`" else root;
+      nixosConfigurations = systems;
+      hostKeys = builtins.mapAttrs (
+        name: _: builtins.attrValues (fleet.ssh.access.${name}.hostKeys or { })
+      ) systems;
+      inherit (fleet.secrets) operators;
+    }
   );
 }

@@ -6,6 +6,7 @@
     (import ./nodes.nix { inherit nixosModule; })
     ./nixus.nix
     ./peers.nix
+    ./secrets.nix
     ./ssh.nix
     ./ssh-ca.nix
     ./vpn.nix

@@ -202,7 +202,8 @@ in
             hostKeys = mkOption {
               type = types.attrsOf own.hostKey;
               default = { };
-              description = "The host keys, by any names.";
+              example = lib.literalExpression ''{ ed25519 = "ssh-ed25519 AAAA…"; new = "ssh-ed25519 AAAA…"; }'';
+              description = "The host keys, by any names: while one is replaced, the old and the new. Whoever knows the host takes each of them, and its secrets are encrypted to all of them.";
             };
             hostNames = mkOption {
               type = types.listOf own.address;

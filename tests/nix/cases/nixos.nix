@@ -146,6 +146,7 @@ let
         system = {
           stateVersion = option types.str "25.11";
           switch.enable = option types.bool true;
+          activationScripts = option attrs { };
           build = option attrs { };
         };
         systemd = {

@@ -3,6 +3,7 @@
 #   "the promise" = {
 #     fleet = { … };                           # a module of the fleet
 #     expect = hosts: { what = [ got want ]; } # from the hosts' configurations
+#     gives = fleet: { what = [ got want ]; }  # from what mkFleet gives; instead of it, or beside it
 #   };
 #
 # or what is refused: `refused` are words of failed assertions, each of which must be said; `throws`
@@ -47,6 +48,7 @@ let
     peers = ./peers.nix;
     "vpn.networks" = ./vpn.nix;
     dns = ./dns.nix;
+    secrets = ./secrets.nix;
   };
 
   evaluate =
@@ -54,6 +56,8 @@ let
     mkFleet {
       inherit nixpkgs;
       lastModified = 1700000000;
+      # Where secrets are files.
+      root = ./.;
       modules = [
         base
         case.fleet
@@ -76,7 +80,7 @@ let
         else
           lib.concatMap (host: failed host.assertions) (builtins.attrValues hosts);
       unsaid = builtins.filter (words: !(builtins.any (lib.hasInfix words) said)) (case.refused or [ ]);
-      expected = case.expect hosts;
+      expected = (case.expect or (_: { })) hosts // (case.gives or (_: { })) fleet;
     in
     if case ? refused then
       map (words: "was to be refused with ${show words}, and was with ${show said}") unsaid
@@ -114,23 +118,29 @@ in
     inherit (one) table name;
     inherit (one.case) throws;
   }) (builtins.filter isThrown cases);
-  # Evaluates what the hosts of one of the latter would build.
+  # Evaluates what the hosts of one of the latter would build, and who opens their secrets.
   throw =
     table: name:
-    builtins.mapAttrs (
-      _: system:
-      let
-        host = system.config;
-      in
-      [
-        host.environment.etc
-        host.programs.ssh
-        host.services.bind
-        host.system.build.toplevel.name
-        host.systemd.network
-        host.users.users
-      ]
-    ) (evaluate tables.${table}.${name}).nixosConfigurations;
+    let
+      fleet = evaluate tables.${table}.${name};
+      built =
+        _: system:
+        let
+          host = system.config;
+        in
+        [
+          host.environment.etc
+          host.programs.ssh
+          host.services.bind
+          host.system.build.toplevel.name
+          host.systemd.network
+          host.users.users
+        ];
+    in
+    {
+      hosts = builtins.mapAttrs built fleet.nixosConfigurations;
+      secrets = fleet.nixusSecrets;
+    };
 
   # What the drift test compares with the Rust side.
   settings = import ./settings.nix arguments;
@@ -138,15 +148,19 @@ in
   template =
     let
       flake = (import ../../../deploy-repo-template/flake.nix).outputs {
-        self.lastModified = 1700000000;
+        self = {
+          lastModified = 1700000000;
+          outPath = ../../../deploy-repo-template;
+        };
         inherit nixpkgs;
         nixus.lib = { inherit mkFleet; };
       };
     in
-    builtins.mapAttrs (_: system: {
+    builtins.mapAttrs (name: system: {
       toplevel = system.config.system.build.toplevel.name;
       config = system.config.environment.etc."nixus/config.toml".text;
       peers = builtins.attrNames system.config.services.nixus.peers;
+      secrets = flake.nixusSecrets.hosts.${name}.secrets;
     }) flake.nixosConfigurations;
   reference = import ../../../reconciler/nix/reference.nix { inherit lib; };
   # The root's flake, of which packages are only named.

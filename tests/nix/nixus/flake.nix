@@ -11,7 +11,6 @@
       nixosModule = {
         imports = [
           (import ./modules/module.nix { packageFor = _: packages.nixus; })
-          ./modules/secrets.nix
           (import ./lab.nix packages)
         ];
       };
@@ -19,9 +18,6 @@
     {
       packages.x86_64-linux = packages;
       nixosModules.default = nixosModule;
-      lib = {
-        mkFleet = import ./modules/fleet { inherit nixosModule; };
-        nixusSecrets = import ./modules/fleet-secrets.nix;
-      };
+      lib.mkFleet = import ./modules/fleet { inherit nixosModule; };
     };
 }
