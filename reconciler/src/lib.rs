@@ -27,6 +27,7 @@ pub mod config;
 pub mod disk_space;
 pub mod exit_code;
 pub mod explain;
+pub mod flake_url;
 pub mod fleet;
 pub mod follow;
 pub mod forge;

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::{Built, Manifest, VERSION};
 use crate::commit_id::CommitId;
+use crate::flake_url;
 use crate::process::{Invocation, ProcessError};
 use crate::state::read_bounded;
 
@@ -195,8 +196,8 @@ fn system_of(toplevel: &Path) -> Result<String, CreateError> {
 fn evaluate_flake(fleet: &Fleet, commit: &CommitId) -> Invocation {
     let shallow = if fleet.shallow { "&shallow=1" } else { "" };
     let flake = format!(
-        "git+file://{}?rev={commit}&allRefs=1{shallow}#{}",
-        fleet.repository.display(),
+        "{}?rev={commit}&allRefs=1{shallow}#{}",
+        flake_url::of_clone(&fleet.repository),
         fleet.attribute
     );
     Invocation::new("nix", LIMIT)

@@ -11,6 +11,7 @@ use super::LONGEST_FILE;
 use super::ciphertext::{self, OpenError, Plaintext, SealError};
 use super::fleet::{Described, Fleet, FleetError, Problem};
 use super::identity::{Identities, IdentityError, User};
+use crate::flake_url;
 use crate::process::{Invocation, ProcessError};
 use crate::state::{read_bounded, write_atomically};
 
@@ -155,7 +156,7 @@ impl State {
 impl Repository {
     /// The repository in a folder. Its flake is evaluated as it is there, uncommitted changes included.
     pub async fn evaluate(folder: &Path) -> Result<Self, OperatorError> {
-        let flake = format!("git+file://{}#{ATTRIBUTE}", folder.display());
+        let flake = format!("{}#{ATTRIBUTE}", flake_url::of_clone(folder));
         let answer = Invocation::new("nix", LIMIT)
             .args(["--extra-experimental-features", "nix-command flakes"])
             .args(["eval", "--json", "--no-update-lock-file", "--no-warn-dirty"])
