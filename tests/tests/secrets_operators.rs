@@ -56,6 +56,11 @@ fn operators_edit_set_show_rekey_and_check_and_recipients_follow_from_the_fleet(
     let db = "secrets/db.age";
     let show = ["nixus", "secrets", "show", db, "--identity", "/root/key"];
 
+    let outside = web1.exec(["env", "-C", "/", "nixus", "secrets", "check"])?;
+    ensure!(
+        outside.code == Some(2) && outside.stderr.contains("this folder is no clone"),
+        "{outside:?}"
+    );
     says(
         web1,
         &["nixus", "secrets", "check"],

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anstream::{eprintln, println};
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use nixus::cli::SecretsCommand;
 use nixus::exit_code::{Exit, WrongInput};
 use nixus::secrets::ciphertext::Plaintext;
@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Does what was asked.
 pub async fn run(command: &SecretsCommand) -> anyhow::Result<Exit> {
     memory::shield();
-    let repository = Repository::evaluate(&folder()?).await?;
+    let repository = Repository::evaluate(&clone_at(Path::new("."))?).await?;
     match command {
         SecretsCommand::Check(output) => return check(&repository, output.json),
         SecretsCommand::Set { file } => {
@@ -44,7 +44,7 @@ pub async fn run(command: &SecretsCommand) -> anyhow::Result<Exit> {
                 true => Plaintext::default(),
                 false => repository.open(&file, &identities(&keys.identity)?)?,
             };
-            let after = edit(&file, &before).await?;
+            let after = edit(&editor(), &file, &before).await?;
             if after == before && !new {
                 println!("{file} is unchanged.");
                 return Ok(Exit::Done);
@@ -119,12 +119,12 @@ fn rekey(
     Ok(())
 }
 
-/// The clone's own folder; the flake is there.
-fn folder() -> anyhow::Result<PathBuf> {
-    let no_clone = || WrongInput("this folder is no clone of the deploy repository".to_owned());
-    let repository = git2::Repository::discover(".").with_context(no_clone)?;
-    let folder = repository.workdir().map(Path::to_owned);
-    folder.with_context(no_clone)
+/// The folder of the clone that a folder is in; the flake is there.
+fn clone_at(here: &Path) -> Result<PathBuf, WrongInput> {
+    git2::Repository::discover(here)
+        .ok()
+        .and_then(|repository| repository.workdir().map(Path::to_owned))
+        .ok_or_else(|| WrongInput("this folder is no clone of the deploy repository".to_owned()))
 }
 
 fn standard_input() -> anyhow::Result<Plaintext> {
@@ -138,20 +138,24 @@ fn standard_input() -> anyhow::Result<Plaintext> {
         .by_ref()
         .take(LONGEST as u64 + 1)
         .read_to_end(&mut plaintext)
-        .context("cannot read standard input")?;
+        .map_err(|error| WrongInput(format!("cannot read standard input: {error}")))?;
     if plaintext.len() > LONGEST {
         bail!(WrongInput(format!("a secret has at most {LONGEST} bytes")));
     }
     Ok(plaintext)
 }
 
-/// Has a person change a text in their editor, in a file that is never on a disk.
-async fn edit(file: &str, before: &[u8]) -> anyhow::Result<Plaintext> {
+/// The editor and its arguments (environ(7)).
+fn editor() -> String {
     let named = ["VISUAL", "EDITOR"].map(|name| std::env::var(name).unwrap_or_default());
     let named = named.into_iter().find(|editor| !editor.trim().is_empty());
-    let editor = named.unwrap_or_else(|| "vi".to_owned());
+    named.unwrap_or_else(|| "vi".to_owned())
+}
+
+/// Has a person change a text in their editor, in a file that is never on a disk.
+async fn edit(editor: &str, file: &str, before: &[u8]) -> anyhow::Result<Plaintext> {
     let mut words = editor.split_whitespace();
-    let program = words.next().context("there is no editor")?;
+    let program = words.next().unwrap_or("vi");
     let name = Path::new(file).file_name().unwrap_or_default();
     let name = name.to_string_lossy();
     // Editors choose colours by the ending.
@@ -166,17 +170,67 @@ async fn edit(file: &str, before: &[u8]) -> anyhow::Result<Plaintext> {
         .arg(scratch.path())
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| WrongInput(format!("cannot start the editor {program:?} (EDITOR)")))?;
+        .map_err(|error| {
+            WrongInput(format!(
+                "cannot start the editor {program:?} (EDITOR): {error}"
+            ))
+        })?;
     let status = loop {
         tokio::select! {
-            status = child.wait() => break status.context("lost contact with the editor")?,
+            status = child.wait() => break Some(status.context("lost contact with the editor")?),
             _ = interrupt.recv() => {}
-            _ = end.recv() => bail!("ended; {file} is unchanged"),
-            _ = hang_up.recv() => bail!("ended; {file} is unchanged"),
+            _ = end.recv() => break None,
+            _ = hang_up.recv() => break None,
         }
+    };
+    let Some(status) = status else {
+        // It is gone before its file is wiped, or it could write once more.
+        child.kill().await.context("cannot end the editor")?;
+        bail!("ended; {file} is unchanged");
     };
     if !status.success() {
         bail!("{program} ended with {status}; {file} is unchanged");
     }
     Ok(scratch.read()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use nixus::exit_code;
+
+    use super::*;
+
+    fn edited(editor: &str) -> anyhow::Result<Plaintext> {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(edit(editor, "secrets/db.age", b"old\n"))
+    }
+
+    #[test]
+    fn wrong_input_ends_with_its_exit_code() {
+        let nowhere = tempfile::tempdir().unwrap();
+        let bare = tempfile::tempdir().unwrap();
+        git2::Repository::init_bare(bare.path()).unwrap();
+        let table = [
+            (
+                clone_at(nowhere.path()).unwrap_err().into(),
+                Exit::WrongInput,
+            ),
+            (clone_at(bare.path()).unwrap_err().into(), Exit::WrongInput),
+            (edited("/no/such/editor").unwrap_err(), Exit::WrongInput),
+            (edited("false").unwrap_err(), Exit::Failed),
+        ];
+        for (error, exit) in table {
+            let error: anyhow::Error = error;
+            assert_eq!(exit_code::of(error.chain()), exit, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn an_editor_changes_the_text() {
+        assert_eq!(**edited("true").unwrap(), *b"old\n");
+        assert_eq!(**edited("sed -i s/old/new/").unwrap(), *b"new\n");
+    }
 }
