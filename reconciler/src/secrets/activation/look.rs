@@ -1,9 +1,11 @@
 //! What an activation would do: nothing is changed.
 
+use std::collections::BTreeSet;
+
 use super::{Activated, Activation, ActivationError, Failure, SecretError, numbers, open, owner};
 use crate::secrets::description::Description;
 use crate::secrets::links;
-use crate::secrets::units::{self, Teller};
+use crate::secrets::units::{self, Teller, Units};
 
 impl Activation<'_> {
     /// Opens everything to nowhere: whether this host could. What is wrong with it later, such as a user
@@ -34,6 +36,13 @@ impl Activation<'_> {
 
     /// Says which units an activation would tell.
     pub fn dry_run(&self) -> Result<Activated, ActivationError> {
+        self.dry_run_where(&|units| units::running(units))
+    }
+
+    pub(super) fn dry_run_where(
+        &self,
+        running: &dyn Fn(&Units) -> BTreeSet<String>,
+    ) -> Result<Activated, ActivationError> {
         let description = Description::read(self.description)?;
         let mut done = Activated::default();
         let identities = self.identities(&description, &mut done.warnings)?;
@@ -58,7 +67,7 @@ impl Activation<'_> {
         }
         self.leave_out_unknown(&description, &mut done);
         if !done.units.is_empty() {
-            let runs = units::running(&done.units);
+            let runs = running(&done.units);
             done.units.settle(|unit| runs.contains(unit));
         }
         done.units.write(self.lists, Teller::DryRun)?;

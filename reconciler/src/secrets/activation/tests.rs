@@ -75,12 +75,9 @@ impl Host {
     fn activate(&self, description: &Path) -> (Vec<String>, String) {
         let lists = self.path("lists");
         let _ = fs::remove_dir_all(&lists);
-        let all = |units: &Units| -> BTreeSet<String> {
-            units.restart.union(&units.reload).cloned().collect()
-        };
         let done = self
             .activation(description, &lists)
-            .activate_where(&all)
+            .activate_where(&everything)
             .unwrap();
         let failed = done.failures.iter().map(|one| one.secret.clone()).collect();
         let restart = fs::read_to_string(lists.join("activation-restart-list"));
@@ -90,6 +87,11 @@ impl Host {
     fn read(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.place.link().join(name)).ok()
     }
+}
+
+/// That all units run.
+fn everything(units: &Units) -> BTreeSet<String> {
+    units.restart.union(&units.reload).cloned().collect()
 }
 
 #[test]
@@ -222,8 +224,19 @@ fn a_dry_run_says_who_would_be_told_and_changes_nothing() {
     let two = host.describe("two", &[("a", "1"), ("b", "2")], &paths);
     host.activate(&one);
     let lists = host.path("dry");
-    let done = host.activation(&two, &lists).dry_run().unwrap();
+    let dry = host.activation(&two, &lists);
+    let done = dry.dry_run_where(&everything).unwrap();
     assert_eq!(done.there, 2);
+    assert_eq!(done.units.restart, ["b.service".to_owned()].into());
+    let list = |name: &str| fs::read_to_string(lists.join(name)).ok();
+    assert_eq!(
+        list("dry-activation-restart-list").as_deref(),
+        Some("b.service\n")
+    );
+    assert_eq!(list("activation-restart-list"), None);
+    // What does not run is not started.
+    let idle = dry.dry_run_where(&|_| BTreeSet::new()).unwrap();
+    assert!(idle.units.is_empty(), "{:?}", idle.units);
     assert_eq!(host.read("b").as_deref(), Some("1"));
     assert_eq!(host.place.all(), [1]);
 }
