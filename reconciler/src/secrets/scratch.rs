@@ -61,12 +61,20 @@ impl Scratch {
             });
         };
         let folder = here.join(format!("nixus-secrets-{:016x}", fastrand::u64(..)));
+        // Only what was made here is wiped and removed when it is dropped.
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|source| ScratchError::File {
+                what: "make",
+                path: folder.clone(),
+                source,
+            })?;
         let scratch = Self {
             file: folder.join(name),
             folder,
         };
         let make = || {
-            DirBuilder::new().mode(0o700).create(&scratch.folder)?;
             let mut options = File::options();
             options.create_new(true).write(true).mode(0o600);
             options.open(&scratch.file)?.write_all(content)
@@ -143,9 +151,7 @@ mod tests {
     #[test]
     fn the_editors_file_is_in_memory_private_and_gone_afterwards() {
         let shared = PathBuf::from("/dev/shm");
-        if !is_memory(&shared) {
-            return;
-        }
+        assert!(is_memory(&shared), "/dev/shm is no tmpfs on this machine");
         let scratch = Scratch::new(&[shared], "db.age", b"old").unwrap();
         let folder = scratch.folder.clone();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
