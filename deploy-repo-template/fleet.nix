@@ -22,8 +22,8 @@
   };
 
   # How hosts know each other, and who gets in where. A host that has its key here is a peer of two
-  # others: each looks whether the other can still be reached after a change. Before a host gets
-  # another key, name both here, in an earlier commit.
+  # others: each looks whether the other can still be reached after a change. Its secrets are encrypted
+  # to that key. Before a host gets another key, name both here, in an earlier commit.
   ssh.access = {
     # web1.hostKeys.ed25519 = "ssh-ed25519 AAAA…"; # its /etc/ssh/ssh_host_ed25519_key.pub
     # db1.hostKeys.ed25519 = "ssh-ed25519 AAAA…";
