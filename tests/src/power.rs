@@ -69,6 +69,9 @@ impl Host {
                 "--resolv-conf=off",
             ])
             .args(["--timezone=off", "--link-journal=no", "--console=pipe"])
+            // Memory is locked on a machine of its own; nspawn's filter refuses it unless told (seccomp-util.c,
+            // @memlock).
+            .arg("--capability=CAP_IPC_LOCK")
             // WireGuard without the kernel's needs it (the stand-in's lab.nix).
             .args(tunnels().then_some("--bind=/dev/net/tun"))
             .arg(format!("--machine={}", self.name))

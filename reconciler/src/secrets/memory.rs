@@ -1,6 +1,6 @@
 //! Keeps plaintext in memory out of core dumps and swap, and wipes it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -18,9 +18,20 @@ pub fn shield() {
     let _ = set_dumpable(false);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     // With a limit, locked memory would make later allocations fail.
-    if setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok() {
+    let unlimited = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok();
+    if unlimited || locks_without_limit() {
         let _ = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
     }
+}
+
+/// Whether this process has CAP_IPC_LOCK, for which the limit does not count (mlock(2)).
+fn locks_without_limit() -> bool {
+    const CAP_IPC_LOCK: u64 = 14;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective
+        .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
+        .is_some_and(|capabilities| capabilities & (1 << CAP_IPC_LOCK) != 0)
 }
 
 /// Reads a file with a secret in it, of at most `limit` bytes, into memory that is wiped.
