@@ -155,7 +155,7 @@ impl Demo {
     /// Encrypts a password of the database, as `nixus secrets set` does, and pushes it.
     fn password(&self, password: &str) -> Result<String> {
         let file = "secrets/db1-password.age";
-        println!("$ … | nixus secrets set {file}");
+        println!("{file} is encrypted to db1 and the operators, as `nixus secrets set` does it.");
         lab::secrets::put(self.story.lab(), file, &["db1"], password.as_bytes())?;
         let described = format!("{}\n{DATABASE}", more("two"));
         self.push("set the password of the database", &[("db1", &described)])

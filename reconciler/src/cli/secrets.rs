@@ -58,8 +58,16 @@ What somebody could open once they may have kept: change a secret that they must
     /// Tell who can open what, without any private key; exit code 1 where that is not as it should be.
     #[command(after_help = "Examples:
   nixus secrets check
-  nixus secrets check --json | jq '.[] | select(.problems != [])'")]
-    Check(Output),
+  nixus secrets check --json | jq '.[] | select(.problems != [])'
+  nixus secrets check --identity ~/.ssh/id_ed25519     opens each file too: whether it is whole")]
+    Check {
+        /// How to print.
+        #[command(flatten)]
+        output: Output,
+        /// The private keys with which each file is opened as well.
+        #[arg(long, short, value_name = "FILE")]
+        identity: Vec<PathBuf>,
+    },
 }
 
 /// An operator's private keys.

@@ -201,6 +201,17 @@ impl Repository {
         self.fleet.files().map(|file| self.state(file)).collect()
     }
 
+    /// As [`Repository::states`], and whether each file is whole, which only its plaintext tells.
+    pub fn states_opened(&self, identities: &Identities) -> Vec<State> {
+        let mut states = self.states();
+        let looked_at = |state: &&mut State| state.there && state.damage.is_none();
+        for state in states.iter_mut().filter(looked_at) {
+            let opened = self.open(&state.file, identities);
+            state.damage = opened.err().map(|error| crate::process::in_words(&error));
+        }
+        states
+    }
+
     /// What is so of a file.
     pub fn state(&self, file: &str) -> State {
         let mut state = State {

@@ -19,7 +19,9 @@ pub async fn run(command: &SecretsCommand) -> anyhow::Result<Exit> {
     memory::shield();
     let repository = Repository::evaluate(&clone_at(Path::new("."))?).await?;
     match command {
-        SecretsCommand::Check(output) => return check(&repository, output.json),
+        SecretsCommand::Check { output, identity } => {
+            return check(&repository, output.json, identity);
+        }
         SecretsCommand::Set { file } => {
             let file = repository.name(file)?;
             repository.is_used(&file)?;
@@ -71,10 +73,15 @@ fn said(file: &str, new: bool) {
     }
 }
 
-fn check(repository: &Repository, json: bool) -> anyhow::Result<Exit> {
-    let states = repository.states();
+fn check(repository: &Repository, json: bool, keys: &[PathBuf]) -> anyhow::Result<Exit> {
+    let states = match keys.is_empty() {
+        true => repository.states(),
+        false => repository.states_opened(&identities(keys)?),
+    };
     if json {
         println!("{}", serde_json::to_string_pretty(&states)?);
+    } else if states.is_empty() {
+        println!("No host has secrets: name them in `secrets.files`.");
     } else {
         println!("{}", tables::secrets(&states));
     }
@@ -123,7 +130,8 @@ fn rekey(
 fn clone_at(here: &Path) -> Result<PathBuf, WrongInput> {
     git2::Repository::discover(here)
         .ok()
-        .and_then(|repository| repository.workdir().map(Path::to_owned))
+        // Without the slash at its end.
+        .and_then(|repository| Some(repository.workdir()?.components().collect()))
         .ok_or_else(|| WrongInput("this folder is no clone of the deploy repository".to_owned()))
 }
 
@@ -141,6 +149,12 @@ fn standard_input() -> anyhow::Result<Plaintext> {
         .map_err(|error| WrongInput(format!("cannot read standard input: {error}")))?;
     if plaintext.len() > LONGEST {
         bail!(WrongInput(format!("a secret has at most {LONGEST} bytes")));
+    }
+    // Most likely it is what a program that failed has left.
+    if plaintext.is_empty() {
+        bail!(WrongInput(
+            "standard input is empty: that is no secret".to_owned()
+        ));
     }
     Ok(plaintext)
 }

@@ -100,3 +100,23 @@ fn what_is_no_ciphertext_is_said_so() {
     assert_eq!(state.words(), "it is no file that age encrypted");
     assert!(!state.is_well());
 }
+
+#[test]
+fn a_damaged_file_is_told_to_who_can_open_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (host, alice) = (ssh_key(), age_key());
+    let file = "secrets/db.age";
+    let fleet = described(&[("db1", &[&host.0], &[file])], &alice.0);
+    let repository = Repository::of(folder.path(), &fleet).unwrap();
+    repository.write(file, b"hunter2").unwrap();
+    let words = || {
+        let states = repository.states_opened(&identities(&[&alice.1]));
+        states[0].words()
+    };
+    assert_eq!(words(), "ok");
+    let mut sealed = fs::read(folder.path().join(file)).unwrap();
+    *sealed.last_mut().unwrap() ^= 1;
+    fs::write(folder.path().join(file), sealed).unwrap();
+    assert!(repository.state(file).is_well());
+    assert_eq!(words(), "cannot open secrets/db.age: it is damaged");
+}
