@@ -72,6 +72,7 @@ fn operators_edit_set_show_rekey_and_check_and_recipients_follow_from_the_fleet(
     let unused = ["nixus", "secrets", "set", "secrets/x.age"];
     says(web1, &unused, b"x", 2, "no host uses secrets/x.age")?;
     let set = ["nixus", "secrets", "set", db];
+    says(web1, &set, b"", 2, "standard input is empty")?;
     says(web1, &set, b"hunter2\n", 0, "Made secrets/db.age")?;
     let checked = says(web1, &["nixus", "secrets", "check"], b"", 0, "ok")?;
     ensure!(
