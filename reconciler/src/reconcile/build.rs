@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use nixus_switcher::protocol::Commit;
+use nixus_switcher::protocol::{Commit, Toplevel};
 
 use super::send::Telling;
 use super::{Pass, PassError, StepError};
@@ -86,15 +86,7 @@ impl Pass<'_> {
             Err(error) if error.is_of_the_commit() => {
                 let reason = in_words(&error);
                 self.report(|reporter| reporter.not_built(verified.commit(), &reason))?;
-                self.ledger.reject(Quarantined {
-                    commit: commit.clone(),
-                    toplevel: None,
-                    reason,
-                    since: Timestamp::now(),
-                    needs_reboot: false,
-                    by_what_was: false,
-                });
-                self.save()?;
+                self.reject(commit, None, reason)?;
                 Ok(Ok(()))
             }
             Err(ClosureError::Overtaken { by }) => {
@@ -146,15 +138,7 @@ impl Pass<'_> {
                 let reason = in_words(&error);
                 let named = built.commit().commit();
                 self.report(|reporter| reporter.not_opened(named, &reason))?;
-                self.ledger.reject(Quarantined {
-                    commit: commit.clone(),
-                    toplevel: Some(built.toplevel().clone()),
-                    reason,
-                    since: Timestamp::now(),
-                    needs_reboot: false,
-                    by_what_was: false,
-                });
-                self.save()?;
+                self.reject(commit, Some(built.toplevel().clone()), reason)?;
                 Ok(Ok(()))
             }
             Err(error) => {
@@ -163,6 +147,24 @@ impl Pass<'_> {
                 Ok(Err(error.into()))
             }
         }
+    }
+
+    /// Trying this commit again would end the same.
+    fn reject(
+        &mut self,
+        commit: &CommitId,
+        toplevel: Option<Toplevel>,
+        reason: String,
+    ) -> Result<(), PassError> {
+        self.ledger.reject(Quarantined {
+            commit: commit.clone(),
+            toplevel,
+            reason,
+            since: Timestamp::now(),
+            needs_reboot: false,
+            by_what_was: false,
+        });
+        self.save()
     }
 
     /// Says that a commit is tried again later. Its next tries are no news.

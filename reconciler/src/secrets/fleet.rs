@@ -242,4 +242,4 @@ fn is_inside(file: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

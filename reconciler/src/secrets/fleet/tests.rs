@@ -2,7 +2,11 @@ use super::super::ciphertext::tests::{age_key, ssh_key};
 use super::super::ciphertext::{marks, seal};
 use super::*;
 
-fn described(hosts: &[(&str, &[&str], &[&str])], operators: &[&str]) -> Described {
+/// A fleet of hosts, each with its keys and its files.
+pub(in super::super) fn described(
+    hosts: &[(&str, &[&str], &[&str])],
+    operators: &[&str],
+) -> Described {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     Described {
         hosts: hosts

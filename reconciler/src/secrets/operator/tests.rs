@@ -1,27 +1,8 @@
-use std::collections::BTreeMap;
 use std::fs;
 
 use super::super::ciphertext::tests::{age_key, identities, ssh_key};
-use super::super::fleet::Host;
+use super::super::fleet::tests::described;
 use super::*;
-
-fn described(hosts: &[(&str, &[&str], &[&str])], operator: &str) -> Described {
-    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    let hosts: BTreeMap<String, Host> = hosts
-        .iter()
-        .map(|(name, keys, secrets)| {
-            let host = Host {
-                keys: texts(keys),
-                secrets: texts(secrets),
-            };
-            ((*name).to_owned(), host)
-        })
-        .collect();
-    Described {
-        hosts,
-        operators: vec![operator.to_owned()],
-    }
-}
 
 #[test]
 fn a_file_is_made_shown_and_encrypted_anew_when_a_hosts_key_changes() {
@@ -30,7 +11,7 @@ fn a_file_is_made_shown_and_encrypted_anew_when_a_hosts_key_changes() {
     let alice = age_key();
     let file = "secrets/db.age";
     let at = |keys: &[&str]| {
-        let fleet = described(&[("db1", keys, &[file])], &alice.0);
+        let fleet = described(&[("db1", keys, &[file])], &[&alice.0]);
         Repository::of(folder.path(), &fleet).unwrap()
     };
     let before = at(&[&old.0]);
@@ -74,7 +55,7 @@ fn a_file_is_made_shown_and_encrypted_anew_when_a_hosts_key_changes() {
 fn files_are_named_as_the_flake_names_them() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("secrets")).unwrap();
-    let repository = Repository::of(folder.path(), &described(&[], &age_key().0)).unwrap();
+    let repository = Repository::of(folder.path(), &described(&[], &[&age_key().0])).unwrap();
     let name = |path: &Path| repository.name(path).ok();
     let inside = folder.path().join("secrets/db.age");
     assert_eq!(name(&inside).as_deref(), Some("secrets/db.age"));
@@ -93,7 +74,7 @@ fn files_are_named_as_the_flake_names_them() {
 fn what_is_no_ciphertext_is_said_so() {
     let folder = tempfile::tempdir().unwrap();
     let key = ssh_key().0;
-    let fleet = described(&[("db1", &[&key], &["a.age"])], &age_key().0);
+    let fleet = described(&[("db1", &[&key], &["a.age"])], &[&age_key().0]);
     let repository = Repository::of(folder.path(), &fleet).unwrap();
     fs::write(folder.path().join("a.age"), "hunter2\n").unwrap();
     let state = repository.state("a.age");
@@ -106,7 +87,7 @@ fn a_damaged_file_is_told_to_who_can_open_it() {
     let folder = tempfile::tempdir().unwrap();
     let (host, alice) = (ssh_key(), age_key());
     let file = "secrets/db.age";
-    let fleet = described(&[("db1", &[&host.0], &[file])], &alice.0);
+    let fleet = described(&[("db1", &[&host.0], &[file])], &[&alice.0]);
     let repository = Repository::of(folder.path(), &fleet).unwrap();
     repository.write(file, b"hunter2").unwrap();
     let words = || {
