@@ -1,6 +1,6 @@
 //! The command line: what `nixus` can be asked, with its help. Manual and completions come from it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::{SignedDuration, Timestamp};
@@ -10,10 +10,13 @@ use crate::config;
 use crate::exit_code;
 use crate::forge::Kind;
 use crate::ledger::release::Retry;
-use crate::manifest;
 
+mod init;
+mod manifest;
 mod secrets;
 
+pub use init::Init;
+pub use manifest::ManifestCommand;
 pub use secrets::{Keys, SecretsCommand};
 
 /// Keeps this NixOS host on the commit that its git repository says, and never loses it.
@@ -257,80 +260,6 @@ The request is one line of JSON on standard input, and so is the answer:
     },
 }
 
-/// What is done with a manifest.
-#[derive(Debug, Subcommand)]
-pub enum ManifestCommand {
-    /// Evaluate the fleet once, build every host, and write down each host's store path.
-    #[command(after_help = "Examples:
-  nixus manifest create                                    the flake's nixosConfigurations at HEAD
-  nixus manifest create --file hosts.nix --attribute hosts
-  nixus manifest create --built web1=/nix/store/...-nixos-system-web1 --built db1=...
-
-Push the closures to the cache before the manifest: hosts fetch as soon as it is there.
-  jq -r '.hosts[].toplevel' manifest.json | xargs nix copy --to https://cache.example")]
-    Create {
-        /// The Nix file that describes the fleet; the flake unless given.
-        #[arg(long, value_name = "FILE")]
-        file: Option<String>,
-        /// The attribute that has all hosts.
-        #[arg(long, value_name = "ATTRIBUTE", default_value = "nixosConfigurations")]
-        attribute: String,
-        /// The commit; the one that the clone in this folder is at unless given.
-        #[arg(long, value_parser = parse_commit)]
-        commit: Option<CommitId>,
-        /// What was built already, instead of evaluating and building.
-        #[arg(long, value_name = "HOST=TOPLEVEL", value_parser = parse_built, conflicts_with = "file")]
-        built: Vec<(String, PathBuf)>,
-        /// The cache that the closures are pushed to, in words for people.
-        #[arg(long, value_name = "NAME")]
-        cache: Option<String>,
-        /// Where to write it; - is standard output.
-        #[arg(long, short, value_name = "FILE", default_value = manifest::FILE)]
-        output: PathBuf,
-    },
-    /// Push a manifest to where hosts look it up: the ref refs/nixus/closures/<commit>.
-    #[command(after_help = "Examples:
-  nixus manifest push
-  nixus manifest push --sign-key ci_key --remote origin
-  git push origin :refs/nixus/closures/3f2c1a0...    to take one back
-
-What was pushed before is not overwritten, as hosts may have taken it, unless with --replace.")]
-    Push {
-        /// The manifest.
-        #[arg(default_value = manifest::FILE)]
-        file: PathBuf,
-        /// The deploy repository: a remote of the clone in this folder, or a URL.
-        #[arg(long, default_value = "origin")]
-        remote: String,
-        /// The private SSH key to sign with, for hosts that have its public half in closure.manifest_keys.
-        #[arg(long, value_name = "FILE")]
-        sign_key: Option<PathBuf>,
-        /// Overwrite another manifest of the same commit.
-        #[arg(long)]
-        replace: bool,
-    },
-}
-
-/// What is known of a fleet that is to be.
-#[derive(Debug, Args)]
-pub struct Init {
-    /// The folder, which is made if need be.
-    #[arg(default_value = ".")]
-    pub folder: PathBuf,
-    /// The deploy repository's URL, as hosts will reach it.
-    #[arg(long, value_name = "URL")]
-    pub repository: Option<String>,
-    /// The git server's host key, as in its /etc/ssh/ssh_host_ed25519_key.pub.
-    #[arg(long, value_name = "KEY")]
-    pub server_key: Option<String>,
-    /// The public key of an operator, or the file that has it.
-    #[arg(long, value_name = "KEY|FILE")]
-    pub operator_key: Option<String>,
-    /// The flake of Nixus.
-    #[arg(long, value_name = "FLAKE")]
-    pub nixus: Option<String>,
-}
-
 /// How to print.
 #[derive(Debug, Args)]
 pub struct Output {
@@ -379,15 +308,6 @@ pub struct ReportsFrom {
 
 fn parse_commit(text: &str) -> Result<CommitId, String> {
     CommitId::try_from(text.to_owned()).map_err(|problem| format!("{problem}: give all its digits"))
-}
-
-fn parse_built(text: &str) -> Result<(String, PathBuf), String> {
-    let (host, path) = text.split_once('=').ok_or("expected HOST=TOPLEVEL")?;
-    let known = Path::new(path).starts_with("/nix/store");
-    match (host.is_empty(), known) {
-        (false, true) => Ok((host.to_owned(), path.into())),
-        _ => Err("expected HOST=/nix/store/...".to_owned()),
-    }
 }
 
 fn parse_kind(text: &str) -> Result<Kind, String> {

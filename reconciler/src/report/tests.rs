@@ -1,0 +1,133 @@
+use super::*;
+use nixus_switcher::protocol::{Cause, CheckOutcome, CheckResult, SystemRef};
+
+fn outcome(ending: Ending, cause: Option<Cause>) -> Outcome {
+    let system = |letter: &str, generation| SystemRef {
+        toplevel: Toplevel::try_from(std::path::PathBuf::from(format!(
+            "/nix/store/{}-nixos-system",
+            letter.repeat(32)
+        )))
+        .unwrap(),
+        generation: Some(generation),
+    };
+    Outcome {
+        version: VERSION,
+        sequence: 1,
+        deployment: "1-aaaaaaa".parse().unwrap(),
+        commit: Commit {
+            id: "3f2c1a0".repeat(6)[..40].to_owned(),
+            subject: "open port 8080".into(),
+        },
+        old: system("a", 17),
+        new: system("b", 43),
+        ending,
+        cause,
+        evidence: None,
+        started: 100,
+        ended: 114,
+        left_alone: None,
+        boot_trial: false,
+    }
+}
+
+#[test]
+fn the_two_lines_of_the_original_are_kept() {
+    let check = |outcome: Outcome, line: &str| {
+        let reporter = Reporter {
+            host: "web1",
+            now: Timestamp::UNIX_EPOCH,
+        };
+        assert_eq!(reporter.ended(&outcome).line(), line);
+    };
+    check(
+        outcome(Ending::Confirmed, None),
+        "[web1] Successfully activated new system! (generation 43, 14 s)",
+    );
+    let unreachable = CheckResult::new(
+        "repository",
+        CheckOutcome::Fail,
+        "unreachable after activation",
+    );
+    check(
+        outcome(
+            Ending::Reverted,
+            Some(Cause::VerificationFailed {
+                checks: vec![unreachable],
+            }),
+        ),
+        "[web1] Failed to activate new system! Rolled back to generation 17: repository: unreachable after activation",
+    );
+}
+
+#[test]
+fn who_confirmed_and_what_was_left_alone_is_said() {
+    let reporter = Reporter {
+        host: "web1",
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let ended = outcome(Ending::Confirmed, None);
+    let by_hand = Outcome {
+        evidence: Some(Evidence {
+            version: VERSION,
+            deployment: ended.deployment.clone(),
+            boot: nixus_switcher::protocol::BootId("b".into()),
+            toplevel: ended.new.toplevel.clone(),
+            verdict: CheckOutcome::Pass,
+            checks: vec![CheckResult::new(
+                nixus_switcher::protocol::OPERATOR,
+                CheckOutcome::Pass,
+                "confirmed by alice",
+            )],
+        }),
+        ..ended
+    };
+    assert_eq!(
+        reporter.ended(&by_hand).text,
+        "Successfully activated new system! (generation 43, 14 s, confirmed by alice)"
+    );
+    let other = Outcome {
+        left_alone: Some(by_hand.old.toplevel),
+        ..outcome(Ending::Reverted, Some(Cause::Busy))
+    };
+    let said = reporter.ended(&other);
+    assert!(said.text.contains("aaa-nixos-system runs"), "{}", said.text);
+    assert!(!said.text.contains("Rolled back"), "{}", said.text);
+    assert_eq!(said.generation, None);
+}
+
+#[test]
+fn a_first_boot_is_told_as_one() {
+    let check = |ending, cause, line: &str| {
+        let reporter = Reporter {
+            host: "web1",
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let boot = Outcome {
+            boot_trial: true,
+            ..outcome(ending, cause)
+        };
+        assert_eq!(reporter.ended(&boot).line(), line);
+    };
+    check(
+        Ending::Confirmed,
+        None,
+        "[web1] Booted and found healthy: the system is boot-proven (generation 43)",
+    );
+    check(
+        Ending::Reverted,
+        Some(Cause::NotConfirmed { seconds: 9 }),
+        "[web1] Failed at its first boot! Rebooted into generation 17, which is boot-proven: the new generation did not prove itself within 9 s",
+    );
+}
+
+#[test]
+fn a_repeated_report_is_recognised_whatever_its_time() {
+    let at = |second| Reporter {
+        host: "web1",
+        now: Timestamp::from_second(second).unwrap(),
+    };
+    let outcome = outcome(Ending::Confirmed, None);
+    let report = at(1).ended(&outcome);
+    assert!(report.says_the_same(&at(2).ended(&outcome)));
+    assert!(!report.says_the_same(&at(1).building(&outcome.commit)));
+}
