@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lab::fleet::{self, Files};
+use lab::fleet::{self, Files, UNCHECKED};
 use lab::story::{PATIENCE, Story};
 use nixus::report::{Report, State};
 
@@ -60,7 +60,7 @@ pub fn demo() -> Result<ExitCode> {
     say(
         "A commit that removes the operators' keys on web1. Its peers cannot see them accepted any more.",
     );
-    let removed = format!("{}\n{NO_KEYS}", more("one"));
+    let removed = format!("{}\n{UNCHECKED}{NO_KEYS}", more("one"));
     let keys = demo.push(
         "tidy up the keys of web1",
         &[("web1", &removed), ("web2", SHOP)],

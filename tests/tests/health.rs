@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use lab::Host;
+use lab::fleet::UNCHECKED;
 use lab::story::Story;
 use nixus::report::{Report, State};
 
@@ -48,7 +49,8 @@ fn check(broken: &str, words: &[&str]) -> Result<Report> {
 /// The same in a story that has begun, up to the way back.
 pub fn breaks(story: &Story, broken: &str, words: &[&str]) -> Result<Report> {
     let before = story.host("web1")?.current_system()?;
-    let commit = story.lab().deploy("web1", broken, "break web1")?;
+    let unchecked = format!("{UNCHECKED}{broken}");
+    let commit = story.lab().deploy("web1", &unchecked, "break web1")?;
     let report = story.went_back("web1", &commit, &before, words[0])?;
     for words in words {
         ensure!(

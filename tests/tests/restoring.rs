@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
+use lab::fleet::UNCHECKED;
 use lab::story::{PATIENCE, Story, switcher_status};
 use nixus::report::State;
 use serde_json::Value;
@@ -37,7 +38,7 @@ fn an_sshd_that_the_failed_activation_stopped_runs_again() -> Result<()> {
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
     let stops = format!(
-        r#"{FAILS}
+        r#"{UNCHECKED}{FAILS}
         services.openssh.enable = lib.mkForce false;
         systemd.services.stops-sshd = {{
           wantedBy = [ "multi-user.target" ];
