@@ -23,7 +23,6 @@ use nixus::reconcile::{PassError, reconcile};
 use nixus::report::{Reporter, name};
 use nixus::reports_repository::ReportsRepository;
 use nixus::rollback::{self, Rollback};
-use nixus::secrets::cli::Arguments as Opening;
 use nixus::state::Paths;
 use nixus::status::{first_line, status};
 use nixus::systemd::PASS_UNIT;
@@ -35,6 +34,7 @@ use nixus_switcher::protocol::{CheckOutcome, Ending, Outcome};
 mod following;
 mod init;
 mod manifests;
+mod manual;
 mod secrets;
 
 /// Does what was asked.
@@ -224,7 +224,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
             };
             clap_complete::generate(*shell, &mut command, name, &mut std::io::stdout());
         }
-        Command::Man { directory } => manual(directory.as_deref())?,
+        Command::Man { directory } => manual::manual(directory.as_deref())?,
     }
     Ok(Exit::Done)
 }
@@ -265,22 +265,6 @@ async fn start_pass() {
         Ok(()) => println!("A pass was started: `journalctl -fu {PASS_UNIT}` shows it."),
         Err(error) => println!("The next pass goes on ({}).", in_words(&error)),
     }
-}
-
-fn manual(directory: Option<&Path>) -> anyhow::Result<()> {
-    match directory {
-        Some(directory) => {
-            std::fs::create_dir_all(directory)
-                .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
-                .and_then(|()| clap_mangen::generate_to(Arguments::command(), directory))
-                .and_then(|()| clap_mangen::generate_to(Opening::command(), directory))
-                .with_context(|| format!("cannot write manual pages to {}", directory.display()))?;
-        }
-        None => clap_mangen::Man::new(Cli::command())
-            .render(&mut std::io::stdout())
-            .context("cannot print the manual page")?,
-    }
-    Ok(())
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
