@@ -180,20 +180,9 @@ impl Repository {
         })
     }
 
-    /// The repository's name of a file that a person names.
+    /// As [`name_in`], in this repository.
     pub fn name(&self, path: &Path) -> Result<String, OperatorError> {
-        let outside = || OperatorError::Outside {
-            path: path.to_owned(),
-            folder: self.folder.clone(),
-        };
-        let absolute = std::path::absolute(path).map_err(|_| outside())?;
-        // The file may not be there yet; its folder may be reached by a link.
-        let parent = absolute.parent().ok_or_else(outside)?;
-        let parent = parent.canonicalize().unwrap_or(parent.to_owned());
-        let absolute = parent.join(absolute.file_name().ok_or_else(outside)?);
-        let folder = self.folder.canonicalize().map_err(|_| outside())?;
-        let name = absolute.strip_prefix(folder).map_err(|_| outside())?;
-        Ok(name.to_str().ok_or_else(outside)?.to_owned())
+        name_in(&self.folder, path)
     }
 
     /// What is so of every file that a host uses.
@@ -221,7 +210,7 @@ impl Repository {
             problems: Vec::new(),
             damage: None,
         };
-        let read = self.read(file).map(|bytes| ciphertext::marks(&bytes));
+        let read = read_in(&self.folder, file).map(|bytes| ciphertext::marks(&bytes));
         match read {
             Ok(Ok(marks)) => state.problems = self.fleet.problems(file, &marks),
             Ok(Err(error)) => state.damage = Some(error.to_string()),
@@ -248,13 +237,9 @@ impl Repository {
         }
     }
 
-    /// Opens a file.
+    /// As [`open_in`], in this repository.
     pub fn open(&self, file: &str, identities: &Identities) -> Result<Plaintext, OperatorError> {
-        let bytes = self.read(file)?;
-        ciphertext::open(&bytes, identities).map_err(|source| OperatorError::Open {
-            file: file.to_owned(),
-            source,
-        })
+        open_in(&self.folder, file, identities)
     }
 
     /// Encrypts a file to all who need it, and to nobody else.
@@ -270,15 +255,42 @@ impl Repository {
             source,
         })
     }
+}
 
-    fn read(&self, file: &str) -> Result<Vec<u8>, OperatorError> {
-        read_bounded(&self.folder.join(file), LONGEST_FILE as u64).map_err(|source| {
-            OperatorError::Read {
-                file: file.to_owned(),
-                source,
-            }
-        })
-    }
+/// The name, in the repository in a folder, of a file that a person names.
+pub fn name_in(folder: &Path, path: &Path) -> Result<String, OperatorError> {
+    let outside = || OperatorError::Outside {
+        path: path.to_owned(),
+        folder: folder.to_owned(),
+    };
+    let absolute = std::path::absolute(path).map_err(|_| outside())?;
+    // The file may not be there yet; its folder may be reached by a link.
+    let parent = absolute.parent().ok_or_else(outside)?;
+    let parent = parent.canonicalize().unwrap_or(parent.to_owned());
+    let absolute = parent.join(absolute.file_name().ok_or_else(outside)?);
+    let folder = folder.canonicalize().map_err(|_| outside())?;
+    let name = absolute.strip_prefix(folder).map_err(|_| outside())?;
+    Ok(name.to_str().ok_or_else(outside)?.to_owned())
+}
+
+/// Opens a file of the repository in a folder: for that nobody has to know who else may.
+pub fn open_in(
+    folder: &Path,
+    file: &str,
+    identities: &Identities,
+) -> Result<Plaintext, OperatorError> {
+    let bytes = read_in(folder, file)?;
+    ciphertext::open(&bytes, identities).map_err(|source| OperatorError::Open {
+        file: file.to_owned(),
+        source,
+    })
+}
+
+fn read_in(folder: &Path, file: &str) -> Result<Vec<u8>, OperatorError> {
+    read_bounded(&folder.join(file), LONGEST_FILE as u64).map_err(|source| OperatorError::Read {
+        file: file.to_owned(),
+        source,
+    })
 }
 
 /// An operator's private keys: those that are named, or those that ssh would take.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anstream::{eprintln, println};
 use anyhow::{Context as _, bail};
-use nixus::cli::SecretsCommand;
+use nixus::cli::{Keys, SecretsCommand};
 use nixus::exit_code::{Exit, WrongInput};
 use nixus::secrets::ciphertext::Plaintext;
-use nixus::secrets::operator::{Repository, identities};
+use nixus::secrets::operator::{Repository, identities, name_in, open_in};
 use nixus::secrets::scratch::{self, Scratch};
 use nixus::secrets::{LONGEST, memory};
 use nixus::tables;
@@ -17,12 +17,14 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Does what was asked.
 pub async fn run(command: &SecretsCommand) -> anyhow::Result<Exit> {
     memory::shield();
-    let repository = Repository::evaluate(&clone_at(Path::new("."))?).await?;
+    let folder = clone_at(Path::new("."))?;
+    let evaluated = || Repository::evaluate(&folder);
     match command {
         SecretsCommand::Check { output, identity } => {
-            return check(&repository, output.json, identity);
+            return check(&evaluated().await?, output.json, identity);
         }
         SecretsCommand::Set { file } => {
+            let repository = evaluated().await?;
             let file = repository.name(file)?;
             repository.is_used(&file)?;
             let plaintext = standard_input()?;
@@ -30,15 +32,10 @@ pub async fn run(command: &SecretsCommand) -> anyhow::Result<Exit> {
             repository.write(&file, &plaintext)?;
             said(&file, new);
         }
-        SecretsCommand::Show { file, keys } => {
-            let file = repository.name(file)?;
-            let plaintext = repository.open(&file, &identities(&keys.identity)?)?;
-            let mut out = std::io::stdout();
-            out.write_all(&plaintext)
-                .and_then(|()| out.flush())
-                .context("cannot write to standard output")?;
-        }
+        // The fleet may be large, and takes no part in it.
+        SecretsCommand::Show { file, keys } => show(&folder, file, keys)?,
         SecretsCommand::Edit { file, keys } => {
+            let repository = evaluated().await?;
             let file = repository.name(file)?;
             repository.is_used(&file)?;
             let new = !repository.has(&file);
@@ -55,6 +52,7 @@ pub async fn run(command: &SecretsCommand) -> anyhow::Result<Exit> {
             said(&file, new);
         }
         SecretsCommand::Rekey { files, all, keys } => {
+            let repository = evaluated().await?;
             let files: Vec<String> = files
                 .iter()
                 .map(|file| repository.name(file))
@@ -63,6 +61,15 @@ pub async fn run(command: &SecretsCommand) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Done)
+}
+
+fn show(folder: &Path, file: &Path, keys: &Keys) -> anyhow::Result<()> {
+    let file = name_in(folder, file)?;
+    let plaintext = open_in(folder, &file, &identities(&keys.identity)?)?;
+    let mut out = std::io::stdout();
+    out.write_all(&plaintext)
+        .and_then(|()| out.flush())
+        .context("cannot write to standard output")
 }
 
 fn said(file: &str, new: bool) {
