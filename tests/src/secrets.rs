@@ -5,13 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use nixus::secrets::ciphertext;
+pub use nixus::secrets::generation::LINK;
 use nixus::secrets::recipient::Recipient;
 
 use crate::fleet;
 use crate::laboratory::Lab;
-
-/// Where a host has its opened secrets.
-pub const LINK: &str = "/run/nixus-secrets";
 
 /// A host's public SSH host key.
 ///

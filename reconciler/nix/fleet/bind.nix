@@ -1,16 +1,14 @@
 # dns on the name servers: BIND (nixpkgs' services.bind), by UDP and TCP.
 { config, lib, ... }:
 let
+  ip = import ./ip.nix { inherit lib; };
   fleet = config;
   zones = builtins.attrValues fleet.dns.zones;
   addresses =
     host:
-    let
-      public = fleet.nodes.${host}.configuration.networking.public;
-      known = fleet.ssh.access.${host}.addresses or [ ];
-    in
     lib.unique (
-      lib.optional public.hasIpv4 public.ipv4 ++ lib.optional public.hasIpv6 public.ipv6 ++ known
+      ip.ofPublic fleet.nodes.${host}.configuration.networking.public
+      ++ fleet.ssh.access.${host}.addresses or [ ]
     );
   bare = zone: lib.removeSuffix "." zone.name;
   module =

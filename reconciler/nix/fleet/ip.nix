@@ -87,6 +87,9 @@ rec {
     else
       null;
 
+  # What a host's `networking.public` says.
+  ofPublic = public: lib.optional public.hasIpv4 public.ipv4 ++ lib.optional public.hasIpv6 public.ipv6;
+
   # The subnet `text`, or null where it is none or has bits of a host.
   subnet4 =
     text:

@@ -5,7 +5,7 @@ let
   own = import ../types.nix { inherit lib; };
   fleet = config;
   cfg = config.nixus;
-  blob = key: lib.concatStringsSep " " (lib.take 2 (lib.splitString " " key));
+  blob = import ./without-comment.nix { inherit lib; };
 
   module =
     name:

@@ -6,7 +6,8 @@ let
   fleet = config;
   access = config.ssh.access;
   nodes = config.nodes;
-  blob = key: lib.concatStringsSep " " (lib.take 2 (lib.splitString " " key));
+  ip = import ./ip.nix { inherit lib; };
+  blob = import ./without-comment.nix { inherit lib; };
   quote = text: builtins.replaceStrings [ "\\" "\"" ] [ "\\\\" "\\\"" ] text;
 
   # sshd(8), AUTHORIZED_KEYS FILE FORMAT.
@@ -77,12 +78,7 @@ let
 
   publicOf =
     name:
-    let
-      public = nodes.${name}.configuration.networking.public;
-    in
-    lib.optionals (nodes ? ${name}) (
-      lib.optional public.hasIpv4 public.ipv4 ++ lib.optional public.hasIpv6 public.ipv6
-    );
+    lib.optionals (nodes ? ${name}) (ip.ofPublic nodes.${name}.configuration.networking.public);
   # With an authority, a host needs no entry of its own.
   about =
     name:

@@ -156,11 +156,7 @@ impl Activation<'_> {
                 }
             }
         }
-        self.leave_out_unknown(&description, &mut done);
-        if !done.units.is_empty() {
-            let runs = running(&done.units);
-            done.units.settle(|unit| runs.contains(unit));
-        }
+        self.settle_units(&description, &mut done, running);
         // Before the swap: to restart a unit in vain is better than never.
         done.units.write(self.lists, self.teller)?;
         self.swap(&description, before, number, &mut done)?;
@@ -230,6 +226,20 @@ impl Activation<'_> {
             links::is_free(&secret.path)?;
         }
         Ok(self.place.own(number, &secret.name, owner(secret)?)?)
+    }
+
+    /// Leaves those units that are there and run.
+    fn settle_units(
+        &self,
+        description: &Description,
+        done: &mut Activated,
+        running: &dyn Fn(&Units) -> BTreeSet<String>,
+    ) {
+        self.leave_out_unknown(description, done);
+        if !done.units.is_empty() {
+            let runs = running(&done.units);
+            done.units.settle(|unit| runs.contains(unit));
+        }
     }
 
     /// A unit that is not there would fail the whole activation.

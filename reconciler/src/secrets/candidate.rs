@@ -10,14 +10,12 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::cli::{NOT_ALL, WRONG};
-use super::description::IN_TOPLEVEL;
+use super::description::{IN_TOPLEVEL, LONGEST};
 use crate::process::{Invocation, ProcessError};
 use crate::state::read_bounded;
 
 /// How long all secrets may take to be opened.
 const LIMIT: Duration = Duration::from_secs(60);
-/// The longest description, in bytes.
-const LONGEST: u64 = 4 * 1024 * 1024;
 /// What is kept of what the program says, in bytes: reports have a limit as well.
 const SAID: usize = 1500;
 

@@ -15,7 +15,7 @@ pub const IN_TOPLEVEL: &str = "etc/nixus/secrets.json";
 /// The version that this program reads. Each generation brings its own program and description.
 pub const VERSION: u32 = 1;
 /// The longest description, in bytes: some 400 for each of 10,000 secrets.
-const LONGEST: u64 = 4 * 1024 * 1024;
+pub(super) const LONGEST: u64 = 4 * 1024 * 1024;
 
 /// The secrets of a generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

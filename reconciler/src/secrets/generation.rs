@@ -13,7 +13,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
-use nix::sys::statfs::{FsType, statfs};
 use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -27,8 +26,6 @@ use crate::state::{read_bounded, replace_link};
 pub const LINK: &str = "/run/nixus-secrets";
 /// Where the generations are.
 const FOLDER: &str = "/run/nixus-secrets.d";
-/// RAMFS_MAGIC of linux/magic.h.
-const RAMFS: FsType = FsType(0x8584_58f6);
 /// Everybody may pass, nobody may list.
 const PASS: u32 = 0o751;
 /// What a generation says of itself.
@@ -127,7 +124,7 @@ impl Place {
     /// Makes the folder, on a ramfs, and takes the lock.
     pub fn prepare(&self) -> Result<Held, GenerationError> {
         make(&self.folder).map_err(file("make", &self.folder))?;
-        if self.ramfs && !self.is_ramfs() {
+        if self.ramfs && !memory::is_ramfs(&self.folder) {
             let flags = MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
             let options = format!("mode={PASS:04o}");
             mount(
@@ -158,10 +155,6 @@ impl Place {
             thread::sleep(Duration::from_millis(20));
         }
         Ok(Held { _lock: lock })
-    }
-
-    fn is_ramfs(&self) -> bool {
-        statfs(&self.folder).is_ok_and(|found| found.filesystem_type() == RAMFS)
     }
 
     /// The generation that the link names.

@@ -7,10 +7,24 @@ use std::path::Path;
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use zeroize::Zeroizing;
 
 /// What is left free after a file's length: `read_to_end` would grow a vector that is full.
 const SPARE: u64 = 64;
+
+/// RAMFS_MAGIC of linux/magic.h.
+const RAMFS: FsType = FsType(0x8584_58f6);
+
+/// Whether a folder is on a ramfs, which is never written to swap.
+pub fn is_ramfs(folder: &Path) -> bool {
+    statfs(folder).is_ok_and(|found| found.filesystem_type() == RAMFS)
+}
+
+/// Whether a folder is on a tmpfs.
+pub fn is_tmpfs(folder: &Path) -> bool {
+    statfs(folder).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC)
+}
 
 /// Asks the kernel for what it grants; who may not ask has at least no core dumps.
 pub fn shield() {

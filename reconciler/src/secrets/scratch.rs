@@ -5,15 +5,11 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use thiserror::Error;
 
 use super::LONGEST;
 use super::ciphertext::Plaintext;
 use super::memory;
-
-/// RAMFS_MAGIC of linux/magic.h.
-const RAMFS: FsType = FsType(0x8584_58f6);
 
 /// Why there is no file for an editor.
 #[derive(Debug, Error)]
@@ -117,10 +113,7 @@ pub fn folders() -> Vec<PathBuf> {
 }
 
 fn is_memory(folder: &Path) -> bool {
-    statfs(folder).is_ok_and(|found| {
-        let kind = found.filesystem_type();
-        kind == TMPFS_MAGIC || kind == RAMFS
-    })
+    memory::is_tmpfs(folder) || memory::is_ramfs(folder)
 }
 
 /// Overwrites what is in a folder: pages that are freed are not wiped by the kernel.

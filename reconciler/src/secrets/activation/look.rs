@@ -65,11 +65,7 @@ impl Activation<'_> {
                 }),
             }
         }
-        self.leave_out_unknown(&description, &mut done);
-        if !done.units.is_empty() {
-            let runs = running(&done.units);
-            done.units.settle(|unit| runs.contains(unit));
-        }
+        self.settle_units(&description, &mut done, running);
         done.units.write(self.lists, Teller::DryRun)?;
         Ok(done)
     }
