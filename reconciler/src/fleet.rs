@@ -164,7 +164,7 @@ pub async fn from_forge(
 ) -> Result<Vec<Told>, ReadError> {
     let mut all = BTreeMap::<String, Told>::new();
     for commit in reader.commits(branch, DEPTH).await? {
-        let given = reader.statuses(&commit.id, &mut |_| false).await?;
+        let given = reader.statuses(&commit.id).await?;
         let mut news = false;
         for told in last_words(&given, &commit, keys) {
             let host = told.report.host.clone();

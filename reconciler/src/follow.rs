@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use crate::config::Remote;
 use crate::fleet::{self, HostKeys, Told};
-use crate::forge::read::{ReadError, Reader};
-use crate::forge::{Given, Listed};
+use crate::forge::Listed;
+use crate::forge::read::{ReadError, Reader, Seen};
 use crate::report::Report;
 use crate::reports_repository::{ReportsError, ReportsRepository};
 
@@ -93,8 +93,10 @@ impl Reports {
 pub struct Follower<'a> {
     reports: &'a Reports,
     commit: Listed,
+    /// The newest report of each host, where reports have a repository.
     seen: BTreeMap<String, String>,
-    newest: Option<Given>,
+    /// The statuses, where they are on a forge.
+    read: Seen,
     failures: u32,
 }
 
@@ -108,7 +110,7 @@ impl<'a> Follower<'a> {
                 subject: String::new(),
             },
             seen: BTreeMap::new(),
-            newest: None,
+            read: Seen::default(),
             failures: 0,
         }
     }
@@ -141,13 +143,7 @@ impl<'a> Follower<'a> {
                 Ok(local.news(&mut self.seen)?)
             }
             Reports::Forge { reader, keys, .. } => {
-                let newest = self.newest.clone();
-                let given = reader
-                    .statuses(&self.commit.id, &mut |one| Some(one) == newest.as_ref())
-                    .await?;
-                if let Some(first) = given.first() {
-                    self.newest = Some(first.clone());
-                }
+                let given = reader.news(&self.commit.id, &mut self.read).await?;
                 let said = given.iter().rev();
                 let said = said.filter_map(|one| fleet::told(one, &self.commit, keys));
                 // What a host has not said itself is not followed.
@@ -189,6 +185,17 @@ mod tests {
     use crate::report::State;
     use crate::testing::run;
 
+    fn on(stage: &Stage) -> Reports {
+        Reports::Forge {
+            reader: Reader {
+                client: stage.client(),
+                repository: stage.repository.clone(),
+            },
+            branch: "main".to_owned(),
+            keys: HostKeys::default(),
+        }
+    }
+
     fn say(stage: &Stage, host: &str, word: Word) {
         let report: Report = serde_json::from_value(serde_json::json!({
             "version": 1, "host": host, "commit": { "id": SHA, "subject": "s" },
@@ -205,43 +212,54 @@ mod tests {
     fn a_forge_is_followed_with_one_request_for_each_look() {
         for kind in [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Bitbucket] {
             let stage = Stage::new(kind);
-            let reports = Reports::Forge {
-                reader: Reader {
-                    client: stage.client(),
-                    repository: stage.repository.clone(),
-                },
-                branch: "main".to_owned(),
-                keys: HostKeys::default(),
-            };
+            let reports = on(&stage);
             for number in 0..120 {
                 say(&stage, &format!("web{number}"), Word::Building);
             }
+            stage.server.with(|rules| rules.clock += 1);
+            say(&stage, "last", Word::Building);
             let mut follower = Follower::new(&reports, SHA);
-            assert_eq!(run(follower.look()).unwrap().len(), 120, "{kind:?}");
+            assert_eq!(run(follower.look()).unwrap().len(), 121, "{kind:?}");
             let before = stage.server.count();
+            stage.server.with(|rules| rules.clock += 1);
             say(&stage, "db1", Word::Building);
+            stage.server.with(|rules| rules.clock += 1);
             say(&stage, "db1", Word::Success);
             let news = run(follower.look()).unwrap();
             assert_eq!(news.len(), 2, "{kind:?}");
             assert_eq!(news[1].state, State::Success);
             assert!(run(follower.look()).unwrap().is_empty());
             assert_eq!(stage.server.count() - before, 2, "{kind:?}");
-            assert_eq!(run(follower.hosts()).unwrap().len(), 121, "{kind:?}");
+            assert_eq!(run(follower.hosts()).unwrap().len(), 122, "{kind:?}");
             assert_eq!(run(reports.head()).unwrap().as_deref(), Some(SHA));
+        }
+    }
+
+    #[test]
+    fn what_is_posted_in_the_second_of_the_newest_is_seen_too() {
+        for kind in [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Bitbucket] {
+            let stage = Stage::new(kind);
+            let reports = on(&stage);
+            let mut follower = Follower::new(&reports, SHA);
+            // More than a page in one second, and some of them after a look.
+            for number in 0..70 {
+                say(&stage, &format!("web{number}"), Word::Building);
+            }
+            assert_eq!(run(follower.look()).unwrap().len(), 70, "{kind:?}");
+            say(&stage, "db1", Word::Success);
+            say(&stage, "db2", Word::Success);
+            let news = run(follower.look()).unwrap();
+            let mut hosts: Vec<_> = news.iter().map(|report| report.host.as_str()).collect();
+            hosts.sort_unstable();
+            assert_eq!(hosts, ["db1", "db2"], "{kind:?}");
+            assert!(run(follower.look()).unwrap().is_empty(), "{kind:?}");
         }
     }
 
     #[test]
     fn the_pause_is_never_shorter_than_the_forge_has_named() {
         let stage = Stage::new(Kind::GitHub);
-        let reports = Reports::Forge {
-            reader: Reader {
-                client: stage.client(),
-                repository: stage.repository.clone(),
-            },
-            branch: "main".to_owned(),
-            keys: HostKeys::default(),
-        };
+        let reports = on(&stage);
         let now = Timestamp::UNIX_EPOCH;
         let mut follower = Follower::new(&reports, SHA);
         assert_eq!(follower.pause(None, now), Some(FORGE));

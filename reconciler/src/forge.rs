@@ -94,7 +94,7 @@ pub struct Request {
 }
 
 /// A status as a forge gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Given {
     /// The context: one for each host.
     pub context: String,

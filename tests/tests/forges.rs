@@ -127,7 +127,7 @@ fn three_hosts_report_on_a_real_gitea() -> Result<()> {
     }
     let good = lab.operator().commit(&files, "greet")?;
     gitea.push(lab)?;
-    let watch = follow(lab, &gitea, &good)?;
+    let watch = follow(lab, &gitea, &good, "db1,web1,web2")?;
     ended(
         &story,
         &gitea,
@@ -144,7 +144,7 @@ fn three_hosts_report_on_a_real_gitea() -> Result<()> {
     let broken = lab.describe("web2", r#"lab.break.activation = "exit1";"#)?;
     let bad = lab.operator().commit(&[broken].into(), "break web2")?;
     gitea.push(lab)?;
-    let watch = follow(lab, &gitea, &bad)?;
+    let watch = follow(lab, &gitea, &bad, "db1,web1,web2")?;
     let said = ended(
         &story,
         &gitea,
@@ -205,6 +205,42 @@ fn three_hosts_report_on_a_real_gitea() -> Result<()> {
     Ok(())
 }
 
+/// Gitea sorts statuses by the second: some are posted after a look, in a second that it has seen.
+#[test]
+fn what_many_hosts_say_at_once_is_all_followed() -> Result<()> {
+    const HOSTS: usize = 400;
+    let machine = setup::prepare()?;
+    let Some(program) = gitea::build(&machine)? else {
+        return Ok(());
+    };
+    let lab = Lab::of(&["web1"]).start()?;
+    let gitea = Gitea::start(&lab, &machine, &program)?;
+    gitea.push(&lab)?;
+    let commit = lab.operator().git(&["rev-parse", "main"])?.stdout;
+    let commit = commit.trim();
+    let hosts: Vec<String> = (0..HOSTS).map(|number| format!("host{number}")).collect();
+    let mut watch = follow(&lab, &gitea, commit, &hosts.join(","))?;
+    let path = gitea.path(&format!("/statuses/{commit}"));
+    let begun = Instant::now();
+    for host in &hosts {
+        let status = serde_json::json!({
+            "state": "success", "context": format!("nixus/{host}"), "description": "success kept",
+        });
+        gitea.ask("POST", &path, Some(&status))?;
+    }
+    println!("{HOSTS} statuses posted within {:?}", begun.elapsed());
+    lab.host("web1")?
+        .wait_until("the end of nixus watch", Duration::from_secs(60), |_| {
+            Ok(watch.try_wait()?.is_some())
+        })?;
+    let (code, said) = finish(watch)?;
+    ensure!(
+        code == Some(0) && said.contains(&format!("{HOSTS} of {HOSTS} hosts kept")),
+        "{code:?} {said}"
+    );
+    Ok(())
+}
+
 /// What `nixus fleet` says, at the operator's place.
 fn fleet(lab: &Lab, gitea: &Gitea) -> Result<Value> {
     let mut fleet = lab.operator().nixus();
@@ -241,17 +277,10 @@ fn forge_arguments(lab: &Lab, gitea: &Gitea) -> Result<Vec<String>> {
         .collect())
 }
 
-fn follow(lab: &Lab, gitea: &Gitea, commit: &str) -> Result<std::process::Child> {
+fn follow(lab: &Lab, gitea: &Gitea, commit: &str, hosts: &str) -> Result<std::process::Child> {
     let mut watch = lab.operator().nixus();
     watch
-        .args([
-            "watch",
-            commit,
-            "--hosts",
-            "db1,web1,web2",
-            "--timeout",
-            "5m",
-        ])
+        .args(["watch", commit, "--hosts", hosts, "--timeout", "5m"])
         .args(forge_arguments(lab, gitea)?)
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::piped())

@@ -1,5 +1,7 @@
 //! Statuses and commits that are read from a forge, page by page.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use thiserror::Error;
 
@@ -51,6 +53,23 @@ impl ReadError {
     }
 }
 
+/// What has been read of a commit's statuses.
+#[derive(Debug, Default)]
+pub struct Seen {
+    all: HashSet<Given>,
+    /// The time of the newest of them.
+    newest: Option<String>,
+}
+
+impl Seen {
+    /// Whether nothing that follows this one is news. Statuses of one time have no order: Gitea sorts
+    /// by whole seconds alone (models/git/commit_status.go), so that one which is posted in the second
+    /// of the newest may be listed behind it.
+    fn is_behind(&self, given: &Given) -> bool {
+        self.newest.as_ref() != Some(&given.time) && self.all.contains(given)
+    }
+}
+
 /// Reads from one repository.
 #[derive(Debug)]
 pub struct Reader {
@@ -61,14 +80,16 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The statuses of a commit, the newest first, up to the first one that is `seen`.
-    pub async fn statuses(
-        &self,
-        commit: &str,
-        seen: &mut dyn FnMut(&Given) -> bool,
-    ) -> Result<Vec<Given>, ReadError> {
+    /// The statuses of a commit, the newest first.
+    pub async fn statuses(&self, commit: &str) -> Result<Vec<Given>, ReadError> {
+        self.news(commit, &mut Seen::default()).await
+    }
+
+    /// The statuses of a commit that were not seen before, the newest first; they are from then on.
+    pub async fn news(&self, commit: &str, seen: &mut Seen) -> Result<Vec<Given>, ReadError> {
         let forge = self.repository.kind.forge();
-        let mut all = Vec::new();
+        let mut news = Vec::new();
+        let mut newest = None;
         for page in 1..=MOST_PAGES {
             let request = forge.statuses(&self.repository, commit, page);
             let url = request.url.clone();
@@ -76,18 +97,17 @@ impl Reader {
             let given = forge
                 .read_statuses(&answer.body)
                 .ok_or(ReadError::NotUnderstood { url })?;
-            let last = given.len() < forge.page_size();
-            for one in given {
-                if seen(&one) {
-                    return Ok(all);
-                }
-                all.push(one);
-            }
+            newest = newest.or_else(|| given.first().map(|one| one.time.clone()));
+            let last =
+                given.len() < forge.page_size() || given.iter().any(|one| seen.is_behind(one));
+            news.extend(given.into_iter().filter(|one| !seen.all.contains(one)));
             if last {
                 break;
             }
         }
-        Ok(all)
+        seen.all.extend(news.iter().cloned());
+        seen.newest = newest;
+        Ok(news)
     }
 
     /// The newest commits from a branch or a commit on.

@@ -85,9 +85,13 @@ token_file = "/run/keys/forge"
     }
 
     fn on_page(&self) -> Vec<String> {
-        self.stage
-            .server
-            .with(|rules| rules.kept.iter().map(|one| one.2.clone()).collect())
+        self.stage.server.with(|rules| {
+            rules
+                .kept
+                .iter()
+                .map(|one| one.description.clone())
+                .collect()
+        })
     }
 }
 

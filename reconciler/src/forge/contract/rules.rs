@@ -12,10 +12,21 @@ pub const SHA: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 pub struct Rules {
     kind: Kind,
-    /// Newest at the end: context or key, state, description.
-    pub kept: Vec<(String, String, String)>,
+    /// Newest at the end.
+    pub kept: Vec<Kept>,
+    /// What the forge's clock says, in seconds: what is kept next is of this time.
+    pub clock: i64,
     /// So many requests are allowed.
     pub requests_left: u32,
+}
+
+/// A status that was taken.
+pub struct Kept {
+    /// The context, or the key.
+    context: String,
+    state: String,
+    pub description: String,
+    second: i64,
 }
 
 fn answer(status: u16, body: Value) -> Answered {
@@ -31,17 +42,34 @@ impl Rules {
         Self {
             kind,
             kept: Vec::new(),
+            clock: 0,
             requests_left: u32::MAX,
         }
     }
 
     pub fn keep(&mut self, status: &Status, state: &str) {
-        let kept = (
-            status.context.clone(),
-            state.to_owned(),
-            status.description.clone(),
-        );
-        self.kept.push(kept);
+        self.push(&status.context, state, &status.description);
+    }
+
+    fn push(&mut self, context: &str, state: &str, description: &str) {
+        self.kept.push(Kept {
+            context: context.to_owned(),
+            state: state.to_owned(),
+            description: description.to_owned(),
+            second: self.clock,
+        });
+    }
+
+    /// The statuses as the forge lists them.
+    fn listed(&self) -> Vec<&Kept> {
+        let mut listed: Vec<_> = self.kept.iter().rev().collect();
+        if matches!(self.kind, Kind::Gitea | Kind::Forgejo) {
+            // models/git/commit_status.go: "updated_unix DESC", whole seconds and nothing else; those
+            // of one second come as the database has them, from SQLite the oldest first.
+            listed.reverse();
+            listed.sort_by_key(|one| std::cmp::Reverse(one.second));
+        }
+        listed
     }
 
     fn limited(&self) -> Answered {
@@ -165,14 +193,16 @@ impl Rules {
         }
         let context = text("context").to_owned();
         // "there is a limit of 1000 statuses per sha and context within a repository"
-        if self.kept.iter().filter(|one| one.0 == context).count() >= 1000 {
+        if self
+            .kept
+            .iter()
+            .filter(|one| one.context == context)
+            .count()
+            >= 1000
+        {
             return invalid("This SHA and context has reached the maximum number of statuses.");
         }
-        self.kept.push((
-            context,
-            text("state").to_owned(),
-            text("description").to_owned(),
-        ));
+        self.push(&context, text("state"), text("description"));
         answer(201, body.clone())
     }
 
@@ -201,8 +231,8 @@ impl Rules {
         let name = text("name").to_owned();
         // gitlab.com/gitlab-org/gitlab-foss, issue 25807: a state is not entered twice, and there is
         // no way back from running; a job that has ended is followed by a new one.
-        let before = self.kept.iter().rev().find(|one| one.0 == name);
-        let before = before.map_or("", |one| one.1.as_str());
+        let before = self.kept.iter().rev().find(|one| one.context == name);
+        let before = before.map_or("", |one| one.state.as_str());
         let event = match state {
             "pending" => "enqueue",
             "running" => "run",
@@ -217,8 +247,7 @@ impl Rules {
                 json!({"message": format!("Cannot transition status via :{event} from :{before} (Reason(s): Status cannot transition via \"{event}\")")}),
             );
         }
-        self.kept
-            .push((name, state.to_owned(), text("description").to_owned()));
+        self.push(&name, state, text("description"));
         answer(201, body.clone())
     }
 
@@ -232,11 +261,7 @@ impl Rules {
         {
             return answer(422, json!({"message": "unknown state"}));
         }
-        self.kept.push((
-            text("context").to_owned(),
-            text("state").to_owned(),
-            text("description").to_owned(),
-        ));
+        self.push(text("context"), text("state"), text("description"));
         answer(201, body.clone())
     }
 
@@ -265,12 +290,8 @@ impl Rules {
             name => name,
         };
         // "If the specified key already exists, the existing status object will be overwritten."
-        self.kept.retain(|one| one.0 != name);
-        self.kept.push((
-            name.to_owned(),
-            text("state").to_owned(),
-            text("description").to_owned(),
-        ));
+        self.kept.retain(|one| one.context != name);
+        self.push(name, text("state"), text("description"));
         answer(201, body.clone())
     }
 
@@ -282,7 +303,6 @@ impl Rules {
                 .find_map(|pair| pair.strip_prefix(&format!("{name}=")));
             pair.and_then(|value| value.parse::<usize>().ok())
         };
-        let time = "2026-11-26T04:00:00Z";
         if path.contains("commits") && !path.contains("statuses") {
             let one = match self.kind {
                 Kind::GitLab => json!({"id": SHA, "title": "open port 8080"}),
@@ -313,16 +333,17 @@ impl Rules {
         };
         let size = number(name).unwrap_or(30).min(most);
         let page = number("page").unwrap_or(1);
-        let given: Vec<Value> = self
-            .kept
-            .iter()
-            .rev()
-            .skip(size * (page - 1))
-            .take(size)
-            .map(|(context, _, description)| match self.kind {
-                Kind::GitLab => json!({"name": context, "description": description, "created_at": time}),
-                Kind::Bitbucket => json!({"key": "x", "name": context, "description": description, "updated_on": time}),
-                _ => json!({"context": context, "description": description, "created_at": time}),
+        let listed = self.listed().into_iter();
+        let page = listed.skip(size * (page - 1)).take(size);
+        let given: Vec<Value> = page
+            .map(|one| {
+                let (context, description) = (&one.context, &one.description);
+                let time = jiff::Timestamp::from_second(1_795_665_600 + one.second).unwrap();
+                match self.kind {
+                    Kind::GitLab => json!({"name": context, "description": description, "created_at": time}),
+                    Kind::Bitbucket => json!({"key": "x", "name": context, "description": description, "updated_on": time}),
+                    _ => json!({"context": context, "description": description, "created_at": time}),
+                }
             })
             .collect();
         match self.kind {
