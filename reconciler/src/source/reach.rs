@@ -159,7 +159,11 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let url = format!("ssh://git@127.0.0.1:{port}/deploy");
         assert_eq!(reached(&url), Reach::Connected);
-        drop(listener);
+        // Nobody else gets a port that is bound, and whoever does not listen refuses.
+        let silent = tokio::net::TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let url = format!("ssh://git@127.0.0.1:{port}/deploy");
         let Reach::NotConnected(reason) = reached(&url) else {
             unreachable!("nobody listens");
         };
