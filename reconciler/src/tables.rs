@@ -13,6 +13,8 @@ use crate::status::age;
 
 /// The width of a table where the terminal's is not known.
 const WIDTH: u16 = 160;
+/// A terminal that says it has fewer columns has nobody before it: runners of CI make such.
+const NARROWEST: u16 = 40;
 
 /// The last report of each host.
 pub fn fleet(told: &[Told]) -> Table {
@@ -141,7 +143,7 @@ fn table(header: &[&str]) -> Table {
                 .iter()
                 .map(|title| Cell::new(title).add_attribute(Attribute::Bold)),
         );
-    if table.width().is_none() {
+    if table.width().is_none_or(|width| width < NARROWEST) {
         table.set_width(WIDTH);
     }
     table
