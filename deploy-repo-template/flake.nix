@@ -41,5 +41,7 @@
       inherit (fleet) checks nixosConfigurations;
       # Who may open which secret: `nixus secrets` encrypts to these, and to nobody else.
       inherit (fleet) nixusSecrets;
+      # `nix run .#nixus -- watch` and the like run the Nixus that the hosts have.
+      inherit (nixus) packages;
     };
 }

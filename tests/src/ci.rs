@@ -40,7 +40,7 @@ pub enum Signer {
 
 impl Signer {
     /// The private key's name in the lab's keys, and of its file.
-    fn key(self) -> Option<&'static str> {
+    pub fn key(self) -> Option<&'static str> {
         match self {
             Self::Nobody => None,
             Self::Ci => Some("ci"),

@@ -1,6 +1,5 @@
 //! A real Gitea on the lab's git server: built from its Go module, once, and kept in the lab's cache.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,11 +11,12 @@ use serde_json::{Value, json};
 use crate::browser;
 use crate::command;
 use crate::fleet::GIT_SERVER;
+use crate::go::{self, go};
 use crate::host::Host;
 use crate::https_server;
 use crate::keys::{self, Key};
 use crate::laboratory::Lab;
-use crate::setup::{self, Machine, PATH, remove_tree};
+use crate::setup::{self, Machine, remove_tree};
 
 const MODULE: &str = "code.gitea.io/gitea";
 /// The newest release whose requirements the Go module proxy has all of.
@@ -29,6 +29,34 @@ const HOME: &str = "/var/lib/gitea";
 const OWNER: &str = "fleet";
 /// The repository's name.
 const REPOSITORY: &str = "deploy";
+
+/// Where a host has the token that posts statuses.
+pub const TOKEN_FILE: &str = "/var/lib/lab-keys/forge_token";
+/// Where it has the certificate of the authority that vouches for the forge.
+pub const CA_FILE: &str = "/var/lib/lab-keys/forge_ca.pem";
+const KNOWN_HOSTS: &str = "/var/lib/lab-keys/forge_known_hosts";
+
+/// Lines of Nix for [`crate::laboratory::Builder::common`]: commits from Gitea, statuses to it, reports
+/// over SSH as before.
+pub fn followed() -> String {
+    format!(
+        r#"  services.nixus.settings.repository.url = lib.mkForce "{}";
+  services.nixus.settings.repository.known_hosts = "{KNOWN_HOSTS}";
+  services.nixus.settings.reports.known_hosts = "/etc/nixus/known_hosts";
+  services.nixus.settings.statuses = {{
+    forge = "gitea";
+    api = "{}/api/v1";
+    repository = "fleet/deploy";
+    token_file = "{TOKEN_FILE}";
+    ca_file = "{CA_FILE}";
+    link = "https://logs.example/{{host}}/{{commit}}";
+    sign = true;
+  }};
+"#,
+        Gitea::ssh_url(),
+        Gitea::url()
+    )
+}
 
 /// A running Gitea.
 #[derive(Debug)]
@@ -50,21 +78,8 @@ pub fn build(machine: &Machine) -> Result<Option<PathBuf>> {
     if folder.join("gitea").exists() {
         return Ok(Some(folder));
     }
-    let skip = |why: &str| {
-        if env::var_os("CI").is_some() {
-            bail!("Gitea cannot be built, and CI does not do without it: {why}");
-        }
-        eprintln!("SKIPPED: tests against a real Gitea: {why}");
-        Ok(None)
-    };
-    if command::run(
-        go(Path::new("/")).arg("version"),
-        None,
-        Duration::from_secs(60),
-    )
-    .is_err()
-    {
-        return skip("there is no Go toolchain");
+    if !go::is_there() {
+        return go::skip("Gitea", "there is no Go toolchain");
     }
     eprintln!("lab: building Gitea {VERSION} from its Go module, once, some minutes");
     let mut download = go(Path::new("/"));
@@ -72,10 +87,11 @@ pub fn build(machine: &Machine) -> Result<Option<PathBuf>> {
     let downloaded = command::run(&mut download, None, Duration::from_secs(600))?;
     let described: Value = serde_json::from_str(&downloaded.stdout).unwrap_or_default();
     let Some(source) = described.pointer("/Dir").and_then(Value::as_str) else {
-        return skip(&format!(
-            "the Go module proxy does not give it: {}",
-            downloaded.stderr.trim()
-        ));
+        let why = downloaded.stderr.trim();
+        return go::skip(
+            "Gitea",
+            &format!("the Go module proxy does not give it: {why}"),
+        );
     };
     let work = folder.with_extension("new");
     remove_tree(&work)?;
@@ -93,7 +109,7 @@ pub fn build(machine: &Machine) -> Result<Option<PathBuf>> {
         "gitea.program",
         ".",
     ]);
-    command::must(&mut compile, None, Duration::from_secs(3600))?;
+    command::must(&mut compile, None, go::LONGEST)?;
     // The frontend is built with npm; pages are readable without it.
     let assets = work.join("public/assets/.vite");
     fs::create_dir_all(&assets)
@@ -111,18 +127,6 @@ pub fn build(machine: &Machine) -> Result<Option<PathBuf>> {
     fs::rename(&kept, &folder).with_context(|| format!("cannot make {}", folder.display()))?;
     remove_tree(&work)?;
     Ok(Some(folder))
-}
-
-fn go(folder: &Path) -> Command {
-    let mut command = Command::new("go");
-    let own = env::var("PATH").unwrap_or_default();
-    command
-        .current_dir(folder)
-        .env("PATH", format!("{own}:/usr/local/go/bin:{PATH}"))
-        // Whatever this process was started in is no part of the build.
-        .env("GOWORK", "off")
-        .env("GOFLAGS", "-mod=mod -trimpath");
-    command
 }
 
 impl Gitea {
@@ -301,6 +305,21 @@ impl Gitea {
             return Ok(Value::Null);
         }
         serde_json::from_str(&said).with_context(|| format!("{method} {path}: {said}"))
+    }
+
+    /// Gives every host of the fleet what [`followed`] says that it has.
+    ///
+    /// # Errors
+    /// When a host is off.
+    pub fn introduce(&self, lab: &Lab) -> Result<()> {
+        for host in lab.members().keys() {
+            let host = lab.host(host)?;
+            host.write(TOKEN_FILE, &format!("{}\n", self.token))?;
+            host.must(["chmod", "600", TOKEN_FILE])?;
+            host.write(CA_FILE, &self.authority)?;
+            host.write(KNOWN_HOSTS, &self.known_host())?;
+        }
+        Ok(())
     }
 
     /// Pushes the operator's clone.

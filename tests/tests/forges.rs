@@ -5,36 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::fleet::{Files, GIT_SERVER};
-use lab::gitea::{self, Gitea};
+use lab::gitea::{self, CA_FILE, Gitea, TOKEN_FILE};
 use lab::story::{PATIENCE, Story, status};
 use lab::{Lab, command, https_server, setup};
 use nixus::report::State;
 use serde_json::Value;
-
-const TOKEN_FILE: &str = "/var/lib/lab-keys/forge_token";
-const CA_FILE: &str = "/var/lib/lab-keys/forge_ca.pem";
-const KNOWN_HOSTS: &str = "/var/lib/lab-keys/forge_known_hosts";
-
-/// Commits from Gitea, statuses to it, reports over SSH as before.
-fn on_gitea() -> String {
-    format!(
-        r#"  services.nixus.settings.repository.url = lib.mkForce "{}";
-  services.nixus.settings.repository.known_hosts = "{KNOWN_HOSTS}";
-  services.nixus.settings.reports.known_hosts = "/etc/nixus/known_hosts";
-  services.nixus.settings.statuses = {{
-    forge = "gitea";
-    api = "{}/api/v1";
-    repository = "fleet/deploy";
-    token_file = "{TOKEN_FILE}";
-    ca_file = "{CA_FILE}";
-    link = "https://logs.example/{{host}}/{{commit}}";
-    sign = true;
-  }};
-"#,
-        Gitea::ssh_url(),
-        Gitea::url()
-    )
-}
 
 /// The newest status of each host on a commit: host, state, description.
 fn statuses(gitea: &Gitea, commit: &str) -> Result<Vec<(String, String, String)>> {
@@ -106,16 +81,10 @@ fn three_hosts_report_on_a_real_gitea() -> Result<()> {
         return Ok(());
     };
     let lab = Lab::of(&["db1", "web1", "web2"])
-        .common(&on_gitea())
+        .common(&gitea::followed())
         .start()?;
     let gitea = Gitea::start(&lab, &machine, &program)?;
-    for host in lab.members().keys() {
-        let host = lab.host(host)?;
-        host.write(TOKEN_FILE, &format!("{}\n", gitea.token()))?;
-        host.must(["chmod", "600", TOKEN_FILE])?;
-        host.write(CA_FILE, gitea.authority())?;
-        host.write(KNOWN_HOSTS, &gitea.known_host())?;
-    }
+    gitea.introduce(&lab)?;
     gitea.push(&lab)?;
     let story = Story::adopt(lab, PATIENCE)?;
     let lab = story.lab();

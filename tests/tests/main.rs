@@ -26,6 +26,7 @@ mod modules;
 mod networks;
 mod outages;
 mod passes;
+mod pipelines;
 mod releases;
 mod restoring;
 mod rollbacks;

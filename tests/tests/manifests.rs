@@ -1,10 +1,10 @@
 //! What CI says of a commit, and what a host makes of it.
 
 use anyhow::{Context as _, Result, ensure};
-use lab::Host;
 use lab::ci::Signer;
 use lab::pipeline::Pipeline;
 use lab::signing_key::SigningKey;
+use lab::{Host, Lab};
 use nixus::report::State;
 use serde_json::{Value, json};
 
@@ -21,13 +21,8 @@ fn short(commit: &str) -> &str {
 }
 
 /// Takes the stand-ins for nixpkgs and for Nixus' flake from a host's store.
-fn forget_inputs(pipeline: &Pipeline, host: &Host) -> Result<()> {
-    let lock = pipeline
-        .story
-        .lab()
-        .operator()
-        .clone_path()
-        .join("flake.lock");
+pub fn forget_inputs(lab: &Lab, host: &Host) -> Result<()> {
+    let lock = lab.operator().clone_path().join("flake.lock");
     let text = std::fs::read_to_string(&lock).context("no flake.lock")?;
     let lock: Value = serde_json::from_str(&text).context("flake.lock is no JSON")?;
     for input in ["nixpkgs", "nixus"] {
@@ -66,7 +61,7 @@ fn a_host_deploys_from_a_manifest_what_it_cannot_evaluate() -> Result<()> {
     let web1 = pipeline.host("web1")?;
     // It could, and then it cannot.
     web1.build(pipeline.story.lab().first_commit())?;
-    forget_inputs(&pipeline, web1)?;
+    forget_inputs(pipeline.story.lab(), web1)?;
     let commit = pipeline.deploy("web1", GREETING, "greet")?;
     ensure!(web1.build(&commit).is_err(), "web1 still can evaluate");
 

@@ -1,0 +1,149 @@
+//! A runner of workflows on the git server's host: act, which the runners of Forgejo and Gitea are
+//! made of (code.forgejo.org/forgejo/act, gitea.com/gitea/act). It runs the steps on the host itself,
+//! as there are no images of containers in a lab.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+
+use crate::ci::Signer;
+use crate::command::{self, Output};
+use crate::fleet::{self, GIT_SERVER};
+use crate::gitea::Gitea;
+use crate::go::{self, go};
+use crate::host::Host;
+use crate::keys;
+use crate::laboratory::Lab;
+use crate::setup::{self, Machine, remove_tree};
+use crate::signing_key::SigningKey;
+
+const MODULE: &str = "github.com/nektos/act";
+const VERSION: &str = "v0.2.82";
+const HOME: &str = "/root/runner";
+/// A whole deployment is followed.
+const LIMIT: Duration = Duration::from_secs(240);
+/// What the template's workflow runs in elsewhere.
+const CONTAINER: &str = "    container:\n      image: nixos/nix:2.28.3\n";
+
+/// Builds act, or finds it in the cache. Nothing where it cannot be had; then one line says so.
+///
+/// # Errors
+/// When it does not build; in CI also where it could not be tried.
+pub fn build(machine: &Machine) -> Result<Option<PathBuf>> {
+    let program = machine.cache.join(format!("act-{VERSION}"));
+    let _lock = setup::lock(&machine.cache.join("act.lock"))?;
+    if program.exists() {
+        return Ok(Some(program));
+    }
+    if !go::is_there() {
+        return go::skip("act", "there is no Go toolchain");
+    }
+    eprintln!("lab: building act {VERSION} from its Go module, once, a minute");
+    let work = machine.cache.join("act.new");
+    remove_tree(&work)?;
+    fs::create_dir_all(&work).with_context(|| format!("cannot make {}", work.display()))?;
+    let mut install = go(&work);
+    // A static program runs on whatever host.
+    install
+        .args(["install", &format!("{MODULE}@{VERSION}")])
+        .env("CGO_ENABLED", "0")
+        .env("GOBIN", &work);
+    let built = command::run(&mut install, None, go::LONGEST)?;
+    if !built.ok() {
+        let why = built.stderr.trim();
+        return go::skip("act", &format!("its module does not build: {why}"));
+    }
+    fs::rename(work.join("act"), &program)
+        .with_context(|| format!("cannot make {}", program.display()))?;
+    remove_tree(&work)?;
+    Ok(Some(program))
+}
+
+/// A runner of a lab with Gitea.
+#[derive(Debug)]
+pub struct Runner {
+    server: Host,
+}
+
+impl Runner {
+    /// A runner that has the secrets of the template's workflow, and Gitea's token.
+    ///
+    /// # Errors
+    /// When the git server is off, or Gitea refuses.
+    pub fn start(lab: &Lab, gitea: &Gitea, program: &Path) -> Result<Self> {
+        let server = lab.host("git")?.clone();
+        server.must(["mkdir", "-p", "/root/runner/empty"])?;
+        let place = server.disk().join("root/runner/act");
+        fs::copy(program, &place).with_context(|| format!("cannot write {}", place.display()))?;
+        server.write(&format!("{HOME}/ca.pem"), gitea.authority())?;
+        let manifest_key = keys::key(
+            &setup::prepare()?,
+            Signer::Ci.key().context("CI has no key")?,
+        )?;
+        let secrets = json!({
+            "GITHUB_TOKEN": gitea.token(),
+            "NIXUS_CACHE_KEY": SigningKey::trusted()?.secret,
+            "NIXUS_MANIFEST_KEY": fleet::read(&manifest_key.path)?,
+        });
+        // JSON is YAML, which act tells by the name.
+        server.write(&format!("{HOME}/secrets.yml"), &secrets.to_string())?;
+        let registry = json!({"version": 2, "flakes": []});
+        server.write(&format!("{HOME}/registry.json"), &registry.to_string())?;
+        let workflow = fleet::template().join(".forgejo/workflows/fleet.yml");
+        let workflow = fleet::read(&workflow)?;
+        ensure!(
+            workflow.matches(CONTAINER).count() == 2,
+            "the workflow runs in something else: {workflow}"
+        );
+        let workflow = workflow.replace(CONTAINER, "");
+        server.write(&format!("{HOME}/fleet.yml"), &workflow)?;
+        Ok(Self { server })
+    }
+
+    /// Runs the template's workflow for a commit that was pushed to a branch, with these variables. It
+    /// begins in a folder with nothing in it.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn run(&self, branch: &str, commit: &str, variables: &[(&str, &str)]) -> Result<Output> {
+        let branch = format!("refs/heads/{branch}");
+        let event = json!({"ref": branch, "after": commit, "deleted": false});
+        self.server
+            .write(&format!("{HOME}/event.json"), &event.to_string())?;
+        let environment = [
+            // The authority of the lab's Gitea, for git and for nixus.
+            format!("GIT_SSL_CAINFO={HOME}/ca.pem"),
+            format!("SSL_CERT_FILE={HOME}/ca.pem"),
+            // A lab has no network to fetch the flakes' registry from.
+            format!("NIX_CONFIG=flake-registry = {HOME}/registry.json"),
+            "GITHUB_REPOSITORY=fleet/deploy".to_owned(),
+            "NIXUS_TIMEOUT=2m".to_owned(),
+        ];
+        let mut words = vec!["env".to_owned(), "-C".into(), format!("{HOME}/empty")];
+        words.extend(["HOME=/root".into(), format!("{HOME}/act"), "push".into()]);
+        let files = [
+            ("--workflows", format!("{HOME}/fleet.yml")),
+            ("--eventpath", format!("{HOME}/event.json")),
+            ("--secret-file", format!("{HOME}/secrets.yml")),
+            ("--platform", "docker=-self-hosted".to_owned()),
+            ("--github-instance", format!("{GIT_SERVER}:3000")),
+        ];
+        words.extend(
+            files
+                .into_iter()
+                .flat_map(|(key, value)| [key.to_owned(), value]),
+        );
+        words.push("--no-cache-server".to_owned());
+        for variable in environment {
+            words.extend(["--env".to_owned(), variable]);
+        }
+        for (key, value) in variables {
+            words.extend(["--var".to_owned(), format!("{key}={value}")]);
+        }
+        let mut act = self.server.command(words)?;
+        command::run(&mut act, None, LIMIT)
+    }
+}
