@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use anstream::{print, println};
 use anyhow::Context;
 use clap::CommandFactory;
 use jiff::Timestamp;
@@ -27,6 +26,7 @@ use nixus::state::Paths;
 use nixus::status::{first_line, status};
 use nixus::systemd::PASS_UNIT;
 use nixus::{log, retry, suspension, systemd, tables, verify};
+use nixus::{print, println};
 use nixus_switcher::cli::Arguments;
 use nixus_switcher::layout::Layout;
 use nixus_switcher::protocol::{CheckOutcome, Ending, Outcome};

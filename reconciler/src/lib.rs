@@ -14,6 +14,8 @@
 //!   [`generation::Generation`] of the system profile that an operator wants back.
 //! - Results reach the next pass only through files: the ledger, the switcher's history, the reports.
 //! - Reporting neither delays nor changes a decision.
+// These panic where nobody reads; see `say`.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod activation;
 pub mod adopt;
@@ -57,6 +59,7 @@ pub mod report;
 pub mod reports_repository;
 pub mod retry;
 pub mod rollback;
+pub mod say;
 pub mod secrets;
 pub mod set_aside;
 pub mod signed;

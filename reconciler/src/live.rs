@@ -2,7 +2,7 @@
 //! is still busy.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
@@ -32,7 +32,7 @@ impl Live {
     }
 
     /// Says what is news, and who is busy.
-    pub fn show(&mut self, news: &[Report], watch: &Watch, now: Timestamp) -> std::io::Result<()> {
+    pub fn show(&mut self, news: &[Report], watch: &Watch, now: Timestamp) {
         let mut text = String::new();
         self.take_back(&mut text);
         for report in news {
@@ -45,19 +45,14 @@ impl Live {
                 let _ = writeln!(text, "{DIM}{one}{DIM:#}");
             }
         }
-        // It takes colours away where they are not wanted.
-        let mut out = anstream::stdout();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        crate::print!("{text}");
     }
 
     /// Leaves nothing on the terminal but what was said.
-    pub fn end(&mut self) -> std::io::Result<()> {
+    pub fn end(&mut self) {
         let mut text = String::new();
         self.take_back(&mut text);
-        let mut out = anstream::stdout();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        crate::print!("{text}");
     }
 
     fn take_back(&mut self, text: &mut String) {

@@ -1,4 +1,6 @@
 //! `nixus`: one pass of a host, its verification, and the operator's commands.
+// These panic where nobody reads; see `say`.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -6,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::Parser;
 use nixus::cli::Cli;
-use nixus::{exit_code, https, ssh};
+use nixus::{eprintln, exit_code, https, ssh};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::prelude::*;

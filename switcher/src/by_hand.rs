@@ -13,6 +13,7 @@ use crate::nixos::{NixOs, chain};
 use crate::operator;
 use crate::phase::PhaseName;
 use crate::protocol::{Cause, DeploymentId, VERSION};
+use crate::say::say;
 use crate::state;
 use crate::system::SystemError;
 use crate::takeover::{self, Taken, TakeoverError};
@@ -294,10 +295,10 @@ pub fn expire_without_journal(layout: &Layout, host: &mut NixOs) -> Result<(), L
     if lost_journal::was_open(layout) {
         lost_journal::replace(layout, host, Cause::SwitcherDied)?;
     } else {
-        eprintln!(
+        say(format_args!(
             "no GC root tells of an open deployment; {}",
             journal::WAY_ON
-        );
+        ));
     }
     Ok(())
 }

@@ -20,7 +20,7 @@
 //! lost_journal  what can be done without the journal
 //! protocol      what reconciler and switcher say to each other
 //! state         what is going on, for those who only want to know
-//! waits         what time is spent on, likewise
+//! waits         what time is spent on, likewise      say   what people read, if they do
 //! simulation    a machine in memory, and searches for ways to lose it (with that feature only)
 //! ```
 //!
@@ -35,6 +35,8 @@
 //! 6. No effect begins before its phase is durable, except on the way back.
 //! 7. A failed write stops every step forward, never the way back.
 //! 8. An unreadable or unknown journal stops activations, never the machine.
+// These panic where nobody reads; see `say`.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod arrival;
 pub mod boot_mark;
@@ -63,6 +65,7 @@ pub mod profile;
 pub mod protocol;
 pub mod roots;
 pub mod run;
+pub mod say;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 pub mod state;

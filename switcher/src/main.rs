@@ -1,4 +1,6 @@
 //! `nixus-switcher`: activates a toplevel, and goes back unless it is confirmed.
+// These panic where nobody reads; see `say`.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,6 +15,7 @@ use nixus_switcher::exit_file::Exit;
 use nixus_switcher::nixos::{NixOs, chain};
 use nixus_switcher::protocol::{Cause, Ending, Request, VERSION};
 use nixus_switcher::run::{RunError, Switcher};
+use nixus_switcher::say::{self, say};
 use nixus_switcher::system::SystemError;
 use nixus_switcher::takeover::{self, Taken, TakeoverError};
 use nixus_switcher::{Layout, boot_mark, boot_trial, history, holder, state};
@@ -26,7 +29,7 @@ fn main() -> ExitCode {
     match carry_out(Arguments::parse().command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("nixus-switcher: {error:#}");
+            say(format_args!("nixus-switcher: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -47,11 +50,13 @@ fn carry_out(command: Command) -> anyhow::Result<u8> {
             let mut host = host()?;
             match takeover::expire(&layout, &mut host, &deployment, phase.into()) {
                 Err(TakeoverError::Journal(error)) => {
-                    eprintln!("nixus-switcher: {}", chain(&error));
+                    say(format_args!("nixus-switcher: {}", chain(&error)));
                     by_hand::expire_without_journal(&layout, &mut host)?;
                 }
                 Ok(Taken::Nothing) => {
-                    eprintln!("that phase of deployment {deployment} is over, nothing to do");
+                    say(format_args!(
+                        "that phase of deployment {deployment} is over, nothing to do"
+                    ));
                 }
                 taken => drop(taken?),
             }
@@ -63,23 +68,23 @@ fn carry_out(command: Command) -> anyhow::Result<u8> {
         } => {
             let noted = host().map(|host| host.note_boot());
             if let Err(error) | Ok(Err(error)) = noted {
-                eprintln!("nixus-switcher: {}", chain(&error));
+                say(format_args!("nixus-switcher: {}", chain(&error)));
             }
             let answer = by_hand::recover(&layout, &host, set_aside_journal);
             print(&answer, &output)
         }
         Command::BootTrial => {
             if boot_trial::units_up(&layout, &mut host()?)? == Taken::Nothing {
-                eprintln!("no boot is on trial, nothing to do");
+                say("no boot is on trial, nothing to do");
             }
             Ok(0)
         }
         Command::Status(output) => {
             let status = state::status(&layout);
             if output.json {
-                println!("{}", serde_json::to_string_pretty(&status)?);
+                say::print(format_args!("{}\n", serde_json::to_string_pretty(&status)?));
             } else {
-                print!("{status}");
+                say::print(status);
             }
             Ok(0)
         }
@@ -101,11 +106,11 @@ fn carry_out(command: Command) -> anyhow::Result<u8> {
 /// People get a sentence, machines an object; both the same exit code.
 fn print(answer: &Answer, output: &Output) -> anyhow::Result<u8> {
     if output.json {
-        println!("{}", serde_json::to_string_pretty(answer)?);
+        say::print(format_args!("{}\n", serde_json::to_string_pretty(answer)?));
     } else if answer.result == Ended::Done {
-        eprintln!("{answer}");
+        say(answer);
     } else {
-        eprintln!("nixus-switcher: {answer}");
+        say(format_args!("nixus-switcher: {answer}"));
     }
     Ok(answer.result.code())
 }

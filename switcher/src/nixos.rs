@@ -15,6 +15,7 @@ use crate::journal::{Deployment, Watch};
 use crate::layout::Layout;
 use crate::network::Network;
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
+use crate::say::say;
 use crate::system::{BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
 use crate::systemd::Systemd;
 use crate::toplevel::{self, VERIFY_UNIT, named_by};
@@ -345,7 +346,7 @@ impl System for NixOs {
     }
 
     fn say(&self, line: &str) {
-        eprintln!("{line}");
+        say(line);
     }
 }
 

@@ -32,6 +32,37 @@ fn without_d_bus_deployments_and_the_way_back_go_on() -> Result<()> {
     takes_the_next_commit(&story)
 }
 
+/// What was asked for by SSH may be what ends the connection: nobody reads what is said from then on.
+#[test]
+fn an_operator_who_is_cut_off_still_goes_back() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    let commit = story.lab().deploy("web1", &slow("1"), "take long")?;
+    phase(web1, "on-trial")?;
+    web1.must(["pkill", "-KILL", "-f", "nixus-switcher run"])?;
+    let unheard = "{ sleep 1; nixus-switcher revert 2>&1; echo $? > /tmp/code; } | true";
+    web1.must(["sh", "-c", unheard])?;
+    story.went_back("web1", &commit, &before, "an operator")?;
+    ensure!(
+        web1.read("/tmp/code")?.trim() == "0",
+        "the operator's command failed"
+    );
+    // Those who ask and do not listen get no panic either.
+    for command in [
+        "nixus-switcher status",
+        "nixus status",
+        "nixus log",
+        "nixus settings",
+    ] {
+        let unheard = format!("{{ sleep 0.2; {command} 2> /tmp/said; }} | true");
+        web1.must(["sh", "-c", &unheard])?;
+        let said = web1.read("/tmp/said")?;
+        ensure!(!said.contains("panicked"), "{command}: {said}");
+    }
+    takes_the_next_commit(&story)
+}
+
 #[test]
 fn while_pid_1_does_not_answer_nothing_is_activated() -> Result<()> {
     let story = Story::begin(&["web1"])?;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anstream::{eprintln, println};
 use anyhow::{Context, bail};
 use futures_util::StreamExt as _;
 use git2::Repository;
@@ -25,6 +24,7 @@ use nixus::reports_repository::ReportsRepository;
 use nixus::state::{Paths, read_bounded};
 use nixus::tables;
 use nixus::watch::Watch;
+use nixus::{eprintln, println, say};
 
 /// The longest file of host keys, in bytes.
 const LONGEST_KEYS: u64 = 4 * 1024 * 1024;
@@ -145,7 +145,7 @@ pub async fn fleet(reports: &Reports, watch: bool, json: bool) -> anyhow::Result
             Err(error) if watch && before.is_some() => eprintln!("nixus: {}", in_words(&error)),
             Err(error) => return Err(error.into()),
         }
-        if !watch {
+        if !watch || !say::is_heard() {
             return Ok(());
         }
         let pause = match reports {
@@ -193,7 +193,7 @@ pub async fn watch(reports: &Reports, wanted: &Wanted<'_>) -> anyhow::Result<boo
                 let Some(_) = pause else {
                     return Err(error.into());
                 };
-                live.end()?;
+                live.end();
                 eprintln!("nixus: {}", in_words(&error));
                 Vec::new()
             }
@@ -203,19 +203,19 @@ pub async fn watch(reports: &Reports, wanted: &Wanted<'_>) -> anyhow::Result<boo
                 println!("{}", serde_json::to_string(report)?);
             }
         } else {
-            live.show(&news, &watch, now)?;
+            live.show(&news, &watch, now);
         }
-        if watch.is_over() {
+        if watch.is_over() || !say::is_heard() {
             break;
         }
         if wanted.ssh {
-            live.end()?;
+            live.end();
             asked.ask(&watch).await;
         }
         let left = wanted.timeout.saturating_sub(begun.elapsed());
         tokio::time::sleep(pause.unwrap_or_default().min(left)).await;
     }
-    live.end()?;
+    live.end();
     let summary = watch.summary();
     match wanted.json {
         true => eprintln!("{summary}"),

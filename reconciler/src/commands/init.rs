@@ -4,11 +4,11 @@ use std::env;
 use std::io::{self, BufRead, IsTerminal, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use anstream::println;
 use anyhow::Context;
 use nixus::cli::Init;
 use nixus::exit_code::WrongInput;
 use nixus::init::{Answers, init};
+use nixus::println;
 use nixus::state::read_bounded;
 
 /// The longest line that is taken for an answer, in bytes.

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anstream::{eprintln, println};
 use anyhow::{Context, bail};
 use git2::Repository;
 use nixus::cli::ManifestCommand;
@@ -15,6 +14,7 @@ use nixus::process::in_words;
 use nixus::source::REFS;
 use nixus::state::{read_bounded, write_atomically};
 use nixus::tables;
+use nixus::{eprintln, print, println};
 
 /// Does what was asked.
 pub async fn run(command: &ManifestCommand) -> anyhow::Result<()> {

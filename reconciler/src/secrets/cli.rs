@@ -9,6 +9,7 @@ use super::activation::{Activated, Activation, ActivationError, LISTS};
 use super::description::DescriptionError;
 use super::generation::Place;
 use super::units::Teller;
+use crate::eprintln;
 use crate::process::in_words;
 
 /// The first word where this program does what `nixus` was asked with the words that follow.

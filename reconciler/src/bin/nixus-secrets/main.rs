@@ -1,5 +1,7 @@
 //! `nixus-secrets`: opens a generation's secrets when it is activated, and is what `nixus secrets` becomes, so
 //! that only one program has a parser of ciphertext in it.
+// These panic where nobody reads; see `say`.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -7,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::Parser as _;
 use nixus::cli::{Cli, Command};
+use nixus::eprintln;
 use nixus::exit_code::{self, Exit};
 use nixus::secrets::cli::{self, AS_NIXUS, Arguments};
 

@@ -3,7 +3,6 @@
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use anstream::{eprintln, println};
 use anyhow::{Context as _, bail};
 use nixus::cli::{Keys, SecretsCommand};
 use nixus::exit_code::{Exit, WrongInput};
@@ -12,6 +11,7 @@ use nixus::secrets::operator::{Repository, identities, name_in, open_in};
 use nixus::secrets::scratch::{self, Scratch};
 use nixus::secrets::{LONGEST, memory};
 use nixus::tables;
+use nixus::{eprintln, println};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Does what was asked.
