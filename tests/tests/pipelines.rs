@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::caches::{self, Caches};
 use lab::ci::Signer;
-use lab::command::Output;
+use lab::command::{self, Output};
 use lab::fleet::{self, Files};
 use lab::gitea::{self, Gitea};
 use lab::runner::{self, Runner};
@@ -71,6 +74,41 @@ fn has_manifest(lab: &Lab, commit: &str) -> Result<bool> {
         .git(&["ls-remote", &Gitea::ssh_url(), &reference])?;
     ensure!(listed.ok(), "{listed:?}");
     Ok(listed.stdout.contains(&reference))
+}
+
+/// GitHub's workflow cannot run here: it installs Debian's Nix from the network.
+#[test]
+fn a_runner_reads_the_workflows_of_the_template() -> Result<()> {
+    let Some(act) = runner::build(&setup::prepare()?)? else {
+        return Ok(());
+    };
+    let folder = tempfile::tempdir()?;
+    let read = |path: &Path| -> Result<Output> {
+        let mut validate = Command::new(&act);
+        validate
+            .current_dir(folder.path())
+            .env("HOME", folder.path())
+            .args(["--validate", "--strict", "push", "--workflows"])
+            .arg(path);
+        command::run(&mut validate, None, Duration::from_secs(60))
+    };
+    for name in [
+        ".github/workflows/fleet.yml",
+        ".forgejo/workflows/fleet.yml",
+    ] {
+        let path = fleet::template().join(name);
+        let said = read(&path)?;
+        ensure!(said.ok(), "{name}: {said:?}");
+        // It reads what there is to be read.
+        let wrong = folder.path().join("wrong.yml");
+        fs::write(&wrong, fleet::read(&path)?.replace("runs-on:", "runs-no:"))?;
+        let said = read(&wrong)?;
+        ensure!(
+            said.code == Some(1) && said.stderr.contains("steps"),
+            "{said:?}"
+        );
+    }
+    Ok(())
 }
 
 #[test]
