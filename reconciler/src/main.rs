@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::Parser;
 use nixus::cli::Cli;
-use nixus::{eprintln, exit_code, https, ssh};
+use nixus::{eprintln, exit_code, https, say, ssh};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::prelude::*;
@@ -35,13 +35,14 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(commands::run(&cli)),
         Err(error) => Err(anyhow!(error).context("cannot start")),
     };
-    match result {
+    let code = match result {
         Ok(exit) => exit.into(),
         Err(error) => {
             eprintln!("nixus: {error:#}");
             exit_code::of(error.chain()).into()
         }
-    }
+    };
+    say::ended("nixus", code)
 }
 
 fn start_log() {

@@ -3,16 +3,19 @@
 //! standard library panic.
 
 use std::fmt::Arguments;
-use std::io::Write as _;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{Error, ErrorKind, Write as _};
+use std::process::ExitCode;
+use std::sync::OnceLock;
 
-static UNHEARD: AtomicBool = AtomicBool::new(false);
+/// Why standard output took no more.
+static FAILURE: OnceLock<Error> = OnceLock::new();
 
 /// Prints on standard output.
 pub fn out(text: Arguments<'_>) {
     let mut out = anstream::stdout();
-    if out.write_fmt(text).and_then(|()| out.flush()).is_err() {
-        UNHEARD.store(true, Ordering::Relaxed);
+    if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
+        // The first tells why.
+        let _ = FAILURE.set(error);
     }
 }
 
@@ -23,7 +26,19 @@ pub fn err(text: Arguments<'_>) {
 
 /// Whether what is printed on standard output is still read. Who only watches stops where it is not.
 pub fn is_heard() -> bool {
-    !UNHEARD.load(Ordering::Relaxed)
+    FAILURE.get().is_none()
+}
+
+/// How a program ends that would end with this code: what was lost on a full disk is no success,
+/// what its reader did not want is.
+pub fn ended(program: &str, code: ExitCode) -> ExitCode {
+    match FAILURE.get() {
+        Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+            crate::eprintln!("{program}: cannot write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => code,
+    }
 }
 
 /// Prints on standard output.

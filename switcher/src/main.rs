@@ -15,13 +15,15 @@ use nixus_switcher::exit_file::Exit;
 use nixus_switcher::nixos::{NixOs, chain};
 use nixus_switcher::protocol::{Cause, Ending, Request, VERSION};
 use nixus_switcher::run::{RunError, Switcher};
-use nixus_switcher::say::{self, say};
+use nixus_switcher::say::{print, say};
 use nixus_switcher::system::SystemError;
 use nixus_switcher::takeover::{self, Taken, TakeoverError};
 use nixus_switcher::{Layout, boot_mark, boot_trial, history, holder, state};
 
 const REQUEST_LIMIT: u64 = 1 << 20;
 const MOMENT: Duration = Duration::from_secs(5);
+/// What is not said is no success for whoever asked.
+const LOST: &str = "cannot write to standard output";
 /// A phase may take a day at most.
 const LONGEST_SECONDS: u64 = 86_400;
 
@@ -40,10 +42,10 @@ fn carry_out(command: Command) -> anyhow::Result<u8> {
     let host = || host(&layout);
     match command {
         Command::Run { request, output } => match read_request(&request) {
-            Ok(request) => print(&run(&layout, request)?, &output),
+            Ok(request) => tell(&run(&layout, request)?, &output),
             Err(error) => {
                 let message = format!("{error:#}; nothing was changed");
-                print(&Answer::new(Ended::WrongInput, message), &output)
+                tell(&Answer::new(Ended::WrongInput, message), &output)
             }
         },
         Command::Expire { deployment, phase } => {
@@ -71,7 +73,7 @@ fn carry_out(command: Command) -> anyhow::Result<u8> {
                 say(format_args!("nixus-switcher: {}", chain(&error)));
             }
             let answer = by_hand::recover(&layout, &host, set_aside_journal);
-            print(&answer, &output)
+            tell(&answer, &output)
         }
         Command::BootTrial => {
             if boot_trial::units_up(&layout, &mut host()?)? == Taken::Nothing {
@@ -82,14 +84,15 @@ fn carry_out(command: Command) -> anyhow::Result<u8> {
         Command::Status(output) => {
             let status = state::status(&layout);
             if output.json {
-                say::print(format_args!("{}\n", serde_json::to_string_pretty(&status)?));
+                print(format_args!("{}\n", serde_json::to_string_pretty(&status)?))
+                    .context(LOST)?;
             } else {
-                say::print(status);
+                print(status).context(LOST)?;
             }
             Ok(0)
         }
-        Command::Revert(output) => print(&by_hand::revert(&layout, &host), &output),
-        Command::Confirm(output) => print(&by_hand::confirm(&layout), &output),
+        Command::Revert(output) => tell(&by_hand::revert(&layout, &host), &output),
+        Command::Confirm(output) => tell(&by_hand::confirm(&layout), &output),
         Command::GoesDown => {
             boot_mark::goes_down(&HostDisk, &layout).context("cannot note the orderly end")?;
             Ok(0)
@@ -104,9 +107,9 @@ fn carry_out(command: Command) -> anyhow::Result<u8> {
 }
 
 /// People get a sentence, machines an object; both the same exit code.
-fn print(answer: &Answer, output: &Output) -> anyhow::Result<u8> {
+fn tell(answer: &Answer, output: &Output) -> anyhow::Result<u8> {
     if output.json {
-        say::print(format_args!("{}\n", serde_json::to_string_pretty(answer)?));
+        print(format_args!("{}\n", serde_json::to_string_pretty(answer)?)).context(LOST)?;
     } else if answer.result == Ended::Done {
         say(answer);
     } else {

@@ -2,14 +2,21 @@
 //! with the network that was to go back, it is lost and the work goes on: `eprintln!` would panic.
 
 use std::fmt::Display;
-use std::io::{Write as _, stderr, stdout};
+use std::io::{self, ErrorKind, Write as _, stderr, stdout};
 
 /// Says a line on standard error.
 pub fn say(line: impl Display) {
     let _ = writeln!(stderr(), "{line}");
 }
 
-/// Prints on standard output.
-pub fn print(text: impl Display) {
-    let _ = write!(stdout(), "{text}");
+/// Prints on standard output. A reader who has read enough is no error.
+///
+/// # Errors
+/// When it is not taken, such as by a full disk.
+pub fn print(text: impl Display) -> io::Result<()> {
+    let mut out = stdout();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
 }

@@ -48,17 +48,23 @@ fn an_operator_who_is_cut_off_still_goes_back() -> Result<()> {
         web1.read("/tmp/code")?.trim() == "0",
         "the operator's command failed"
     );
-    // Those who ask and do not listen get no panic either.
+    // Who has read enough gets no panic, and who could not write it all gets no success.
     for command in [
         "nixus-switcher status",
         "nixus status",
         "nixus log",
-        "nixus settings",
+        "nixus check-config",
     ] {
-        let unheard = format!("{{ sleep 0.2; {command} 2> /tmp/said; }} | true");
-        web1.must(["sh", "-c", &unheard])?;
-        let said = web1.read("/tmp/said")?;
-        ensure!(!said.contains("panicked"), "{command}: {said}");
+        for (reader, expected) in [("| true", "0"), ("> /dev/full", "1")] {
+            let asked =
+                format!("{{ sleep 0.2; {command}; echo $? > /tmp/code; }} 2> /tmp/said {reader}");
+            web1.must(["sh", "-c", &asked])?;
+            let (code, said) = (web1.read("/tmp/code")?, web1.read("/tmp/said")?);
+            ensure!(
+                code.trim() == expected && !said.contains("panicked"),
+                "{command} {reader}: {code} {said}"
+            );
+        }
     }
     takes_the_next_commit(&story)
 }

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::Parser as _;
 use nixus::cli::{Cli, Command};
-use nixus::eprintln;
 use nixus::exit_code::{self, Exit};
 use nixus::secrets::cli::{self, AS_NIXUS, Arguments};
+use nixus::{eprintln, say};
 
 mod operator;
 
@@ -40,11 +40,12 @@ fn as_nixus(cli: &Cli) -> ExitCode {
         (Ok(_), _) => Ok(Exit::WrongInput),
         (Err(error), _) => Err(anyhow!(error).context("cannot start")),
     };
-    match result {
+    let code = match result {
         Ok(exit) => exit.into(),
         Err(error) => {
             eprintln!("nixus: {error:#}");
             exit_code::of(error.chain()).into()
         }
-    }
+    };
+    say::ended("nixus", code)
 }
