@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             exit_code::of(error.chain()).into()
         }
     };
-    say::ended("nixus", code)
+    say::ended(code)
 }
 
 fn start_log() {

@@ -29,12 +29,12 @@ pub fn is_heard() -> bool {
     FAILURE.get().is_none()
 }
 
-/// How a program ends that would end with this code: what was lost on a full disk is no success,
+/// How `nixus` ends that would end with this code: what was lost on a full disk is no success,
 /// what its reader did not want is.
-pub fn ended(program: &str, code: ExitCode) -> ExitCode {
+pub fn ended(code: ExitCode) -> ExitCode {
     match FAILURE.get() {
         Some(error) if error.kind() != ErrorKind::BrokenPipe => {
-            crate::eprintln!("{program}: cannot write to standard output: {error}");
+            crate::eprintln!("nixus: cannot write to standard output: {error}");
             ExitCode::FAILURE
         }
         _ => code,

@@ -308,6 +308,6 @@ impl Ci {
 }
 
 /// Where a commit's manifest is.
-fn reference(commit: &str) -> String {
+pub fn reference(commit: &str) -> String {
     format!("refs/nixus/closures/{commit}")
 }

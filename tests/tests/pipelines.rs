@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::caches::{self, Caches};
-use lab::ci::Signer;
+use lab::ci::{self, Signer};
 use lab::command::{self, Output};
 use lab::fleet::{self, Files};
 use lab::gitea::{self, Gitea};
@@ -68,7 +68,7 @@ fn ended(run: &Output, code: i32, words: &[&str], never: &[&str]) -> Result<()> 
 
 /// Whether Gitea has a manifest of a commit.
 fn has_manifest(lab: &Lab, commit: &str) -> Result<bool> {
-    let reference = format!("refs/nixus/closures/{commit}");
+    let reference = ci::reference(commit);
     let listed = lab
         .operator()
         .git(&["ls-remote", &Gitea::ssh_url(), &reference])?;

@@ -47,5 +47,5 @@ fn as_nixus(cli: &Cli) -> ExitCode {
             exit_code::of(error.chain()).into()
         }
     };
-    say::ended("nixus", code)
+    say::ended(code)
 }
