@@ -13,7 +13,7 @@ use nixus_switcher::journal::{self, JournalError};
 use nixus_switcher::layout::Layout;
 use nixus_switcher::profile::{Profile, ProfileError};
 use nixus_switcher::protocol::{
-    Before, Cause, Commit, DeploymentId, Outcome, Policy, Request, Toplevel, VERSION,
+    Before, Cause, Commit, DeploymentId, Outcome, Policy, Request, Toplevel, newest_version,
 };
 use nixus_switcher::state::{self as switcher_state, UnprovenView};
 use nixus_switcher::{Open, PhaseName};
@@ -258,7 +258,7 @@ impl Switcher {
         paths: &Paths,
     ) -> Result<(), ActivationError> {
         let request = Request {
-            version: VERSION,
+            version: newest_version(),
             deployment: deployment.clone(),
             candidate: candidate.toplevel().clone(),
             commit: candidate.commit().clone(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use jiff::Timestamp;
-use nixus_switcher::protocol::{Commit, VERSION};
+use nixus_switcher::protocol::{Commit, newest_version};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -138,7 +138,7 @@ pub fn told<'a>(given: &'a Given, commit: &Listed, keys: &HostKeys) -> Option<(&
         _ => text,
     };
     let report = Report {
-        version: VERSION,
+        version: newest_version(),
         host: host.to_owned(),
         commit: Commit {
             id: commit.id.clone(),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nixus_switcher::protocol::{Cause, CheckResult, Commit, Ending, Outcome, Toplevel, VERSION};
+use nixus_switcher::protocol::{
+    Cause, CheckResult, Commit, Ending, Outcome, Toplevel, newest_version,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Judgement, judge};
@@ -170,7 +172,7 @@ pub struct Ledger {
 impl Default for Ledger {
     fn default() -> Self {
         Self {
-            version: VERSION,
+            version: newest_version(),
             anchor: None,
             accepted: None,
             kept: None,

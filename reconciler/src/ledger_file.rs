@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nixus_switcher::format;
-use nixus_switcher::protocol::VERSION;
+use nixus_switcher::protocol::newest_version;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -112,12 +112,15 @@ pub fn load(path: &Path) -> Result<Ledger, LedgerFileError> {
 fn understand(bytes: &[u8]) -> Result<Ledger, (String, bool)> {
     let damaged = |error: serde_json::Error| (format!("is damaged: {error}"), false);
     let Versioned { version } = serde_json::from_slice(bytes).map_err(damaged)?;
-    if version > VERSION {
-        let problem = format!("has version {version}, and this Nixus reads up to {VERSION}");
+    if version > newest_version() {
+        let problem = format!(
+            "has version {version}, and this Nixus reads up to {}",
+            newest_version()
+        );
         return Err((problem, true));
     }
     if !format::is_readable(version) {
-        let oldest = format::OLDEST;
+        let oldest = format::oldest();
         let problem = format!("has version {version}, and this Nixus reads from {oldest} on");
         return Err((problem, false));
     }
@@ -180,7 +183,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state/ledger.json");
         assert_eq!(load(&path).unwrap(), Ledger::default());
-        save(&path, &adopted(), VERSION).unwrap();
+        save(&path, &adopted(), newest_version()).unwrap();
         assert_eq!(load(&path).unwrap(), adopted());
     }
 
@@ -200,7 +203,7 @@ mod tests {
                 let damage = ledger.damage.unwrap();
                 assert_eq!(damage.file, aside.display().to_string());
             }
-            save(&path, &adopted(), VERSION).unwrap();
+            save(&path, &adopted(), newest_version()).unwrap();
             assert_eq!(load(&path).unwrap(), adopted());
             std::fs::remove_file(&aside).unwrap();
         }
@@ -224,17 +227,17 @@ mod tests {
     fn a_write_that_fails_leaves_the_last_ledger_and_nothing_half_written() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ledger.json");
-        save(&path, &adopted(), VERSION).unwrap();
+        save(&path, &adopted(), newest_version()).unwrap();
         // A directory in the way fails the write as a full disk does: before the rename.
         std::fs::create_dir(directory.path().join(".ledger.json.new")).unwrap();
-        let error = save(&path, &Ledger::default(), VERSION).unwrap_err();
+        let error = save(&path, &Ledger::default(), newest_version()).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("cannot write {}", path.display())
         );
         assert_eq!(load(&path).unwrap(), adopted());
         std::fs::remove_dir(directory.path().join(".ledger.json.new")).unwrap();
-        save(&path, &Ledger::default(), VERSION).unwrap();
+        save(&path, &Ledger::default(), newest_version()).unwrap();
         assert_eq!(load(&path).unwrap(), Ledger::default());
     }
 }

@@ -9,6 +9,7 @@ use anyhow::anyhow;
 use clap::Parser;
 use nixus::cli::Cli;
 use nixus::{eprintln, exit_code, https, say, ssh};
+use nixus_switcher::panic;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::prelude::*;
@@ -16,6 +17,7 @@ use tracing_subscriber::prelude::*;
 mod commands;
 
 fn main() -> ExitCode {
+    panic::ends_the_program();
     if let Some(error) = ssh::become_ssh_if_asked() {
         eprintln!("nixus: cannot start ssh: {error}");
         return ExitCode::from(255);

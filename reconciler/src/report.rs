@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use nixus_switcher::protocol::{
-    CheckOutcome, Commit, DeploymentId, Ending, Evidence, Outcome, Toplevel, VERSION,
+    CheckOutcome, Commit, DeploymentId, Ending, Evidence, Outcome, Toplevel, newest_version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -115,7 +115,7 @@ pub struct Reporter<'a> {
 impl Reporter<'_> {
     fn report(self, commit: &Commit, state: State, text: String) -> Report {
         Report {
-            version: VERSION,
+            version: newest_version(),
             host: self.host.to_owned(),
             commit: commit.clone(),
             state,

@@ -258,7 +258,7 @@ impl ReportsRepository {
         let git = git_for(remote).map_err(ReportsError::Executable)?;
         Ok(git.arg("--git-dir").arg(&self.path).args([
             "-c",
-            "gc.auto=0",
+            "maintenance.auto=false",
             "-c",
             "core.hooksPath=/dev/null",
         ]))

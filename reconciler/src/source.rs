@@ -241,7 +241,12 @@ impl Source {
             .map_err(SourceError::Executable)?
             .arg("--git-dir")
             .arg(&self.local)
-            .args(["-c", "fetch.fsckObjects=true", "-c", "gc.auto=0"])
+            .args([
+                "-c",
+                "fetch.fsckObjects=true",
+                "-c",
+                "maintenance.auto=false",
+            ])
             .args([
                 "-c",
                 "core.fsync=committed",

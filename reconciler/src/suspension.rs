@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use nixus_switcher::protocol::VERSION;
+use nixus_switcher::protocol::newest_version;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -67,7 +67,7 @@ impl Suspension {
 pub fn read(paths: &Paths) -> Option<Suspension> {
     let path = paths.suspension();
     let unknown = |problem: String| Suspension {
-        version: VERSION,
+        version: newest_version(),
         since: Timestamp::UNIX_EPOCH,
         until: None,
         why: Some(format!("{} is not readable: {problem}", path.display())),
@@ -94,7 +94,7 @@ pub fn suspend(
         return Err(SuspensionError::Past { until });
     }
     let suspension = Suspension {
-        version: VERSION,
+        version: newest_version(),
         since: now,
         until,
         why,

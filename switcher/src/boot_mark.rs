@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, keep_dir, write_atomic};
 use crate::layout::Layout;
-use crate::protocol::{BootId, VERSION};
+use crate::protocol::{BootId, newest_version};
 
 const NAME: &str = "boot.json";
 const LIMIT: u64 = 4096;
@@ -70,7 +70,7 @@ enum Found {
 
 fn new(boot: &BootId, doubtful: bool) -> Mark {
     Mark {
-        version: VERSION,
+        version: newest_version(),
         boot: boot.clone(),
         doubtful,
         checked: false,

@@ -12,7 +12,7 @@ use crate::lost_journal::{self, LostError};
 use crate::nixos::{NixOs, chain};
 use crate::operator;
 use crate::phase::PhaseName;
-use crate::protocol::{Cause, DeploymentId, VERSION};
+use crate::protocol::{Cause, DeploymentId, newest_version};
 use crate::say::say;
 use crate::state;
 use crate::system::SystemError;
@@ -78,7 +78,7 @@ impl Answer {
     /// An answer about no deployment.
     pub fn new(result: Ended, message: impl Into<String>) -> Self {
         Self {
-            version: VERSION,
+            version: newest_version(),
             result,
             message: message.into(),
             deployment: None,

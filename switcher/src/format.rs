@@ -14,17 +14,19 @@ use serde::de::DeserializeOwned;
 
 use crate::disk::read_bounded;
 use crate::layout::Layout;
-use crate::protocol::{Toplevel, VERSION};
+use crate::protocol::{Toplevel, newest_version};
 use crate::toplevel::verify_unit;
 
 /// The oldest version that this release reads and writes.
-pub const OLDEST: u32 = if VERSION > 1 { VERSION - 1 } else { 1 };
+pub fn oldest() -> u32 {
+    newest_version().saturating_sub(1).max(1)
+}
 
 const KEY: &str = "X-Nixus-Format=";
 
 /// Whether this release reads a version.
 pub fn is_readable(version: u32) -> bool {
-    (OLDEST..=VERSION).contains(&version)
+    (oldest()..=newest_version()).contains(&version)
 }
 
 /// The newest version that this release may write now. `also` are systems that may run next beside
@@ -41,7 +43,7 @@ pub fn to_write<'a>(layout: &Layout, also: impl IntoIterator<Item = &'a Toplevel
     let read = linked
         .chain(also.into_iter().cloned())
         .filter_map(|system| read_up_to(&verify_unit(layout, &system)?));
-    in_common(read, OLDEST, VERSION)
+    in_common(read, oldest(), newest_version())
 }
 
 fn in_common(read: impl Iterator<Item = u32>, oldest: u32, newest: u32) -> u32 {
@@ -120,22 +122,22 @@ mod tests {
     fn a_system_without_nixus_does_not_matter_and_links_lead_to_those_that_do() {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::below(root.path().canonicalize().unwrap());
-        assert_eq!(to_write(&layout, []), VERSION);
+        assert_eq!(to_write(&layout, []), newest_version());
         let path = format!("/nix/store/{}-nixos", "0".repeat(32));
         let system = Toplevel::try_from(std::path::PathBuf::from(path)).unwrap();
         let units = layout.at(system.path()).join("etc/systemd/system");
         fs::create_dir_all(&units).unwrap();
-        assert_eq!(to_write(&layout, [&system]), VERSION);
+        assert_eq!(to_write(&layout, [&system]), newest_version());
         let unit = units.join(crate::toplevel::VERIFY_UNIT);
         fs::write(&unit, "[Unit]\n").unwrap();
-        assert_eq!(to_write(&layout, [&system]), OLDEST);
+        assert_eq!(to_write(&layout, [&system]), oldest());
         assert_eq!(read_up_to(&unit), Some(1));
         assert_eq!(read_up_to(&units.join("none")), None);
     }
 
     #[test]
     fn this_release_reads_its_own_version_and_the_one_before() {
-        assert!(is_readable(VERSION) && is_readable(OLDEST));
-        assert!(!is_readable(VERSION + 1) && !is_readable(OLDEST - 1));
+        assert!(is_readable(newest_version()) && is_readable(oldest()));
+        assert!(!is_readable(newest_version() + 1) && !is_readable(oldest() - 1));
     }
 }

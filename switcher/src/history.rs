@@ -145,7 +145,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::protocol::{Ending, SystemRef, VERSION};
+    use crate::protocol::{Ending, SystemRef, newest_version};
     use crate::testing::{request, toplevel};
 
     fn outcome(sequence: u64) -> Outcome {
@@ -154,7 +154,7 @@ mod tests {
             generation: None,
         };
         Outcome {
-            version: VERSION,
+            version: newest_version(),
             sequence,
             deployment: format!("d-{sequence}").parse().unwrap(),
             commit: request().commit,

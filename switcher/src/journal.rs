@@ -16,7 +16,7 @@ use crate::layout::Layout;
 use crate::network::Network;
 use crate::phase::{Phase, PhaseName};
 use crate::profile::Plan;
-use crate::protocol::{BootId, Cause, Evidence, Request, SystemRef, VERSION};
+use crate::protocol::{BootId, Cause, Evidence, Request, SystemRef, newest_version};
 
 const SLOTS: [&str; 2] = ["journal-a.json", "journal-b.json"];
 /// Evidence is at most 256 KiB, and a host has some thousand units.
@@ -38,7 +38,10 @@ pub enum JournalError {
     #[error("the journal {path} is damaged: {what}")]
     Damaged { path: PathBuf, what: String },
     /// A newer release wrote it.
-    #[error("the journal {path} has version {version}, this release reads {VERSION}")]
+    #[error(
+        "the journal {path} has version {version}, this release reads {}",
+        crate::protocol::newest_version()
+    )]
     Version { path: PathBuf, version: u32 },
     /// A record could not be made durable.
     #[error("cannot write the journal {path}")]
@@ -336,7 +339,7 @@ fn newest(disk: &impl Disk, dir: &Path) -> Result<Found, JournalError> {
     match damaged {
         Some(error) => Err(error),
         None => Ok(Found {
-            format: VERSION,
+            format: newest_version(),
             sequence: 0,
             record: Record::default(),
         }),

@@ -59,6 +59,7 @@ pub mod lost_journal;
 pub mod network;
 pub mod nixos;
 pub mod operator;
+pub mod panic;
 pub mod phase;
 pub mod process;
 pub mod profile;

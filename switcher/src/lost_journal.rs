@@ -20,7 +20,7 @@ use crate::nixos::NixOs;
 use crate::phase::{Phase, PhaseName, Touched};
 use crate::profile::Profile;
 use crate::protocol::{
-    Cause, Commit, DeploymentId, FailedUnits, Policy, Request, SystemRef, Toplevel, VERSION,
+    Cause, Commit, DeploymentId, FailedUnits, Policy, Request, SystemRef, Toplevel, newest_version,
 };
 use crate::roots::Root;
 use crate::system::{BootDefault, System, SystemError};
@@ -200,7 +200,7 @@ fn asked(disk: &impl Disk, layout: &Layout, candidate: &Toplevel) -> Option<Requ
 
 fn unknown(candidate: Toplevel, now: u64) -> Request {
     Request {
-        version: VERSION,
+        version: newest_version(),
         deployment: DeploymentId::of_lost(now),
         candidate,
         commit: Commit {

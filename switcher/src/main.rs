@@ -13,12 +13,12 @@ use nixus_switcher::cli::{Arguments, Command, Output};
 use nixus_switcher::disk::{HostDisk, read_bounded};
 use nixus_switcher::exit_file::Exit;
 use nixus_switcher::nixos::{NixOs, chain};
-use nixus_switcher::protocol::{Cause, Ending, Request, VERSION};
+use nixus_switcher::protocol::{Cause, Ending, Request, newest_version};
 use nixus_switcher::run::{RunError, Switcher};
 use nixus_switcher::say::{print, say};
 use nixus_switcher::system::SystemError;
 use nixus_switcher::takeover::{self, Taken, TakeoverError};
-use nixus_switcher::{Layout, boot_mark, boot_trial, history, holder, state};
+use nixus_switcher::{Layout, boot_mark, boot_trial, history, holder, panic, state};
 
 const REQUEST_LIMIT: u64 = 1 << 20;
 const MOMENT: Duration = Duration::from_secs(5);
@@ -28,6 +28,7 @@ const LOST: &str = "cannot write to standard output";
 const LONGEST_SECONDS: u64 = 86_400;
 
 fn main() -> ExitCode {
+    panic::ends_the_program();
     match carry_out(Arguments::parse().command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -133,11 +134,12 @@ fn read_request(path: &Path) -> anyhow::Result<Request> {
     let value: serde_json::Value = serde_json::from_slice(&bytes)
         .with_context(|| format!("the request {} is not JSON", path.display()))?;
     let version = value.get("version").and_then(serde_json::Value::as_u64);
-    if version != Some(u64::from(VERSION)) {
+    if version != Some(u64::from(newest_version())) {
         return Err(anyhow!(
-            "the request {} has version {}, this release reads {VERSION}",
+            "the request {} has version {}, this release reads {}",
             path.display(),
-            version.map_or("none".to_owned(), |version| version.to_string())
+            version.map_or("none".to_owned(), |version| version.to_string()),
+            newest_version()
         ));
     }
     let request: Request = serde_json::from_value(value)

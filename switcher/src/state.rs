@@ -10,7 +10,7 @@ use crate::layout::Layout;
 use crate::nixos::chain;
 use crate::phase::{Phase, PhaseName};
 use crate::protocol::{
-    Before, BootId, Commit, DeploymentId, Outcome, SystemRef, Toplevel, VERSION,
+    Before, BootId, Commit, DeploymentId, Outcome, SystemRef, Toplevel, newest_version,
 };
 
 /// The deployment that is open.
@@ -123,7 +123,7 @@ pub fn status(layout: &Layout) -> Status {
         ..History::default()
     });
     Status {
-        version: VERSION,
+        version: newest_version(),
         open,
         unproven: record.unproven.map(UnprovenView::of),
         running: holder::is_held(layout),

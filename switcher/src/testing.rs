@@ -16,7 +16,7 @@ use crate::network::Network;
 use crate::phase::PhaseName;
 use crate::protocol::{
     BootId, Cause, CheckOutcome, CheckResult, Commit, DeploymentId, Evidence, FailedUnits, Policy,
-    Request, Toplevel, VERSION,
+    Request, Toplevel, newest_version,
 };
 use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
 
@@ -31,7 +31,7 @@ pub fn toplevel(name: &str) -> Toplevel {
 
 pub fn request() -> Request {
     Request {
-        version: VERSION,
+        version: newest_version(),
         deployment: "d-1".parse().unwrap(),
         candidate: toplevel("new"),
         commit: Commit {
@@ -50,7 +50,7 @@ pub fn request() -> Request {
 
 pub fn evidence(verdict: CheckOutcome, boot: &BootId) -> Evidence {
     Evidence {
-        version: VERSION,
+        version: newest_version(),
         deployment: "d-1".parse().unwrap(),
         boot: boot.clone(),
         toplevel: toplevel("new"),

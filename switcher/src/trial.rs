@@ -14,7 +14,7 @@ use crate::arrival;
 use crate::format;
 use crate::journal::Deployment;
 use crate::protocol::{
-    Cause, CheckOutcome, CheckResult, Evidence, EvidenceReply, OPERATOR, VERSION,
+    Cause, CheckOutcome, CheckResult, Evidence, EvidenceReply, OPERATOR, newest_version,
 };
 use crate::system::TrialEnd;
 
@@ -100,7 +100,7 @@ pub fn judge(deployment: &Deployment, message: Message) -> Judged {
     if let Some(reason) = reason {
         return Judged {
             reply: EvidenceReply {
-                version: VERSION,
+                version: newest_version(),
                 accepted: false,
                 reason: Some(reason),
             },
@@ -158,7 +158,7 @@ pub fn never_ran(what: &str) -> TrialEnd {
 fn taken(end: Option<TrialEnd>) -> Judged {
     Judged {
         reply: EvidenceReply {
-            version: VERSION,
+            version: newest_version(),
             accepted: true,
             reason: None,
         },
@@ -181,7 +181,7 @@ fn by_operator(deployment: &Deployment, by: Option<&str>) -> Evidence {
     let by = by.unwrap_or("an operator");
     let by: String = by.chars().filter(|c| !c.is_control()).take(80).collect();
     Evidence {
-        version: VERSION,
+        version: newest_version(),
         deployment: deployment.request.deployment.clone(),
         boot: deployment.boot.clone(),
         toplevel: deployment.request.candidate.clone(),
@@ -251,7 +251,7 @@ fn serve(stream: UnixStream, judge: impl Fn(Message) -> Judged) -> io::Result<Ju
         Ok(message) => judge(message),
         Err(error) => Judged {
             reply: EvidenceReply {
-                version: VERSION,
+                version: newest_version(),
                 accepted: false,
                 reason: Some(error.to_string()),
             },

@@ -2,14 +2,12 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use nixus_switcher::protocol::VERSION;
 use serde::Deserialize;
 
 use crate::command;
@@ -18,8 +16,6 @@ use crate::setup::{self, Machine};
 /// Where the built programs are.
 #[derive(Debug, Clone)]
 pub struct Binaries {
-    /// How far this Nixus reads versions of its state files.
-    pub format: u32,
     /// `nixus`.
     pub nixus: PathBuf,
     /// `nixus-secrets`.
@@ -41,7 +37,8 @@ struct Target {
     name: String,
 }
 
-/// Builds the programs (in release mode) where their sources are newer, and says where they are.
+/// Builds the programs, with the profile and the features of all that is tested, and says where they
+/// are.
 ///
 /// # Errors
 /// What the compiler said.
@@ -49,32 +46,7 @@ pub fn build(machine: &Machine) -> Result<Binaries> {
     static DONE: OnceLock<Binaries> = OnceLock::new();
     once(&DONE, || {
         let _lock = setup::lock(&machine.cache.join("build.lock"))?;
-        keep(compile(&["--package", "lab"])?, "hosts-run", VERSION)
-    })
-}
-
-/// Builds the stand-in for the next release, which has another format of its state files.
-///
-/// # Errors
-/// What the compiler said.
-pub fn build_next(machine: &Machine) -> Result<Binaries> {
-    static DONE: OnceLock<Binaries> = OnceLock::new();
-    let this = build(machine)?;
-    once(&DONE, || {
-        let _lock = setup::lock(&machine.cache.join("build.lock"))?;
-        let next = compile(&["--features", "nixus/next-format,nixus-switcher/next-format"])?;
-        let kept = keep(
-            Binaries {
-                switch_to_configuration: this.switch_to_configuration,
-                ..next
-            },
-            "hosts-run-next",
-            VERSION + 1,
-        )?;
-        // Cargo has one place for both: what lies there is to be this release again. With the same
-        // packages as before nothing is compiled.
-        compile(&["--package", "lab"])?;
-        Ok(kept)
+        compile("release", &["--package", "lab"])
     })
 }
 
@@ -89,33 +61,27 @@ fn once(
     Ok(done.get_or_init(|| made).clone())
 }
 
-/// The same, with a switcher that can be stopped at its fault points. It is built beside the
-/// others, where nobody takes it for the one that is shipped.
+/// The programs as they are shipped, without what only tests need: for figures.
 ///
 /// # Errors
 /// What the compiler said.
-pub fn build_with_fault_points(machine: &Machine) -> Result<Binaries> {
-    let mut binaries = build(machine)?;
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/fault-points");
-    let _lock = setup::lock(&machine.cache.join("build.lock"))?;
-    let built = cargo(&[
-        "--package",
-        "nixus-switcher",
-        "--features",
-        "fault-points",
-        "--target-dir",
-        &target.to_string_lossy(),
-    ])?;
-    binaries.switcher = find(&built, "nixus-switcher")?;
-    Ok(binaries)
+pub fn build_shipped(machine: &Machine) -> Result<Binaries> {
+    static DONE: OnceLock<Binaries> = OnceLock::new();
+    let this = build(machine)?;
+    once(&DONE, || {
+        let _lock = setup::lock(&machine.cache.join("build.lock"))?;
+        Ok(Binaries {
+            switch_to_configuration: this.switch_to_configuration,
+            ..compile("dist", &[])?
+        })
+    })
 }
 
-/// Nixus as these arguments of cargo build it.
-fn compile(more: &[&str]) -> Result<Binaries> {
+/// Nixus in a profile, with more arguments of cargo.
+fn compile(profile: &str, more: &[&str]) -> Result<Binaries> {
     let packages = ["--package", "nixus", "--package", "nixus-switcher"];
-    let built = cargo(&[&packages[..], more].concat())?;
+    let built = cargo(&[&["--profile", profile], &packages[..], more].concat())?;
     Ok(Binaries {
-        format: VERSION,
         nixus: find(&built, "nixus")?,
         secrets: find(&built, "nixus-secrets")?,
         switcher: find(&built, "nixus-switcher")?,
@@ -143,7 +109,6 @@ fn cargo(arguments: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     command
         .args([
             "build",
-            "--release",
             "--quiet",
             "--bins",
             "--message-format=json-render-diagnostics",
@@ -165,28 +130,4 @@ fn find(built: &[(String, PathBuf)], name: &str) -> Result<PathBuf> {
         .find(|(target, _)| target == name)
         .map(|(_, path)| path.clone())
         .with_context(|| format!("cargo built no program {name}"))
-}
-
-/// Copies programs to a folder of their own beside where cargo puts them, where the next build of
-/// another kind does not replace them.
-fn keep(binaries: Binaries, folder: &str, format: u32) -> Result<Binaries> {
-    let target = binaries.nixus.parent().context("a program is nowhere")?;
-    let folder = target.join(folder);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let copy = |from: &Path| -> Result<PathBuf> {
-        let to = folder.join(from.file_name().context("a program has no name")?);
-        // Renamed into place: a lab may be reading the one before.
-        let new = to.with_extension("new");
-        fs::copy(from, &new)
-            .and_then(|_| fs::rename(&new, &to))
-            .with_context(|| format!("cannot copy {}", from.display()))?;
-        Ok(to)
-    };
-    Ok(Binaries {
-        format,
-        nixus: copy(&binaries.nixus)?,
-        secrets: copy(&binaries.secrets)?,
-        switcher: copy(&binaries.switcher)?,
-        switch_to_configuration: copy(&binaries.switch_to_configuration)?,
-    })
 }

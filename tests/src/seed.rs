@@ -3,33 +3,35 @@
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::sync::Once;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use nixus_switcher::protocol::{NEXT_RELEASE, VERSION};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::binaries::Binaries;
+use crate::cache;
 use crate::command;
 use crate::fleet::{self, Files};
 use crate::namespace::{Access, RUN};
 use crate::nix_root::NixRoot;
 use crate::setup::{self, Machine};
 
-/// How many layers of earlier versions are kept.
-const KEPT: usize = 6;
-
 /// A finished layer.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Seed {
     /// Its root, a lower layer of every host.
     pub layer: PathBuf,
     /// What is in it.
     pub content: Content,
+    // As long as this is held, nobody removes it.
+    _used: File,
 }
 
 /// What is in a layer.
@@ -41,17 +43,12 @@ pub struct Content {
     pub lock: String,
 }
 
-/// The layer for these programs, of this release and of the next, and these descriptions; made if it
+/// The layer for these programs and these descriptions; made if it
 /// is not cached.
 ///
 /// # Errors
 /// When a system does not build, with what Nix said.
-pub fn seed(
-    machine: &Machine,
-    releases: [&Binaries; 2],
-    deploy: &Files,
-    git: &Files,
-) -> Result<Seed> {
+pub fn seed(machine: &Machine, binaries: &Binaries, deploy: &Files, git: &Files) -> Result<Seed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut stand_ins = [("nixpkgs", Files::new()), ("nixus", Files::new())];
     for (name, files) in &mut stand_ins {
@@ -61,34 +58,38 @@ pub fn seed(
     let [_, (_, nixus)] = &mut stand_ins;
     read_folder(&root.join("../reconciler/nix"), "modules/", nixus)?;
     let mut hasher = DefaultHasher::new();
-    (4, &machine.root, deploy, git, &stand_ins).hash(&mut hasher);
-    for binaries in releases {
-        for program in [
-            &binaries.nixus,
-            &binaries.secrets,
-            &binaries.switcher,
-            &binaries.switch_to_configuration,
-        ] {
-            fs::read(program)
-                .with_context(|| format!("cannot read {}", program.display()))?
-                .hash(&mut hasher);
-        }
+    (5, &machine.root, &stand_ins).hash(&mut hasher);
+    for program in [
+        &binaries.nixus,
+        &binaries.secrets,
+        &binaries.switcher,
+        &binaries.switch_to_configuration,
+    ] {
+        fs::read(program)
+            .with_context(|| format!("cannot read {}", program.display()))?
+            .hash(&mut hasher);
     }
-    let name = format!("seed-{:016x}", hasher.finish());
-    let folder = machine.cache.join(&name);
+    let build = format!("seed-{:016x}", hasher.finish());
+    (deploy, git).hash(&mut hasher);
+    let folder = machine
+        .cache
+        .join(format!("{build}-{:016x}", hasher.finish()));
     let _lock = setup::lock(&machine.cache.join("seed.lock"))?;
+    static TIDY: Once = Once::new();
+    TIDY.call_once(|| cache::remove_unused(machine, &build));
     let description = folder.join("content.json");
     if !description.exists() {
         let work = Work::new(machine)?;
-        let content = work.fill(releases, deploy, git, &stand_ins)?;
+        let content = work.fill(binaries, deploy, git, &stand_ins)?;
         work.keep(&folder, &content)?;
-        forget_old(machine, &name)?;
     }
+    let used = cache::hold(&folder)?;
     let content = serde_json::from_str(&fleet::read(&description)?)
         .with_context(|| format!("cannot understand {}", description.display()))?;
     Ok(Seed {
         layer: folder.join("layer"),
         content,
+        _used: used,
     })
 }
 
@@ -158,31 +159,29 @@ impl Work {
 
     fn fill(
         &self,
-        [binaries, next]: [&Binaries; 2],
+        binaries: &Binaries,
         deploy: &Files,
         git: &Files,
         stand_ins: &[(&str, Files); 2],
     ) -> Result<Content> {
-        let [nixus, nixus_next] = [binaries, next].map(|release| {
-            [
-                ("nixus", release.nixus.as_path()),
-                ("nixus-secrets", release.secrets.as_path()),
-                ("nixus-switcher", release.switcher.as_path()),
-            ]
-        });
+        let nixus = [
+            ("nixus", binaries.nixus.as_path()),
+            ("nixus-secrets", binaries.secrets.as_path()),
+            ("nixus-switcher", binaries.switcher.as_path()),
+        ];
         let stc: [(&str, &Path); 1] =
             [("switch-to-configuration", &binaries.switch_to_configuration)];
         let packages = json!({
             "nixus": {
                 "name": "nixus-0.1.0",
-                "format": binaries.format,
+                "format": VERSION,
                 "hash": self.package("nixus-0.1.0", &nixus, "")?,
             },
-            // At another path in any case: an upgrade of Nixus.
+            // An upgrade of Nixus, at another path and with another format of its state files.
             "nixus-next": {
                 "name": "nixus-0.1.1",
-                "format": next.format,
-                "hash": self.package("nixus-0.1.1", &nixus_next, "next\n")?,
+                "format": VERSION + 1,
+                "hash": self.package("nixus-0.1.1", &nixus, NEXT_RELEASE)?,
             },
             "switch-to-configuration": {
                 "name": "switch-to-configuration-1",
@@ -290,33 +289,6 @@ pub fn write_files(folder: &Path, files: &Files) -> Result<()> {
                 .with_context(|| format!("cannot make {}", parent.display()))?;
         }
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
-}
-
-/// Removes the oldest layers. One that a running lab still uses was made or used within a day.
-fn forget_old(machine: &Machine, now: &str) -> Result<()> {
-    let mut old = Vec::new();
-    for found in fs::read_dir(&machine.cache).context("cannot list the cache")? {
-        let found = found.context("cannot list the cache")?;
-        let name = found.file_name().to_string_lossy().into_owned();
-        if name.starts_with("seed-") && name != now && found.path().is_dir() {
-            let made = found
-                .metadata()
-                .and_then(|m| m.modified())
-                .unwrap_or(SystemTime::UNIX_EPOCH);
-            old.push((made, found.path()));
-        }
-    }
-    old.sort();
-    let surplus = old.len().saturating_sub(KEPT);
-    for (made, path) in old.into_iter().take(surplus) {
-        if made
-            .elapsed()
-            .is_ok_and(|age| age > Duration::from_secs(24 * 3600))
-        {
-            setup::remove_tree(&path)?;
-        }
     }
     Ok(())
 }

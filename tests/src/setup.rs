@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command;
+use crate::{cache, command};
 
 /// The Debian package for each program that the lab runs.
 const PROGRAMS: [(&str, &str); 8] = [
@@ -82,6 +82,10 @@ pub fn prepare() -> Result<Machine> {
     if !root.exists() {
         build_root(&root)?;
     }
+    // For as long as this process lives.
+    static USED: OnceLock<File> = OnceLock::new();
+    let used = cache::hold(&root)?;
+    USED.get_or_init(|| used);
     Ok(DONE.get_or_init(|| Machine { cache, root }).clone())
 }
 
@@ -179,7 +183,7 @@ fn raise_limits() {
 
 fn recipe() -> u64 {
     let mut hasher = DefaultHasher::new();
-    (INCLUDE, SUITE, NEEDLESS_GENERATORS, BOOT, 1).hash(&mut hasher);
+    (INCLUDE, SUITE, NEEDLESS_GENERATORS, BOOT, 2).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -204,6 +208,12 @@ fn build_root(root: &Path) -> Result<()> {
         ));
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
+    // Each login, such as that of a peer, would begin a session of logind and a systemd of the user's own.
+    let session = new.join("etc/pam.d/common-session");
+    let text = fs::read_to_string(&session).context("cannot read the new root's PAM sessions")?;
+    let lines = text.lines().filter(|line| !line.contains("pam_systemd.so"));
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    fs::write(&session, text).context("cannot write the new root's PAM sessions")?;
     remove_tree(&new.join("var/lib/apt/lists"))?;
     remove_tree(&new.join("var/cache/apt"))?;
     let write = |name: &str, text: &str, mode: u32| {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::evaluator::{Evaluator, Library};
+use lab::test;
 use nixus::config::Config;
 use nixus_switcher::protocol::VERSION;
 use serde::Deserialize;

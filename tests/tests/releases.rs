@@ -1,18 +1,15 @@
 //! Deployments that bring another release of Nixus, with another format of its state files.
 
 use anyhow::{Context as _, Result, ensure};
-use lab::story::{PATIENCE, Story, deployments};
-use lab::{Host, Lab};
+use lab::Host;
+use lab::story::{Story, deployments};
+use lab::test;
 use nixus_switcher::protocol::VERSION;
 use serde_json::Value;
 
 const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
 const NEXT: &str = r#"lab.nixusPackage = "nixus-next";"#;
 const BROKEN: &str = r#"lab.break.activation = "exit1";"#;
-
-fn begin() -> Result<Story> {
-    Story::adopt(Lab::of(&["web1"]).with_next_release().start()?, PATIENCE)
-}
 
 /// The path of a program of the release that runs.
 fn own(host: &Host, program: &str) -> Result<String> {
@@ -50,7 +47,7 @@ fn formats(host: &Host) -> Result<[u32; 3]> {
 
 #[test]
 fn an_upgrade_that_is_reverted_leaves_state_that_the_older_release_reads() -> Result<()> {
-    let story = begin()?;
+    let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
     let (before, old) = (web1.current_system()?, own(web1, "nixus")?);
     let lost = r#"services.nixus.settings.repository.branch = lib.mkForce "none";"#;
@@ -67,7 +64,7 @@ fn an_upgrade_that_is_reverted_leaves_state_that_the_older_release_reads() -> Re
 
 #[test]
 fn nixus_is_upgraded_and_downgraded_across_a_change_of_its_format() -> Result<()> {
-    let story = begin()?;
+    let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
     let first = web1.current_system()?;
     let [old, old_switcher] = [own(web1, "nixus")?, own(web1, "nixus-switcher")?];

@@ -19,7 +19,7 @@ fn outcome(sequence: u64, letter: char, cause: Option<Cause>) -> Outcome {
         generation: Some(1),
     };
     Outcome {
-        version: VERSION,
+        version: newest_version(),
         sequence,
         deployment: format!("{}-{letter}", sequence + 10).parse().unwrap(),
         commit: Commit {
@@ -172,7 +172,7 @@ fn told_nothing(sequence: u64, reach: CheckOutcome) -> Outcome {
     };
     Outcome {
         evidence: Some(Evidence {
-            version: VERSION,
+            version: newest_version(),
             deployment: "1-c".parse().unwrap(),
             boot: BootId("b".to_owned()),
             toplevel: toplevel('c'),

@@ -11,7 +11,7 @@ fn outcome(ending: Ending, cause: Option<Cause>) -> Outcome {
         generation: Some(generation),
     };
     Outcome {
-        version: VERSION,
+        version: newest_version(),
         sequence: 1,
         deployment: "1-aaaaaaa".parse().unwrap(),
         commit: Commit {
@@ -68,7 +68,7 @@ fn who_confirmed_and_what_was_left_alone_is_said() {
     let ended = outcome(Ending::Confirmed, None);
     let by_hand = Outcome {
         evidence: Some(Evidence {
-            version: VERSION,
+            version: newest_version(),
             deployment: ended.deployment.clone(),
             boot: nixus_switcher::protocol::BootId("b".into()),
             toplevel: ended.new.toplevel.clone(),

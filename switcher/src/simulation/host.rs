@@ -8,7 +8,7 @@ use super::teeth::Tooth;
 use crate::journal::Deployment;
 use crate::layout::Layout;
 use crate::phase::PhaseName;
-use crate::protocol::{Cause, CheckOutcome, CheckResult, Evidence, Toplevel, VERSION};
+use crate::protocol::{Cause, CheckOutcome, CheckResult, Evidence, Toplevel, newest_version};
 use crate::system::{Action, Switch, SwitchEnd, TrialEnd};
 
 impl Inner {
@@ -165,7 +165,7 @@ impl Inner {
         };
         let checks = vec![CheckResult::new("repository", verdict, "as the story says")];
         let evidence = Evidence {
-            version: VERSION,
+            version: newest_version(),
             deployment: deployment.request.deployment.clone(),
             boot: self.boot_id(),
             toplevel: deployment.request.candidate.clone(),
@@ -213,7 +213,7 @@ impl Inner {
         self.scar(&(verdict as u8));
         let checks = vec![CheckResult::new("repository", verdict, "as the story says")];
         let evidence = Evidence {
-            version: VERSION,
+            version: newest_version(),
             deployment: deployment.request.deployment.clone(),
             boot: self.boot_id(),
             toplevel: deployment.request.candidate.clone(),

@@ -9,7 +9,9 @@ use crate::Layout;
 use crate::boot_trial::{at_boot, judge};
 use crate::journal::{self, Record};
 use crate::phase::{Phase, PhaseName};
-use crate::protocol::{Commit, DeploymentId, FailedUnits, Policy, Request, Toplevel, VERSION};
+use crate::protocol::{
+    Commit, DeploymentId, FailedUnits, Policy, Request, Toplevel, newest_version,
+};
 use crate::run::Switcher;
 use crate::takeover::{settle, take_over};
 use crate::transaction::Event;
@@ -56,7 +58,7 @@ pub fn run(seed: u64, tooth: Option<Tooth>, told: bool) -> Option<Run> {
 
 fn request(deployment: &str, candidate: &str) -> Result<Request, String> {
     Ok(Request {
-        version: VERSION,
+        version: newest_version(),
         deployment: deployment.parse().map_err(|error| format!("{error}"))?,
         candidate: Toplevel::try_from(store_path(candidate)).map_err(|error| error.to_string())?,
         commit: Commit {

@@ -42,7 +42,7 @@ pub fn section(options: &Options) -> Result<Section> {
         .map(|number| format!("web{number}"))
         .collect();
     let names: Vec<&str> = hosts.iter().map(String::as_str).collect();
-    let lab = Lab::of(&names).fault_points().common(COMMON).start()?;
+    let lab = Lab::of(&names).common(COMMON).start()?;
     let story = Story::adopt(lab, PATIENCE)?;
     let points = discover(&story, courses)?;
     let case = |(course, point): &(Course, String), kind| Case {

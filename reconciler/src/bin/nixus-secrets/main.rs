@@ -12,10 +12,12 @@ use nixus::cli::{Cli, Command};
 use nixus::exit_code::{self, Exit};
 use nixus::secrets::cli::{self, AS_NIXUS, Arguments};
 use nixus::{eprintln, say};
+use nixus_switcher::panic;
 
 mod operator;
 
 fn main() -> ExitCode {
+    panic::ends_the_program();
     let mut words = std::env::args_os();
     let _own = words.next();
     if words.next().is_some_and(|word| word == AS_NIXUS) {

@@ -1,12 +1,12 @@
 use jiff::Timestamp;
-use nixus_switcher::protocol::{Commit, VERSION};
+use nixus_switcher::protocol::{Commit, newest_version};
 use proptest::prelude::*;
 
 use super::*;
 
 fn report(state: State, text: &str) -> Report {
     Report {
-        version: VERSION,
+        version: newest_version(),
         host: "web1".into(),
         commit: Commit {
             id: "3f2c1a0".repeat(6)[..40].to_owned(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use crate::phase::{Phase, PhaseName};
-use crate::protocol::{BootId, Cause, CheckOutcome, Evidence, Toplevel, VERSION};
+use crate::protocol::{BootId, Cause, CheckOutcome, Evidence, Toplevel, newest_version};
 use crate::simulation::kinds::kind;
 use crate::transaction::{Boot, Effect, Event, Restore, Step};
 
@@ -188,7 +188,7 @@ impl<'a> Book<'a> {
 fn evidence() -> Option<Evidence> {
     let path = PathBuf::from("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-new");
     Some(Evidence {
-        version: VERSION,
+        version: newest_version(),
         deployment: "d-1".parse().ok()?,
         boot: BootId("boot-1".to_owned()),
         toplevel: Toplevel::try_from(path).ok()?,

@@ -52,7 +52,6 @@ impl Play {
         let layer = kernel::layer(&setup::prepare()?)?;
         let lab = Lab::of(&[NAME])
             .off()
-            .fault_points()
             .layer(&layer)
             .common(COMMON)
             .start()?;
