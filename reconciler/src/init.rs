@@ -32,12 +32,13 @@ macro_rules! file {
 }
 
 /// The whole template.
-pub const TEMPLATE: [File; 15] = [
+pub const TEMPLATE: [File; 16] = [
     file!(".forgejo/workflows/fleet.yml", false),
     file!(".github/workflows/fleet.yml", false),
     file!(".gitlab-ci.yml", false),
     file!("README.md", false),
     file!("ci/build", true),
+    file!("ci/keep-reason", true),
     file!("ci/publish", true),
     file!("ci/watch", true),
     file!("common.nix", false),

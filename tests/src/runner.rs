@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::ci::Signer;
-use crate::command::{self, Output};
+use crate::command;
 use crate::fleet::{self, GIT_SERVER};
 use crate::gitea::Gitea;
 use crate::go::{self, go};
@@ -48,7 +48,8 @@ pub fn build(machine: &Machine) -> Result<Option<PathBuf>> {
     let mut install = go(&work);
     // A static program runs on whatever host.
     install
-        .args(["install", &format!("{MODULE}@{VERSION}")])
+        .args(["install", "-gcflags=all=-N -l", "-ldflags=-s -w"])
+        .arg(format!("{MODULE}@{VERSION}"))
         .env("CGO_ENABLED", "0")
         .env("GOBIN", &work);
     let built = command::run(&mut install, None, go::LONGEST)?;
@@ -60,6 +61,42 @@ pub fn build(machine: &Machine) -> Result<Option<PathBuf>> {
         .with_context(|| format!("cannot make {}", program.display()))?;
     remove_tree(&work)?;
     Ok(Some(program))
+}
+
+/// What a runner said of a workflow.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// The exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// The log, without the summaries. It may lack the last lines of a step that failed: act closes the
+    /// terminal then, whether or not it was read to its end (HostEnvironment.exec in
+    /// pkg/container/host_environment.go, which waits for its reader only where the exit code is 0).
+    pub log: String,
+    /// The job summaries, which act reads from their file when a step has ended, whatever its exit code
+    /// (processRunnerSummaryCommand in pkg/runner/step.go).
+    pub summary: String,
+}
+
+impl Run {
+    /// What act says with `--json`: an object a line.
+    fn read(code: Option<i32>, said: &str) -> Self {
+        let mut run = Self {
+            code,
+            ..Self::default()
+        };
+        for line in said.lines() {
+            let entry: Value = serde_json::from_str(line).unwrap_or_default();
+            let text = |key: &str| entry.get(key).and_then(Value::as_str);
+            let (into, words) = if text("command") == Some("summary") {
+                (&mut run.summary, text("content"))
+            } else {
+                (&mut run.log, text("msg"))
+            };
+            into.push_str(words.unwrap_or(line).trim_end());
+            into.push('\n');
+        }
+        run
+    }
 }
 
 /// A runner of a lab with Gitea.
@@ -108,7 +145,7 @@ impl Runner {
     ///
     /// # Errors
     /// When it cannot be run.
-    pub fn run(&self, branch: &str, commit: &str, variables: &[(&str, &str)]) -> Result<Output> {
+    pub fn run(&self, branch: &str, commit: &str, variables: &[(&str, &str)]) -> Result<Run> {
         let branch = format!("refs/heads/{branch}");
         let event = json!({"ref": branch, "after": commit, "deleted": false});
         self.server
@@ -136,7 +173,7 @@ impl Runner {
                 .into_iter()
                 .flat_map(|(key, value)| [key.to_owned(), value]),
         );
-        words.push("--no-cache-server".to_owned());
+        words.extend(["--no-cache-server".to_owned(), "--json".to_owned()]);
         for variable in environment {
             words.extend(["--env".to_owned(), variable]);
         }
@@ -144,6 +181,7 @@ impl Runner {
             words.extend(["--var".to_owned(), format!("{key}={value}")]);
         }
         let mut act = self.server.command(words)?;
-        command::run(&mut act, None, LIMIT)
+        let said = command::run(&mut act, None, LIMIT)?;
+        Ok(Run::read(said.code, &(said.stdout + &said.stderr)))
     }
 }

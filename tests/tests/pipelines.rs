@@ -1,9 +1,10 @@
 //! The template's pipeline as a runner runs it, on a real forge.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,17 +13,68 @@ use lab::ci::{self, Signer};
 use lab::command::{self, Output};
 use lab::fleet::{self, Files};
 use lab::gitea::{self, Gitea};
-use lab::runner::{self, Runner};
+use lab::runner::{self, Run, Runner};
 use lab::story::{PATIENCE, Story};
+use lab::test;
 use lab::{Lab, setup};
 
 use crate::manifests::forget_inputs;
 
 /// The template's files that a pipeline runs.
-const SCRIPTS: [&str; 3] = ["ci/build", "ci/publish", "ci/watch"];
+const SCRIPTS: [&str; 4] = ["ci/build", "ci/keep-reason", "ci/publish", "ci/watch"];
+
+/// The commit by which hosts follow manifests is on trial as soon as they have built it themselves, and
+/// cannot be judged before CI has published it. CI is on the same machine, and may be slower.
+const TRIAL: &str = r#"  imports = [
+    ({ lib, ... }: { services.nixus.settings.switch.trial_timeout = lib.mkForce "150s"; })
+  ];
+"#;
 
 /// How a deployment ends well.
 const KEPT: &str = "2 of 2 hosts kept";
+
+/// A `nix` that names a host, or says much, goes on when its first line was read, and gives a reason.
+const NIX: &str = r#"#!/bin/sh
+if [ "$1" = eval ]; then printf db1; exit; fi
+echo began
+tries=0
+until [ -e "$READ" ]; do
+  tries=$((tries + 1))
+  if [ $tries = 200 ]; then echo nobody reads; exit 3; fi
+  sleep 0.1
+done
+line=0
+while [ $line -lt 60 ]; do line=$((line + 1)); printf '%0300d\n' $line; done
+printf 'it has %s\n' "$NIXUS_CACHE_KEY" "${NIXUS_CACHE_KEY#*:}" "$NIXUS_MANIFEST_KEY" "$NIXUS_TOKEN" \
+  "${GIT_CONFIG_VALUE_0##* }" "$NIX_CONFIG" "$NIXUS_PUSH_URL" >&2
+echo 'error: no such option' >&2
+exit "$CODE"
+"#;
+/// What runners give to scripts and what is secret of it.
+const SECRETS: [(&str, &str, &str); 6] = [
+    ("NIXUS_CACHE_KEY", "fleet-1:c4chec4chec4che==", "c4che"),
+    (
+        "NIXUS_MANIFEST_KEY",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nm4nifestm4nifest\n-----END OPENSSH PRIVATE KEY-----",
+        "m4nifest",
+    ),
+    ("NIXUS_TOKEN", "st4tusst4tus", "st4tus"),
+    (
+        "GIT_CONFIG_VALUE_0",
+        "Authorization: token f3tchf3tch",
+        "f3tch",
+    ),
+    (
+        "NIX_CONFIG",
+        "access-tokens = github.com=1nput1nput",
+        "1nput",
+    ),
+    (
+        "NIXUS_PUSH_URL",
+        "https://bot:pu5hpu5h@forge.example/a.git",
+        "pu5h",
+    ),
+];
 
 /// Commits what the template has of pipelines, and gives its scripts their mode.
 fn with_pipeline(lab: &Lab) -> Result<()> {
@@ -52,16 +104,30 @@ fn push(lab: &Lab, gitea: &Gitea, more: &str, message: &str) -> Result<String> {
     Ok(commit)
 }
 
-/// Holds a run against what it is to end with, to say, and not to do.
-fn ended(run: &Output, code: i32, words: &[&str], never: &[&str]) -> Result<()> {
-    let said = format!("{}{}", run.stdout, run.stderr);
-    println!("{said}");
-    ensure!(run.code == Some(code), "ended with {:?}:\n{said}", run.code);
+/// Holds a run that ended well against what it is to say, and not to do.
+fn ended_well(run: &Run, words: &[&str], never: &[&str]) -> Result<()> {
+    println!("{}", run.log);
+    ensure!(run.code == Some(0), "{run:?}");
+    ensure!(run.summary.is_empty(), "it has a summary: {run:?}");
+    says(&run.log, words, never)
+}
+
+/// Holds a run that failed against the reason that it is to give, and what it is not to do. A failed
+/// step's last lines may be lost in the log: the reason is in the summary, and in what the step after
+/// it prints, which does not fail.
+fn failed(run: &Run, reason: &[&str], never: &[&str]) -> Result<()> {
+    println!("{}\n{}", run.log, run.summary);
+    ensure!(run.code == Some(1), "{run:?}");
+    says(&run.summary, reason, &[])?;
+    says(&run.log, reason, never)
+}
+
+fn says(text: &str, words: &[&str], never: &[&str]) -> Result<()> {
     for word in words {
-        ensure!(said.contains(word), "does not say {word:?}:\n{said}");
+        ensure!(text.contains(word), "does not say {word:?}:\n{text}");
     }
     for word in never {
-        ensure!(!said.contains(word), "says {word:?}:\n{said}");
+        ensure!(!text.contains(word), "says {word:?}:\n{text}");
     }
     Ok(())
 }
@@ -74,6 +140,76 @@ fn has_manifest(lab: &Lab, commit: &str) -> Result<bool> {
         .git(&["ls-remote", &Gitea::ssh_url(), &reference])?;
     ensure!(listed.ok(), "{listed:?}");
     Ok(listed.stdout.contains(&reference))
+}
+
+/// Runs a script of the template with [`NIX`], which ends with a code; gives what it wrote to its log,
+/// to the summary and to the file for the reason.
+fn script(folder: &Path, words: &[&str], code: i32) -> Result<[String; 3]> {
+    let at = |name: &str| folder.join(format!("{name}-{code}"));
+    let mut script = Command::new(fleet::template().join(words[0]));
+    script
+        .args(&words[1..])
+        .current_dir(folder)
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.display()))
+        .env("CODE", code.to_string())
+        .env("READ", at("read"))
+        .env("GITHUB_STEP_SUMMARY", at("summary"))
+        .env("NIXUS_REASON", at("reason"))
+        .env("NIXUS_CACHE", "https://cache.example")
+        .envs(SECRETS.map(|(name, value, _)| (name, value)))
+        .stdout(Stdio::piped());
+    let mut child = script.spawn()?;
+    let mut said = BufReader::new(child.stdout.take().context("no output")?);
+    let mut log = String::new();
+    // It is read while the program runs.
+    said.read_line(&mut log)?;
+    fs::write(at("read"), "")?;
+    said.read_to_string(&mut log)?;
+    let ended = child.wait()?;
+    ensure!(
+        ended.code() == Some(code),
+        "{words:?} ended with {ended}: {log}"
+    );
+    let left = |name| fs::read_to_string(at(name)).unwrap_or_default();
+    let texts = [log, left("summary"), left("reason")];
+    for name in ["read", "summary", "reason"] {
+        // What is not there is none for the next script either.
+        fs::remove_file(at(name)).unwrap_or_default();
+    }
+    Ok(texts)
+}
+
+#[test]
+fn a_script_that_fails_leaves_its_reason_and_no_secret() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let nix = folder.path().join("nix");
+    fs::write(&nix, NIX)?;
+    fs::set_permissions(&nix, fs::Permissions::from_mode(0o755))?;
+    let forge = "https://forge.example/fleet/deploy";
+    let scripts: [&[&str]; 3] = [
+        &["ci/build"],
+        &["ci/publish", "origin"],
+        &["ci/watch", "a commit", forge, "forgejo"],
+    ];
+    for words in scripts {
+        let [log, summary, reason] = script(folder.path(), words, 0)?;
+        says(&log, &["began\n", "error: no such option\n"], &[])?;
+        ensure!(
+            summary.is_empty() && reason.is_empty(),
+            "{words:?}: {summary}{reason}"
+        );
+
+        let [log, summary, reason] = script(folder.path(), words, 7)?;
+        let first = format!("{:0300}\n", 1);
+        says(&log, &["began\n", &first, "error: no such option\n"], &[])?;
+        let title = format!("{} failed with exit code 7\n", words[0]);
+        let secrets = SECRETS.map(|(_, _, secret)| secret);
+        says(&reason, &[&title, "error: no such option\n"], &secrets)?;
+        ensure!(summary == reason, "{words:?}: {summary}");
+        ensure!(reason.len() < 9000, "{} bytes", reason.len());
+        ensure!(reason.lines().count() < 50, "{reason}");
+    }
+    Ok(())
 }
 
 /// GitHub's workflow cannot run here: it installs Debian's Nix from the network.
@@ -119,6 +255,7 @@ fn what_the_templates_pipeline_publishes_is_deployed_and_followed() -> Result<()
     };
     let lab = Lab::of(&["db1", "web1"])
         .common(&gitea::followed())
+        .common(TRIAL)
         .start()?;
     let gitea = Gitea::start(&lab, &machine, &program)?;
     gitea.introduce(&lab)?;
@@ -134,9 +271,9 @@ fn what_the_templates_pipeline_publishes_is_deployed_and_followed() -> Result<()
     with_pipeline(lab)?;
     let first = push(lab, &gitea, "", "build")?;
     let run = runner.run("main", &first, &[])?;
-    ended(&run, 0, &["ci/build", KEPT], &["ci/publish"])?;
+    ended_well(&run, &["ci/build", KEPT], &["ci/publish"])?;
     let run = runner.run("feature", &first, &cache)?;
-    ended(&run, 0, &["ci/build"], &["ci/publish", "ci/watch"])?;
+    ended_well(&run, &["ci/build"], &["ci/publish", "ci/watch"])?;
     ensure!(!has_manifest(lab, &first)?, "a manifest of {first}");
 
     // The commit by which hosts follow manifests, and one that they can only fetch.
@@ -147,7 +284,7 @@ fn what_the_templates_pipeline_publishes_is_deployed_and_followed() -> Result<()
     );
     let second = push(lab, &gitea, &follow, "follow manifests")?;
     let run = runner.run("main", &second, &cache)?;
-    ended(&run, 0, &["ci/publish", KEPT], &["ci/build"])?;
+    ended_well(&run, &["ci/publish", KEPT], &["ci/build"])?;
     ensure!(has_manifest(lab, &second)?, "no manifest of {second}");
     for host in ["db1", "web1"] {
         forget_inputs(lab, story.host(host)?)?;
@@ -155,7 +292,7 @@ fn what_the_templates_pipeline_publishes_is_deployed_and_followed() -> Result<()
     let greeting = format!("{follow}  environment.etc.\"greeting\".text = \"hello\";\n");
     let third = push(lab, &gitea, &greeting, "greet")?;
     let run = runner.run("main", &third, &cache)?;
-    ended(&run, 0, &["ci/publish", KEPT], &["ci/build"])?;
+    ended_well(&run, &["ci/publish", KEPT], &["ci/build"])?;
     ensure!(story.host("web1")?.read("/etc/greeting")? == "hello");
 
     // What one host cannot keep fails the pipeline, which names the host.
@@ -164,12 +301,12 @@ fn what_the_templates_pipeline_publishes_is_deployed_and_followed() -> Result<()
     let fourth = lab.operator().commit(&[broken].into(), "break web1")?;
     gitea.push(lab)?;
     let run = runner.run("main", &fourth, &cache)?;
-    ended(&run, 1, &["1 of 2 hosts kept", "did not: web1"], &[])?;
+    failed(&run, &["1 of 2 hosts kept", "did not: web1"], &[])?;
 
     // What does not build is never published.
     let wrong = push(lab, &gitea, "  services.openssh.enabel = true;", "a typo")?;
     let run = runner.run("main", &wrong, &cache)?;
-    ended(&run, 1, &["enabel"], &["ci/watch"])?;
+    failed(&run, &["enabel"], &["ci/watch"])?;
     ensure!(!has_manifest(lab, &wrong)?, "a manifest of {wrong}");
     Ok(())
 }
