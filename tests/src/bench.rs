@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
+use lab::Lab;
+use lab::story::{PATIENCE, Story};
 
 use self::figures::Table;
 
@@ -19,6 +21,7 @@ mod secrets;
 mod switch;
 mod trace;
 mod verdict;
+mod yardstick;
 
 /// The waits of all programs on a host ([`nixus_switcher::waits`]).
 const WAITS: &str = "/run/nixus-waits";
@@ -88,6 +91,11 @@ pub fn bench(what: Bench, json: bool) -> Result<ExitCode> {
     let mut figures = tables.iter().flat_map(|table| &table.figures);
     let kept = figures.all(figures::Figure::is_kept);
     Ok(ExitCode::from(u8::from(!kept)))
+}
+
+/// A story on hosts that have Nixus as it is shipped: the figures are of that.
+fn as_shipped(hosts: &[&str]) -> Result<Story> {
+    Story::adopt(Lab::of(hosts).shipped().start()?, PATIENCE)
 }
 
 /// Does one part of a measurement.

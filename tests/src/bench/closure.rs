@@ -10,9 +10,13 @@ use lab::signing_key::SigningKey;
 use lab::story::{PATIENCE, Story, deployments};
 use lab::{Host, Lab};
 
+use self::evaluation::evaluations;
 use super::figures::{Figure, Table};
 use super::poll::{PASS, UNIT};
-use super::trace::{self, Image, Process};
+use super::trace::{self, Process};
+use super::yardstick::{Pairs, used_by_all};
+
+mod evaluation;
 
 const COMMITS: usize = 5;
 /// All of them are in every evaluation of CI's; two are switched on.
@@ -52,6 +56,7 @@ fn begin() -> Result<Pipeline> {
     let lab = Lab::of(&FLEET)
         .common(&common)
         .common(alone)
+        .shipped()
         .off()
         .start()?;
     for name in [FETCHES, BUILDS] {
@@ -111,9 +116,7 @@ fn push(pipeline: &Pipeline, text: &str) -> Result<String> {
 fn build(pipeline: &Pipeline, commit: &str) -> Result<Vec<Process>> {
     let ci = &pipeline.ci;
     ci.check_out(commit)?;
-    let words = ci.words(&CREATE);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let traced = trace::on(pipeline.host("git")?, &words, &[0])?;
+    let traced = trace::on(pipeline.host("git")?, &ci.words(&CREATE), &[0])?;
     ci.keep()?;
     let key = SigningKey::trusted()?;
     pipeline.caches.fill(&ci.toplevels()?, Some(&key))?;
@@ -140,8 +143,7 @@ struct Costs {
 
 impl Costs {
     fn add_processes(&mut self, traced: &[Process]) {
-        let images = traced.iter().flat_map(|process| &process.images);
-        self.cpu.push(images.map(|image| image.cpu).sum());
+        self.cpu.push(used_by_all(traced));
         let peak = traced.iter().map(|process| process.peak).max();
         self.memory.push(peak.unwrap_or(0) as f64 * 1024.0 / 1e6);
         self.evaluations.push(evaluations(traced));
@@ -193,29 +195,6 @@ fn last_ended(host: &Host) -> Result<f64> {
     Ok(times?.into_iter().fold(0.0, f64::max))
 }
 
-/// How many processes became a Nix that evaluates.
-fn evaluations(traced: &[Process]) -> f64 {
-    let evaluates = |process: &&Process| {
-        // What a process was before it became any program was its parent.
-        process.images.iter().skip(1).any(is_evaluation)
-    };
-    traced.iter().filter(evaluates).count() as f64
-}
-
-fn is_evaluation(image: &Image) -> bool {
-    if image.is("nix-build") || image.is("nix-instantiate") {
-        return true;
-    }
-    let has = |found: &dyn Fn(&str) -> bool| image.command.iter().skip(1).any(|word| found(word));
-    // A path of the store is built, copied or looked at without a word of Nix being read.
-    let is_command = |word: &str| ["build", "eval", "derivation", "path-info"].contains(&word);
-    let is_expression = |word: &str| {
-        ["eval", "--expr", "--file", "-f"].contains(&word)
-            || (word.contains('#') && !word.starts_with("/nix/store/"))
-    };
-    image.is("nix") && has(&is_command) && has(&is_expression)
-}
-
 fn deployments_table(fetches: &Costs, builds: &Costs) -> Table {
     let both = |what: &str, unit: &'static str, of: fn(&Costs) -> &Vec<f64>| {
         let figure = |how: &str, costs| Figure::of(format!("{how}: {what}"), unit, of(costs));
@@ -224,19 +203,26 @@ fn deployments_table(fetches: &Costs, builds: &Costs) -> Table {
             figure("evaluated", builds),
         ]
     };
-    // What a host is spared is the point.
-    let less = |[fetched, built]: [Figure; 2]| {
-        let limit = built.median;
-        [fetched.at_most(limit), built]
-    };
-    let figures = [
-        less(both("processor of the pass", "ms", |costs| &costs.cpu)),
-        less(both("peak memory of the pass", "MB", |costs| &costs.memory)),
+    // What a host is spared is the point: here the yardstick is what the other host did.
+    let mut cpu = Pairs::default();
+    for (fetched, built) in fetches.cpu.iter().zip(&builds.cpu) {
+        cpu.add(*fetched, *built);
+    }
+    let [memory, built] = both("peak memory of the pass", "MB", |costs| &costs.memory);
+    let memory = [memory.at_most(built.median), built];
+    let mut figures = vec![
+        cpu.ours("from a manifest: processor of the pass"),
+        cpu.yardstick("evaluated: processor of the pass"),
+        cpu.ratio("from a manifest to evaluated: processor")
+            .at_most(1.0),
+    ];
+    let others = [
+        memory,
         both("received", "kB", |costs| &costs.received),
         both("until handed over", "ms", |costs| &costs.handed_over),
         both("until confirmed", "ms", |costs| &costs.confirmed),
     ];
-    let figures = figures.into_iter().flatten().collect();
+    figures.extend(others.into_iter().flatten());
     Table {
         title: format!("A commit that CI has built, fetched and evaluated ({COMMITS} commits)"),
         figures,
@@ -270,47 +256,5 @@ fn evaluations_table(ci: &Costs, fetches: &Costs, builds: &Costs) -> Table {
             "Counted are processes that became a Nix which evaluates, in CI and in the pass of a host.".to_owned(),
             "A host that evaluates does so once more on trial, which is not counted.".to_owned(),
         ],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_nix_that_evaluates_is_an_evaluation() {
-        let image = |line: &str| Image {
-            command: line.split(' ').map(str::to_owned).collect(),
-            cpu: 0.0,
-        };
-        let check = |lines: &[&str], expected: f64| {
-            let process = Process {
-                images: lines.iter().copied().map(image).collect(),
-                peak: 0,
-                begun: 0.0,
-                ended: 0.0,
-            };
-            assert_eq!(evaluations(&[process]), expected, "{lines:?}");
-        };
-        let build = "/usr/bin/nix build --no-link -- git+file:///r?rev=1#web1";
-        check(&["nixus reconcile", "systemd-run --scope", build], 1.0);
-        check(&["nixus reconcile", "nix-build --attr web1"], 1.0);
-        check(&["nixus manifest create", "nix eval --json .#hosts"], 1.0);
-        check(
-            &["nixus manifest create", "nix eval --json --file x.nix"],
-            1.0,
-        );
-        // It has its parent's words until it is git.
-        check(&[build, "git fetch"], 0.0);
-        check(&[build], 0.0);
-        check(
-            &["nixus reconcile", "nix build --no-link /nix/store/1-nixos"],
-            0.0,
-        );
-        check(
-            &["nixus reconcile", "nix store verify /nix/store/1-nixos"],
-            0.0,
-        );
-        check(&["nixus reconcile", "git rev-parse build#eval"], 0.0);
     }
 }

@@ -41,7 +41,8 @@ impl Figure {
         }
     }
 
-    /// The same figure with a limit.
+    /// The same figure with a limit. A time gets none, since it would judge the machine: its ratio
+    /// to a yardstick does ([`super::yardstick`]).
     #[must_use]
     pub fn at_most(mut self, limit: f64) -> Self {
         self.limit = Some(limit);
@@ -104,9 +105,10 @@ fn with_unit(value: f64, unit: &str) -> String {
     format!("{} {unit}", number(value)).trim_end().to_owned()
 }
 
-/// Three digits where there is something behind the point, thousands apart.
+/// Two or three digits where there is something behind the point, thousands apart.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
+        small if small < 0.1 => 3,
         small if small < 10.0 => 2,
         small if small < 100.0 => 1,
         _ => 0,
@@ -164,6 +166,8 @@ mod tests {
     fn numbers_are_short_and_readable() {
         let table = [
             (0.0, "0"),
+            (0.0004, "0"),
+            (0.0312, "0.031"),
             (0.123, "0.12"),
             (9.994, "9.99"),
             (15.0, "15"),
@@ -184,7 +188,7 @@ mod tests {
             title: "A pass".to_owned(),
             figures: vec![
                 Figure::of("memory", "MB", &[7.0, 7.5, 6.0]).at_most(15.0),
-                Figure::of("processor", "ms", &[6.25]).at_most(5.0),
+                Figure::of("processor", "times", &[6.25]).at_most(5.0),
                 Figure::of("ratio", "", &[1.5, 1.5]),
             ],
             notes: vec!["A note.".to_owned()],
@@ -193,7 +197,7 @@ mod tests {
 A pass
               MEDIAN    SPREAD  LIMIT
   memory        7 MB  6 to 7.50  15 MB
-  processor  6.25 ms            5 ms: missed
+  processor  6.25 times            5 times: missed
   ratio         1.50  1.50 to 1.50
   A note.
 ";

@@ -4,6 +4,7 @@
 //! the kernel stops a process when it starts another program and when it ends, and only then
 //! (ptrace(2), PTRACE_O_TRACEEXEC and PTRACE_O_TRACEEXIT), and its figures are read from /proc.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
@@ -23,6 +24,8 @@ use serde::{Deserialize, Serialize};
 
 /// How long a traced program may take.
 const LIMIT: Duration = Duration::from_secs(120);
+/// This very program, also when cargo has replaced its file meanwhile.
+const OWN: &str = "/proc/self/exe";
 
 /// One program that a process was.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,12 +70,17 @@ impl Image {
 ///
 /// # Errors
 /// When it cannot be run, or ends otherwise.
-pub fn on(host: &Host, arguments: &[&str], codes: &[i32]) -> Result<Vec<Process>> {
-    let traced = host.command(arguments)?;
-    let own = env::current_exe().context("cannot tell where the lab's program is")?;
+pub fn on<S: Borrow<str>>(host: &Host, arguments: &[S], codes: &[i32]) -> Result<Vec<Process>> {
+    let traced = host.command(arguments.iter().map(Borrow::borrow))?;
     let file = env::temp_dir().join(format!("nixus-lab-trace-{}", std::process::id()));
-    let mut command = Command::new(own);
+    let mut command = Command::new(OWN);
     command
+        .env_clear()
+        .envs(
+            traced
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
         .args(["trace", "--to"])
         .arg(&file)
         .arg("--")
@@ -106,9 +114,8 @@ pub fn become_traced(command: &[String]) -> Result<ExitCode> {
 
 /// Runs a command, writes what its processes used, and ends as it did once none of them is left.
 pub fn trace(to: &Path, command: &[String]) -> Result<ExitCode> {
-    let own = env::current_exe().context("cannot tell where the lab's program is")?;
     // Waited for with waitpid, as ptrace demands.
-    let child = Command::new(own)
+    let child = Command::new(OWN)
         .args(["traced", "--"])
         .args(command)
         .spawn()
