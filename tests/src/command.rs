@@ -1,5 +1,6 @@
 //! Runs programs: argument vectors, bounded output, a time limit.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write as _};
@@ -10,10 +11,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
+use wait4::Wait4 as _;
+
+use crate::meter::{self, Wait};
 
 /// How much of each stream is kept, in bytes.
 const KEPT: usize = 16 << 20;
+
+thread_local! {
+    static STARTED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many programs this thread has started.
+pub fn started() -> u64 {
+    STARTED.get()
+}
 
 /// What a program that ended has said.
 #[derive(Debug, Clone)]
@@ -38,6 +52,8 @@ impl Output {
 /// # Errors
 /// When it cannot be started, or did not end within `limit` (it is killed then).
 pub fn run(command: &mut Command, input: Option<&[u8]>, limit: Duration) -> Result<Output> {
+    let _waiting = meter::wait(Wait::Command);
+    STARTED.set(STARTED.get() + 1);
     let shown = shown(command);
     command
         .stdin(if input.is_some() {
@@ -106,9 +122,14 @@ fn shown(command: &Command) -> String {
 fn wait(child: &mut Child, limit: Duration) -> Result<Option<Option<i32>>> {
     let start = Instant::now();
     let mut pause = Duration::from_micros(500);
+    let pid = Pid::from_raw(i32::try_from(child.id())?);
+    // Reaped later, together with what it used.
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status.code()));
+        if waitid(Id::Pid(pid), look)? != WaitStatus::StillAlive {
+            let ended = child.wait4()?;
+            meter::add_processor(ended.rusage.utime + ended.rusage.stime);
+            return Ok(Some(ended.status.code()));
         }
         if start.elapsed() > limit {
             child.kill()?;

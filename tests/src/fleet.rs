@@ -19,6 +19,12 @@ pub const DEPLOY: &str = "/srv/git/deploy.git";
 /// The reports repository on the git server.
 pub const REPORTS: &str = "/srv/git/reports.git";
 
+/// Where all programs of Nixus on a host note what they wait for, over all its boots.
+pub const WAITS: &str = "/var/nixus-waits";
+
+/// The file by which a push begins a pass of a host.
+pub const PUSH: &str = "/run/lab-push";
+
 /// The files of a repository: path and text.
 pub type Files = BTreeMap<String, String>;
 
@@ -146,7 +152,12 @@ pub fn deploy_files(
             hosts(members)
         ),
     );
-    files.insert("lab.nix".to_owned(), LAB.replace("@common@", common));
+    files.insert(
+        "lab.nix".to_owned(),
+        LAB.replace("@push@", PUSH)
+            .replace("@waits@", WAITS)
+            .replace("@common@", common),
+    );
     for member in members {
         files.insert(
             format!("hosts/{}.nix", member.name),
@@ -179,7 +190,8 @@ const LAB: &str = r#"# What only hosts of the lab have.
 { lib, ... }:
 {
   services.nixus = {
-    interval = "2s";
+    # What is pushed begins a pass at once, see below.
+    interval = "5s";
     bootDelay = "2s";
     settings = {
       closure.build_timeout = "10m";
@@ -188,6 +200,21 @@ const LAB: &str = r#"# What only hosts of the lab have.
       health.soak = "1s";
     };
   };
+  # As long as passes are to begin by themselves, a push begins one.
+  systemd.paths.lab-push = {
+    description = "Begin a pass when the operator has pushed";
+    wantedBy = [ "nixus-reconcile.timer" ];
+    partOf = [ "nixus-reconcile.timer" ];
+    pathConfig = {
+      PathChanged = "@push@";
+      Unit = "nixus-reconcile.service";
+    };
+  };
+  # What a test's time was spent on.
+  environment.etc."systemd/system.conf.d/lab.conf".text = ''
+    [Manager]
+    DefaultEnvironment=NIXUS_WAITS=@waits@
+  '';
   services.openssh = {
     hostKeys = [
       {

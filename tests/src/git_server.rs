@@ -42,6 +42,10 @@ pub fn furnish(server: &Host, members: &[Member], operator: &Key) -> Result<()> 
     };
     // A host that evaluates nothing fetches commits without their trees (git-config(1)).
     configure(fleet::DEPLOY, "uploadpack.allowFilter", "true")?;
+    // Nothing here lives for long enough to be tidied up.
+    for repository in [fleet::DEPLOY, fleet::REPORTS] {
+        configure(repository, "receive.autogc", "false")?;
+    }
     // A host that sends without end must not fill the server's disk.
     configure(fleet::REPORTS, "receive.maxInputSize", "1m")?;
     install(

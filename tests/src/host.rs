@@ -4,20 +4,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{self, Output};
 use crate::fleet;
+use crate::inside::Inside;
+use crate::meter::{self, Wait};
 use crate::namespace::{Access, RUN};
 
 /// How long a command on a host may take.
 const LIMIT: Duration = Duration::from_secs(120);
 /// The pauses between two looks at a host that is waited for.
-const LEAST_PAUSE: Duration = Duration::from_millis(30);
+const LEAST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(300);
+/// Where Nixus' programs note what they do.
+const NOTES: [&str; 3] = ["/run/nixus", "/var/lib/nixus", "/var/lib/nixus/switcher"];
+/// Without a search along a path that was cleared.
+pub(crate) const NSENTER: &str = "/usr/bin/nsenter";
 const PATH: &str =
     "/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -66,10 +72,8 @@ impl Host {
     /// # Errors
     /// When the host is not running.
     pub fn boot_id(&self) -> Result<String> {
-        Ok(self
-            .must(["cat", "/proc/sys/kernel/random/boot_id"])?
-            .trim()
-            .to_owned())
+        let id = self.read("/proc/sys/kernel/random/boot_id")?;
+        Ok(id.trim().to_owned())
     }
 
     /// The host's PID 1 once it is systemd, as the machine sees it.
@@ -94,7 +98,7 @@ impl Host {
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Command> {
         let leader = self.leader()?;
-        let mut command = Command::new("nsenter");
+        let mut command = Command::new(NSENTER);
         command
             .args([
                 "--target",
@@ -106,14 +110,14 @@ impl Host {
                 "--pid",
             ])
             .args(["--cgroup", "--root", "--wd", "--"])
-            .args(["/usr/bin/env", "--ignore-environment"])
-            .args([
-                &format!("PATH={PATH}"),
-                "HOME=/root",
-                "LC_ALL=C.UTF-8",
-                "USER=root",
-            ])
-            .args(arguments.into_iter().map(|a| a.as_ref().to_owned()));
+            .args(arguments.into_iter().map(|a| a.as_ref().to_owned()))
+            .env_clear()
+            .envs([
+                ("PATH", PATH),
+                ("HOME", "/root"),
+                ("LC_ALL", "C.UTF-8"),
+                ("USER", "root"),
+            ]);
         Ok(command)
     }
 
@@ -138,15 +142,24 @@ impl Host {
     /// # Errors
     /// When it cannot be read.
     pub fn read(&self, path: &str) -> Result<String> {
-        self.must(["cat", "--", path])
+        let bytes = self
+            .inside()?
+            .read(path)
+            .with_context(|| format!("{}: cannot read {path}", self.name))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The text of a file that lies where its path says, without a process on the host; nothing where it
-    /// is not there, or the host is not running. Absolute symbolic links would lead out of the host.
+    /// The files as the host's processes see them.
+    ///
+    /// # Errors
+    /// When the host is not running.
+    pub fn inside(&self) -> Result<Inside> {
+        Inside::of(self.leader()?).with_context(|| format!("{} is not running", self.name))
+    }
+
+    /// The text of a file; nothing where it is not there, or the host is not running.
     pub fn peek(&self, path: &str) -> Option<String> {
-        let root = format!("/proc/{}/root", self.leader().ok()?);
-        let path = Path::new(&root).join(path.trim_start_matches('/'));
-        fs::read_to_string(path).ok()
+        self.read(path).ok()
     }
 
     /// Writes a file, making its folder.
@@ -154,15 +167,9 @@ impl Host {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, path: &str, text: &str) -> Result<()> {
-        if let Some((folder, _)) = path
-            .rsplit_once('/')
-            .filter(|(folder, _)| !folder.is_empty())
-        {
-            self.must(["mkdir", "-p", "--", folder])?;
-        }
-        let mut command = self.command(["tee", "--", path])?;
-        command::must(&mut command, Some(text.as_bytes()), LIMIT)?;
-        Ok(())
+        self.inside()?
+            .write(path, text.as_bytes())
+            .with_context(|| format!("{}: cannot write {path}", self.name))
     }
 
     /// Builds this host's toplevel from a commit of the deploy repository, on the host, fetching it
@@ -193,7 +200,9 @@ impl Host {
     }
 
     fn system(&self, link: &str) -> Result<String> {
-        Ok(self.must(["readlink", "-f", link])?.trim().to_owned())
+        self.inside()?
+            .resolve(link)
+            .with_context(|| format!("{}: {link} leads nowhere", self.name))
     }
 
     /// The toplevel that runs.
@@ -202,6 +211,14 @@ impl Host {
     /// When the host is not running.
     pub fn current_system(&self) -> Result<String> {
         self.system("/run/current-system")
+    }
+
+    /// The toplevel that is the newest generation of the profile.
+    ///
+    /// # Errors
+    /// When the host is not running.
+    pub fn profile(&self) -> Result<String> {
+        self.system("/nix/var/nix/profiles/system")
     }
 
     /// The toplevel that was booted.
@@ -236,6 +253,8 @@ impl Host {
     /// # Errors
     /// When the host is not running.
     pub fn journal(&self) -> Result<String> {
+        // What was just said may not be written yet (journalctl(1), --sync).
+        self.must(["journalctl", "--sync"])?;
         self.must([
             "journalctl",
             "--boot",
@@ -265,9 +284,10 @@ impl Host {
         limit: Duration,
         mut predicate: impl FnMut(&Self) -> Result<bool>,
     ) -> Result<()> {
+        let _waiting = meter::wait(Wait::Host);
         let start = Instant::now();
         loop {
-            let looked = Instant::now();
+            let (noted, started) = (self.noted(), command::started());
             if predicate(self).with_context(|| format!("{}: {description}", self.name))? {
                 return Ok(());
             }
@@ -279,9 +299,30 @@ impl Host {
                     self.portrait()
                 );
             }
-            // To look takes a processor from what is waited for.
-            thread::sleep((4 * looked.elapsed()).clamp(LEAST_PAUSE, LONGEST_PAUSE));
+            // To start a program takes a processor from what is waited for: not again before something
+            // was noted.
+            let pause = match command::started() == started {
+                true => LEAST_PAUSE,
+                false => LONGEST_PAUSE,
+            };
+            let looked = Instant::now();
+            thread::sleep(LEAST_PAUSE);
+            while looked.elapsed() < pause && self.noted() == noted {
+                thread::sleep(LEAST_PAUSE);
+            }
         }
+    }
+
+    /// When Nixus last wrote to each of its folders; each write replaces a file.
+    fn noted(&self) -> [Option<SystemTime>; 3] {
+        let root = self.leader().map(|pid| format!("/proc/{pid}/root"));
+        let root = root.unwrap_or_default();
+        NOTES.map(|folder| {
+            fs::metadata(format!("{root}{folder}"))
+                .ok()?
+                .modified()
+                .ok()
+        })
     }
 
     /// What one wants to know of a host that does not do what it should.

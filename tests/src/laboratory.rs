@@ -14,6 +14,7 @@ use crate::fleet::{self, Member};
 use crate::git_server;
 use crate::host::Host;
 use crate::keys::{self, Key};
+use crate::meter::{self, Wait};
 use crate::namespace::Namespace;
 use crate::network;
 use crate::operator::{self, Operator};
@@ -37,7 +38,7 @@ pub struct Lab {
     seed: Seed,
     first_commit: String,
     // Last, since everything else lives in it.
-    _namespace: Namespace,
+    namespace: Namespace,
 }
 
 /// What a lab is made of, before it is.
@@ -46,9 +47,8 @@ pub struct Builder {
     names: Vec<String>,
     common: String,
     off: bool,
-    fault_points: bool,
+    shipped: bool,
     layers: Vec<PathBuf>,
-    next_release: bool,
 }
 
 impl Builder {
@@ -65,14 +65,6 @@ impl Builder {
         self.common("  systemd.timers.nixus-reconcile.enable = false;\n")
     }
 
-    /// Makes `lab.nixusPackage = "nixus-next"` a release with another format of its state files, and
-    /// not only this release at another path. Takes a compilation.
-    #[must_use]
-    pub fn with_next_release(mut self) -> Self {
-        self.next_release = true;
-        self
-    }
-
     /// Leaves the hosts off; only the git server runs.
     #[must_use]
     pub fn off(mut self) -> Self {
@@ -80,10 +72,10 @@ impl Builder {
         self
     }
 
-    /// The hosts' switcher can be stopped at its fault points.
+    /// The hosts have Nixus as it is shipped: for figures. Takes a compilation.
     #[must_use]
-    pub fn fault_points(mut self) -> Self {
-        self.fault_points = true;
+    pub fn shipped(mut self) -> Self {
+        self.shipped = true;
         self
     }
 
@@ -99,6 +91,7 @@ impl Builder {
     /// # Errors
     /// One sentence about what is missing on this machine, or which host does not boot.
     pub fn start(self) -> Result<Lab> {
+        let _waiting = meter::wait(Wait::Boot);
         let lab = Lab::prepare(&self)?;
         let hosts = lab.doors.hosts.values();
         let on: Vec<&Host> = hosts
@@ -129,22 +122,17 @@ impl Lab {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             common: String::new(),
             off: false,
-            fault_points: false,
+            shipped: false,
             layers: Vec::new(),
-            next_release: false,
         }
     }
 
     fn prepare(plan: &Builder) -> Result<Self> {
         let machine = setup::prepare()?;
-        let binaries = if plan.fault_points {
-            binaries::build_with_fault_points(&machine)?
+        let binaries = if plan.shipped {
+            binaries::build_shipped(&machine)?
         } else {
             binaries::build(&machine)?
-        };
-        let next = match plan.next_release {
-            true => binaries::build_next(&machine)?,
-            false => binaries.clone(),
         };
         let mut members = Vec::new();
         for (number, name) in (11..).zip(&plan.names) {
@@ -157,7 +145,7 @@ impl Lab {
         let server = Member::new(&machine, "git", 2)?;
         let deploy = fleet::deploy_files(&members, &plan.common, &operator_key, &server.host_key)?;
         let git = fleet::git_server_files(&operator_key);
-        let seed = seed::seed(&machine, [&binaries, &next], &deploy, &git)?;
+        let seed = seed::seed(&machine, &binaries, &deploy, &git)?;
 
         let namespace = Namespace::create()?;
         let access = namespace.access().clone();
@@ -180,8 +168,13 @@ impl Lab {
         }
         let git_host = hosts.get("git").context("there is no git server")?.clone();
         git_server::furnish(&git_host, &members, &operator_key)?;
+        let fleet = members
+            .iter()
+            .filter_map(|member| hosts.get(&member.name).cloned())
+            .collect();
         let operator = Operator {
             access,
+            fleet,
             key: operator_key.path,
             server: git_host,
             nixus: binaries.nixus.clone(),
@@ -198,7 +191,7 @@ impl Lab {
             doors: Doors { hosts, operator },
             seed,
             first_commit,
-            _namespace: namespace,
+            namespace,
         })
     }
 
@@ -275,6 +268,25 @@ impl Lab {
     pub fn deploy(&self, host: &str, more: &str, message: &str) -> Result<String> {
         self.operator()
             .deploy(&[self.describe(host, more)?].into(), message)
+    }
+}
+
+impl Lab {
+    /// Adds what was used since the last call to what the test that runs on this thread costs.
+    pub(crate) fn count(&mut self) {
+        self.namespace.count();
+        for host in self.doors.hosts.values() {
+            let waits = host.disk().join(fleet::WAITS.trim_start_matches('/'));
+            // A host that never ran has none.
+            meter::add_waits(&fs::read_to_string(&waits).unwrap_or_default());
+            let _ = fs::write(&waits, "");
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.count();
     }
 }
 

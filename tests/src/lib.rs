@@ -20,6 +20,7 @@
 
 pub mod binaries;
 pub mod browser;
+pub mod cache;
 pub mod caches;
 pub mod ci;
 pub mod command;
@@ -28,16 +29,21 @@ pub mod fleet;
 pub mod git_server;
 pub mod gitea;
 pub mod go;
+pub mod harness;
 pub mod host;
 pub mod https_server;
+pub mod inside;
 pub mod keys;
 pub mod laboratory;
 pub mod memory;
+pub mod meter;
 pub mod namespace;
 pub mod network;
 pub mod nix_root;
 pub mod operator;
+mod picture;
 pub mod pipeline;
+pub mod pool;
 pub mod power;
 pub mod qemu;
 pub mod runner;
@@ -50,5 +56,6 @@ pub mod story;
 
 pub use command::Output;
 pub use host::Host;
+pub use lab_macros::test;
 pub use laboratory::{Doors, Lab};
 pub use operator::Operator;

@@ -12,6 +12,8 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::command;
+use crate::host::NSENTER;
+use crate::meter;
 use crate::setup::PATH;
 
 /// The tmpfs of the lab, seen from inside.
@@ -30,7 +32,7 @@ pub struct Access {
 impl Access {
     /// A program to be run inside the lab.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
+        let mut command = Command::new(NSENTER);
         command
             .args([
                 "--target",
@@ -81,6 +83,8 @@ pub struct Namespace {
     access: Access,
     unshare: Child,
     pipe: Option<ChildStdin>,
+    /// How much of the processor time was added to a test's already.
+    counted: Duration,
 }
 
 impl Namespace {
@@ -117,6 +121,7 @@ impl Namespace {
             access: Access { pid: 0, group },
             unshare,
             pipe,
+            counted: Duration::ZERO,
         };
         namespace.access.pid = namespace.first_process()?;
         namespace.mount()?;
@@ -126,6 +131,13 @@ impl Namespace {
     /// The way into it.
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// Adds the processor time since the last call to that of the test that runs.
+    pub fn count(&mut self) {
+        let used = used(&self.access.path("/sys/fs/cgroup").join(&self.access.group));
+        meter::add_processor(used.saturating_sub(self.counted));
+        self.counted = used;
     }
 
     fn first_process(&mut self) -> Result<u32> {
@@ -180,6 +192,7 @@ impl Drop for Namespace {
         let kill = group.join("cgroup.kill");
         // Errors: what cannot be cleaned up here ends with this process at the latest.
         let killed = fs::write(kill, "1");
+        self.count();
         let removed = remove_groups(&group);
         drop(self.pipe.take());
         let start = Instant::now();
@@ -197,6 +210,15 @@ impl Drop for Namespace {
             eprintln!("lab: cannot end it: {error}");
         }
     }
+}
+
+/// The processor time that a control group and all below it have used (cgroup-v2.rst, cpu.stat).
+fn used(group: &Path) -> Duration {
+    let stat = fs::read_to_string(group.join("cpu.stat")).unwrap_or_default();
+    let micros = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("usage_usec ")?.parse().ok());
+    Duration::from_micros(micros.unwrap_or(0))
 }
 
 /// Removes an empty tree of control groups; waits for the last processes to be gone.

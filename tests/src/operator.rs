@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nixus::report::Report;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,8 @@ pub struct Operator {
     pub(crate) access: Access,
     pub(crate) key: PathBuf,
     pub(crate) server: Host,
+    /// The hosts that follow the deploy repository.
+    pub(crate) fleet: Vec<Host>,
     pub(crate) nixus: PathBuf,
     #[serde(skip)]
     pub(crate) read: Arc<Mutex<Read>>,
@@ -42,6 +44,19 @@ pub fn quote(word: &str) -> String {
 impl Operator {
     fn folder(&self) -> String {
         format!("{RUN}/operator")
+    }
+
+    /// The operator's own folder, as this process reaches it.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.access.path(self.folder())
+    }
+
+    /// Reads reports anew, after their repository was brought back to an earlier state.
+    pub(crate) fn forget_reports(&self) {
+        self.read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// The clone of the deploy repository, as this process reaches it.
@@ -61,25 +76,18 @@ impl Operator {
         fs::write(folder.join("known_hosts"), known_hosts).context("cannot write known_hosts")?;
         fs::write(
             folder.join("gitconfig"),
-            "[user]\n\tname = Operator\n\temail = operator@lab\n[safe]\n\tdirectory = *\n[init]\n\tdefaultBranch = main\n[gc]\n\tauto = 0\n[commit]\n\tgpgSign = false\n",
+            "[user]\n\tname = Operator\n\temail = operator@lab\n[safe]\n\tdirectory = *\n[init]\n\tdefaultBranch = main\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[commit]\n\tgpgSign = false\n",
         )
         .context("cannot write gitconfig")?;
         self.git_must(&["init", "--quiet"])?;
         self.git_must(&["remote", "add", "origin", &fleet::url(fleet::DEPLOY)])?;
         let commit = self.commit(files, "The fleet's first commit")?;
-        let bare = format!("{}/root{}", self.server.folder(), fleet::DEPLOY);
-        self.git_must(&["push", "--quiet", &bare, "main"])?;
-        crate::git_server::give_to_git(
-            &self
-                .server
-                .disk()
-                .join(fleet::DEPLOY.trim_start_matches('/')),
-        )?;
+        self.push_to_disk()?;
         Ok(commit)
     }
 
     /// The options of ssh that use this key and the lab's own known hosts.
-    pub fn ssh_options(&self, key: &std::path::Path) -> Vec<String> {
+    pub fn ssh_options(&self, key: &Path) -> Vec<String> {
         let known = format!("UserKnownHostsFile={}/known_hosts", self.folder());
         let mut options = vec!["-F".to_owned(), "none".to_owned()];
         options.extend(["-i".to_owned(), key.display().to_string()]);
@@ -99,7 +107,7 @@ impl Operator {
     }
 
     /// A git command with a key, in a folder inside the lab.
-    pub fn git_in(&self, folder: &str, key: &std::path::Path, arguments: &[&str]) -> Command {
+    pub fn git_in(&self, folder: &str, key: &Path, arguments: &[&str]) -> Command {
         let ssh: Vec<String> = std::iter::once("ssh".to_owned())
             .chain(self.ssh_options(key))
             .map(|word| quote(&word))
@@ -152,6 +160,24 @@ impl Operator {
             .map(drop)
     }
 
+    /// Pushes the clone's branch to the lab's own git server, by way of its disk: an SSH connection takes
+    /// ten processes, and this is done hundreds of times.
+    fn push_to_disk(&self) -> Result<()> {
+        let bare = format!("{}/root{}", self.server.folder(), fleet::DEPLOY);
+        self.git_must(&["push", "--quiet", &bare, "main"])?;
+        crate::git_server::give_to_git(
+            &self
+                .server
+                .disk()
+                .join(fleet::DEPLOY.trim_start_matches('/')),
+        )
+    }
+
+    fn follows_the_labs_server(&self) -> Result<bool> {
+        let config = self.clone_path().join(".git/config");
+        Ok(fleet::read(&config)?.contains(&format!("url = {}\n", fleet::url(fleet::DEPLOY))))
+    }
+
     /// Pushes a rewritten history.
     ///
     /// # Errors
@@ -167,7 +193,16 @@ impl Operator {
     /// Those of [`Operator::commit`] and [`Operator::push`].
     pub fn deploy(&self, files: &Files, message: &str) -> Result<String> {
         let commit = self.commit(files, message)?;
-        self.push()?;
+        if self.follows_the_labs_server()? {
+            ensure!(self.server.powered(), "the git server is off");
+            self.push_to_disk()?;
+        } else {
+            self.push()?;
+        }
+        for host in &self.fleet {
+            // One that is off looks when it comes up.
+            let _ = host.write(fleet::PUSH, &commit);
+        }
         Ok(commit)
     }
 
@@ -225,7 +260,7 @@ impl Operator {
     ///
     /// # Errors
     /// When ssh cannot be started.
-    pub fn ssh(&self, key: &std::path::Path, to: &str, arguments: &[&str]) -> Result<Output> {
+    pub fn ssh(&self, key: &Path, to: &str, arguments: &[&str]) -> Result<Output> {
         let words: Vec<String> = arguments.iter().map(|word| quote(word)).collect();
         self.ssh_raw(key, to, &words.join(" "))
     }
@@ -234,7 +269,7 @@ impl Operator {
     ///
     /// # Errors
     /// When ssh cannot be started.
-    pub fn ssh_raw(&self, key: &std::path::Path, to: &str, line: &str) -> Result<Output> {
+    pub fn ssh_raw(&self, key: &Path, to: &str, line: &str) -> Result<Output> {
         let mut command = self.access.command("ssh");
         command.args(self.ssh_options(key)).arg(to);
         if !line.is_empty() {
@@ -261,7 +296,7 @@ impl Operator {
     }
 
     /// The operator's key, which opens root on every host and all of the git server.
-    pub fn key(&self) -> &std::path::Path {
+    pub fn key(&self) -> &Path {
         &self.key
     }
 }

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::command;
 use crate::host::Host;
+use crate::meter::{self, Wait};
 use crate::namespace::remove_groups;
 
 /// How long a boot may take.
@@ -42,6 +43,7 @@ impl Host {
         if self.powered() {
             bail!("{} is running already", self.name);
         }
+        meter::add_boot();
         remove_groups(&group).with_context(|| format!("cannot clear {}", group.display()))?;
         fs::create_dir(&group).with_context(|| format!("cannot make {}", group.display()))?;
         let console = self.access.path(self.folder()).join("console");
@@ -106,6 +108,7 @@ impl Host {
     /// # Errors
     /// When it does not boot, with the end of its console.
     pub fn wait_booted(&self) -> Result<()> {
+        let _waiting = meter::wait(Wait::Boot);
         self.wait_until("has booted", BOOT, |host| {
             if !host.powered() {
                 bail!("it went off: {}", host.console().unwrap_or_default().trim());
@@ -114,9 +117,16 @@ impl Host {
         })
     }
 
+    /// Whether systemd has started everything; waits for it as soon as systemd can be asked.
     fn settled(&self) -> bool {
-        self.exec(["systemctl", "is-system-running"])
-            .is_ok_and(|output| matches!(output.stdout.trim(), "running" | "degraded"))
+        // Asked over this socket; where it is not there yet, nobody answers.
+        let answers = self
+            .inside()
+            .is_ok_and(|inside| inside.exists("/run/systemd/private"));
+        answers
+            && self
+                .exec(["systemctl", "is-system-running", "--wait"])
+                .is_ok_and(|output| matches!(output.stdout.trim(), "running" | "degraded"))
     }
 
     /// Whether any process of the host exists.
@@ -169,6 +179,8 @@ impl Host {
     /// # Errors
     /// When it does not come back.
     pub fn reboot(&self) -> Result<()> {
+        let _waiting = meter::wait(Wait::Boot);
+        meter::add_boot();
         let before = self.boot_id()?;
         // Now and then PID 1 is gone before it has answered; the boot id tells.
         self.exec(["systemctl", "reboot"])?;

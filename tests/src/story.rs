@@ -6,26 +6,42 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nixus::report::{Report, State};
 use serde_json::Value;
 
+use crate::pool::{self, Leased};
 use crate::{Host, Lab};
 
 /// How long a deployment may take here, all time-outs of a failing one included, and two waits after
 /// failures with their chance (22 s and 45 s at most).
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
+/// One that was left would be there for minutes.
+const SOON: Duration = Duration::from_secs(10);
+
 /// A lab whose hosts were adopted.
 #[derive(Debug)]
 pub struct Story {
-    lab: Lab,
+    lab: Leased,
     patience: Duration,
 }
 
 impl Story {
-    /// Starts a lab with these hosts, adopts them at the first commit, and waits until all of them
-    /// are on it.
+    /// A lab with these hosts, all on the first commit, that goes to another test afterwards: see
+    /// [`pool::lease`].
     ///
     /// # Errors
     /// When a host does not boot or does not come to follow the repository.
     pub fn begin(hosts: &[&str]) -> Result<Self> {
+        let lab = pool::lease(Lab::of(hosts), |lab| Ok(Self::adopt(lab, PATIENCE)?.lab))?;
+        Ok(Self {
+            lab,
+            patience: PATIENCE,
+        })
+    }
+
+    /// The same with a lab that nobody else uses, before or after.
+    ///
+    /// # Errors
+    /// Those of [`Story::begin`].
+    pub fn alone(hosts: &[&str]) -> Result<Self> {
         Self::adopt(Lab::start(hosts)?, PATIENCE)
     }
 
@@ -33,22 +49,24 @@ impl Story {
     ///
     /// # Errors
     /// Those of [`Story::begin`].
-    pub fn adopt(lab: Lab, patience: Duration) -> Result<Self> {
+    pub fn adopt(lab: impl Into<Leased>, patience: Duration) -> Result<Self> {
+        let lab = lab.into();
         let story = Self { lab, patience };
         let hosts: Vec<&String> = story.lab.members().keys().collect();
         for host in &hosts {
-            story.lab.host(host)?.must(["nixus", "adopt"])?;
+            story.host(host)?.must(["nixus", "adopt"])?;
         }
         for host in &hosts {
             story.kept(host, story.lab.first_commit())?;
         }
+        drop(hosts);
         Ok(story)
     }
 
     /// A story over a lab as it is, whose hosts nobody has adopted.
     pub fn over(lab: Lab) -> Self {
         Self {
-            lab,
+            lab: lab.into(),
             patience: PATIENCE,
         }
     }
@@ -170,10 +188,9 @@ impl Story {
         host.wait_until("has no open deployment", self.patience, |host| {
             Ok(switcher_status(host)?.pointer("/open") == Some(&Value::Null))
         })?;
-        let profile = host.must(["readlink", "-f", "/nix/var/nix/profiles/system"])?;
         for (what, found) in [
             ("runs", host.current_system()?),
-            ("has as its profile", profile.trim().to_owned()),
+            ("has as its profile", host.profile()?),
             ("boots", host.boot_default()?),
         ] {
             ensure!(
@@ -183,15 +200,17 @@ impl Story {
                 host.portrait()
             );
         }
-        let left = host.must([
-            "systemctl",
-            "list-units",
-            "--all",
-            "--plain",
-            "--no-legend",
-            "nixus-expire-*.timer",
-        ])?;
-        ensure!(left.trim().is_empty(), "watchdogs are left: {left}");
+        // It is taken down after the deployment was noted as ended. A transient unit has its file for as
+        // long as it is loaded (systemd.unit(5)).
+        host.wait_until("has no watchdog", SOON, |host| {
+            let inside = host.inside()?;
+            let folder = "/run/systemd/transient";
+            // It is made for the first one of a boot.
+            Ok(
+                !inside.exists(folder)
+                    || !inside.list(folder)?.iter().any(|unit| is_watchdog(unit)),
+            )
+        })?;
         Ok(())
     }
 
@@ -201,9 +220,13 @@ impl Story {
     /// When they do not in time.
     pub fn waits_for(&self, host: &str, reason: &str) -> Result<()> {
         let wanted = format!("waits: {reason}");
+        let reason = Value::String(reason.to_owned());
         self.host(host)?.wait_until(&wanted, self.patience, |host| {
-            Ok(status(host)?.pointer("/last_pass/waits_for/reason")
-                == Some(&Value::String(reason.to_owned())))
+            // The file first, which takes no program to read: what is looked for is what people are shown.
+            let noted = host.peek("/run/nixus/last-pass.json").unwrap_or_default();
+            let noted: Value = serde_json::from_str(&noted).unwrap_or_default();
+            Ok(noted.pointer("/waits_for/reason") == Some(&reason)
+                && status(host)?.pointer("/last_pass/waits_for/reason") == Some(&reason))
         })
     }
 
@@ -226,6 +249,10 @@ impl Story {
         );
         Ok(())
     }
+}
+
+fn is_watchdog(unit: &str) -> bool {
+    unit.starts_with("nixus-expire-") && unit.ends_with(".timer")
 }
 
 /// What `nixus status --json` says.
@@ -256,10 +283,19 @@ pub fn switcher_status(host: &Host) -> Result<Value> {
 /// # Errors
 /// When they cannot be listed.
 pub fn deployments(host: &Host) -> Result<Vec<String>> {
-    // The folder is made with the first record.
-    let path = "/var/lib/nixus/switcher/history/*.json";
-    let listed = host.must(["find", "/var/lib/nixus", "-path", path])?;
-    Ok(listed.lines().map(str::to_owned).collect())
+    let folder = "/var/lib/nixus/switcher/history";
+    let inside = host.inside()?;
+    // It is made with the first record.
+    if !inside.exists(folder) {
+        return Ok(Vec::new());
+    }
+    let mut names = inside.list(folder)?;
+    names.retain(|name| name.ends_with(".json"));
+    names.sort();
+    Ok(names
+        .iter()
+        .map(|name| format!("{folder}/{name}"))
+        .collect())
 }
 
 fn json(host: &Host, arguments: &[&str]) -> Result<Value> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use lab::Host;
 use lab::story::{PATIENCE, Story, status, switcher_status};
+use lab::test;
 use nixus::report::State;
 use serde_json::Value;
 
@@ -90,7 +91,7 @@ fn a_healthy_first_boot_makes_a_confirmed_generation_boot_proven() -> Result<()>
     ensure!(web1.current_system()? != first);
     // Another boot is no trial.
     web1.reboot()?;
-    std::thread::sleep(QUIET);
+    lab::meter::sleep(QUIET);
     story.waits_for("web1", "up-to-date")?;
     ensure!(boots(web1)? == before + 2, "it rebooted by itself");
     let next = story.lab().deploy("web1", GOODBYE, "say goodbye")?;
@@ -190,7 +191,7 @@ fn an_older_generation_picked_by_hand_is_left_alone() -> Result<()> {
     web1.reboot()?;
     web1.write(menu, &text)?;
     story.waits_for("web1", "booted-other")?;
-    std::thread::sleep(QUIET);
+    lab::meter::sleep(QUIET);
     let told = switcher_status(web1)?;
     ensure!(told.pointer("/open") == Some(&Value::Null), "{told}");
     ensure!(web1.current_system()? == first && web1.booted_system()? == first);
@@ -204,7 +205,7 @@ fn an_older_generation_picked_by_hand_is_left_alone() -> Result<()> {
 #[test]
 fn the_boot_proven_generation_survives_garbage_collection_and_stays_in_the_boot_menu() -> Result<()>
 {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let first = web1.current_system()?;
     let commit = story.lab().deploy("web1", GREETING, "greet")?;

@@ -1,11 +1,11 @@
 //! What an operator tells a host, and what a host makes of damaged state and full disks.
 
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::fleet::Files;
 use lab::story::{PATIENCE, Story, deployments, status};
+use lab::test;
 use nixus::report::State;
 
 const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
@@ -100,7 +100,7 @@ fn a_damaged_ledger_is_set_aside_and_activates_nothing() -> Result<()> {
 
 #[test]
 fn a_full_disk_at_a_state_write_stops_the_pass_and_nothing_else() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
     web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
@@ -173,7 +173,7 @@ fn a_build_that_never_ends_is_ended_and_the_next_commit_deployed() -> Result<()>
 
 #[test]
 fn a_fetch_that_is_cut_in_the_middle_is_done_again() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let (web1, git) = (story.host("web1")?, story.host("git")?);
     web1.throttle("2mbit")?;
     let mut files: Files = [story.lab().describe("web1", GREETING)?].into();
@@ -183,7 +183,7 @@ fn a_fetch_that_is_cut_in_the_middle_is_done_again() -> Result<()> {
     web1.wait_until("fetches", PATIENCE, |host| {
         Ok(host.exec(["pgrep", "-f", "git.* fetch .*deploy.git"])?.ok())
     })?;
-    thread::sleep(Duration::from_millis(700));
+    lab::meter::sleep(Duration::from_millis(700));
     git.power_cut()?;
     story.waits_for("web1", "backing-off")?;
     git.start()?;

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use lab::Lab;
 use lab::story::{Story, deployments, status};
+use lab::test;
 use nixus::report::State;
 
 const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
@@ -144,7 +145,7 @@ fn a_pass_that_is_killed_is_continued_by_the_next() -> Result<()> {
         // Wherever it is: at the list, the fetch, the build or the hand-over.
         web1.exec(["systemctl", "kill", "-s", "KILL", "nixus-reconcile.service"])?;
         web1.exec(["systemctl", "reset-failed", "nixus-reconcile.service"])?;
-        std::thread::sleep(std::time::Duration::from_millis(150));
+        lab::meter::sleep(std::time::Duration::from_millis(150));
     }
     story.kept("web1", &commit)?;
     ensure!(status(web1)?.pointer("/kept/commit/id").is_some());

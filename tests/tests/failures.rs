@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use lab::fleet::Files;
 use lab::story::{PATIENCE, Story, status, switcher_status};
+use lab::test;
 use nixus::report::State;
 use serde_json::Value;
 

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use lab::fleet::{Files, GIT_SERVER};
 use lab::gitea::{self, CA_FILE, Gitea, TOKEN_FILE};
 use lab::story::{PATIENCE, Story, status};
+use lab::test;
 use lab::{Lab, command, https_server, setup};
 use nixus::report::State;
 use serde_json::Value;
@@ -74,7 +75,7 @@ fn ended(
         .collect())
 }
 
-#[test]
+#[test(weight = 2, long)]
 fn three_hosts_report_on_a_real_gitea() -> Result<()> {
     let machine = setup::prepare()?;
     let Some(program) = gitea::build(&machine)? else {
@@ -175,7 +176,7 @@ fn three_hosts_report_on_a_real_gitea() -> Result<()> {
 }
 
 /// Gitea sorts statuses by the second: some are posted after a look, in a second that it has seen.
-#[test]
+#[test(weight = 2, long)]
 fn what_many_hosts_say_at_once_is_all_followed() -> Result<()> {
     const HOSTS: usize = 400;
     let machine = setup::prepare()?;
@@ -301,7 +302,7 @@ while (accept(my $client, $server)) {
 "#;
 
 /// A forge that fails in each way, through a deployment that is kept and one that goes back.
-#[test]
+#[test(weight = 2, long)]
 fn a_forge_that_hangs_resets_or_answers_500_delays_and_changes_no_deployment() -> Result<()> {
     let lab = Lab::of(&["web1"]).common(&on_faulty_forge(7443)).start()?;
     let git = lab.host("git")?;

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
 use lab::story::{PATIENCE, Story};
+use lab::test;
 
 use crate::passes::phase;
 
@@ -56,9 +57,9 @@ fn complains(story: &Story, words: &str) -> Result<()> {
     })
 }
 
-#[test]
+#[test(long)]
 fn a_full_disk_stops_a_deployment_and_nothing_else() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     for (folder, words) in [
         ("/nix/store", "/nix/store"),
@@ -97,7 +98,7 @@ fn check(story: &Story, web1: &Host, folder: &'static str, words: &str) -> Resul
 
 #[test]
 fn a_disk_that_fills_up_during_the_trial_takes_the_host_back() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
     web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;

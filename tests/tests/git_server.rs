@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lab::pool::{self, Leased};
+use lab::test;
 use lab::{Lab, Output, fleet};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -9,15 +11,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A lab with only a git server, and an attacker who has web1's key and a clone of the deploy
 /// repository.
 struct Attack {
-    lab: Lab,
+    lab: Leased,
 }
 
 impl Attack {
     fn new() -> Self {
-        let lab = Lab::of(&["web1", "db1"])
-            .off()
-            .start()
-            .expect("the lab starts");
+        let lab = pool::lease(Lab::of(&["web1", "db1"]).off(), Ok).expect("the lab starts");
         let attack = Self { lab };
         std::fs::create_dir_all(attack.lab.operator().clone_path().with_file_name("attack"))
             .expect("a folder can be made");

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use lab::Host;
 use lab::fleet::UNCHECKED;
 use lab::story::Story;
+use lab::test;
 use nixus::report::{Report, State};
 
 use crate::failures::takes_the_next_commit;

@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::Host;
 use lab::fleet::Files;
 use lab::story::Story;
+use lab::test;
 
 use crate::failures::takes_the_next_commit;
 use crate::health::{GREETING, breaks};
@@ -148,7 +149,7 @@ fn a_list_of_operators_that_is_empty_is_never_kept() -> Result<()> {
 
 #[test]
 fn an_account_that_is_locked_although_its_key_is_accepted() -> Result<()> {
-    let story = Story::begin(&["web1", "db1"])?;
+    let story = Story::alone(&["web1", "db1"])?;
     let web1 = story.host("web1")?;
     // PAM refuses it after the key was accepted: only a real login shows that.
     breaks(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::story::{PATIENCE, Story};
+use lab::test;
 use nixus::report::State;
 
 use crate::failures::takes_the_next_commit;
@@ -68,7 +69,7 @@ fn the_git_server_dies_during_the_trial_of_one_host() -> Result<()> {
     Ok(())
 }
 
-#[test]
+#[test(long)]
 fn the_git_server_dies_during_the_trial_of_all_hosts_at_once() -> Result<()> {
     // Hosts that look after each other go one after the other; these two are to be on trial at once.
     let alone = r#"
@@ -148,7 +149,7 @@ fn restarts_the_way_in(number: u32) -> String {
     )
 }
 
-#[test]
+#[test(weight = 2, long)]
 fn one_commit_restarts_sshd_and_network_on_four_peers() -> Result<()> {
     let names = ["web1", "web2", "web3", "db1"];
     let story = Story::begin(&names)?;
@@ -237,7 +238,7 @@ const SERVES_GIT: &str = r#"
 
 #[test]
 fn the_git_server_is_itself_a_host_of_the_fleet() -> Result<()> {
-    let story = Story::begin(&["web1", "db1"])?;
+    let story = Story::alone(&["web1", "db1"])?;
     let (web1, operator) = (story.host("web1")?, story.lab().operator());
     let commit = story.lab().deploy("web1", SERVES_GIT, "a git server")?;
     story.kept("web1", &commit)?;

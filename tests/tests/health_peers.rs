@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
 use lab::story::Story;
+use lab::test;
 
 use crate::health::{GREETING, breaks, evidence};
 use crate::health_keys::change_fleet;
@@ -23,7 +24,7 @@ fn lies(host: &Host, script: &str) -> Result<()> {
 
 #[test]
 fn a_peer_answers_garbage_slowly_or_without_end() -> Result<()> {
-    let story = Story::begin(&["web1", "db1"])?;
+    let story = Story::alone(&["web1", "db1"])?;
     let db1 = story.host("db1")?;
     for (number, script) in [
         "echo garbage",
@@ -49,7 +50,7 @@ fn a_peer_answers_garbage_slowly_or_without_end() -> Result<()> {
 
 #[test]
 fn a_peer_that_lies_opens_no_door() -> Result<()> {
-    let story = Story::begin(&["web1", "db1"])?;
+    let story = Story::alone(&["web1", "db1"])?;
     let good = r#"echo '{"version":1,"host":"db1","on_trial":false,"found":[{"outcome":"pass","reason":"all is well"}]}'"#;
     lies(story.host("db1")?, good)?;
     breaks(
@@ -72,7 +73,8 @@ fn a_stranger_calls_the_probe() -> Result<()> {
         !said.ok() && said.stderr.contains("Permission denied"),
         "{said:?}"
     );
-    let journal = web1.must(["journalctl", "--boot", "--no-pager", "-u", "sshd"])?;
+    // Not by its unit: who has ended already is known by no unit.
+    let journal = web1.journal()?;
     ensure!(
         journal.contains("nixus-probe"),
         "the refusal was not logged: {journal}"

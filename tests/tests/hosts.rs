@@ -2,18 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use lab::{Host, Lab};
+use lab::test;
+use lab::{Host, Lab, pool};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// Starts a lab with one host and runs a test in it.
+/// Runs a test in a lab with one host.
 pub fn check(test: impl FnOnce(&Lab, &Host) -> anyhow::Result<()>) {
-    let lab = Lab::of(&["web1"])
-        .without_passes()
-        .start()
-        .expect("the lab starts");
+    let lab = pool::lease(Lab::of(&["web1"]).without_passes(), Ok).expect("the lab starts");
+    check_in(&lab, test);
+}
+
+fn check_in(lab: &Lab, test: impl FnOnce(&Lab, &Host) -> anyhow::Result<()>) {
     let host = lab.host("web1").expect("web1 is there");
-    if let Err(error) = test(&lab, host) {
+    if let Err(error) = test(lab, host) {
         panic!("{error:#}\n{}", host.portrait());
     }
 }
@@ -75,10 +77,10 @@ fn an_unplugged_host_is_unreachable_until_it_is_plugged_in() {
 fn ping(lab: &Lab, host: &Host) -> anyhow::Result<bool> {
     let mut command = lab.operator().command("timeout");
     command.args([
-        "1",
+        "5",
         "ssh-keyscan",
         "-T",
-        "1",
+        "5",
         "-t",
         "ed25519",
         &host.address,
@@ -89,7 +91,9 @@ fn ping(lab: &Lab, host: &Host) -> anyhow::Result<bool> {
 
 #[test]
 fn a_slow_host_is_slow() {
-    check(|lab, host| {
+    // It stays slow.
+    let lab = Lab::of(&["web1"]).without_passes().start();
+    check_in(&lab.expect("the lab starts"), |lab, host| {
         host.wait_until("answers a ping", SOON, |host| ping(lab, host))?;
         // A delay needs netem, which not every kernel has; then it is said.
         if let Err(error) = host.slow("20ms", "10mbit") {

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use lab::fleet::Files;
 use lab::https_server;
 use lab::story::{PATIENCE, Story};
+use lab::test;
 
 use crate::commands::noise;
 
@@ -32,7 +33,7 @@ fn over_https(authority: &str, token_file: &str, more: &str) -> String {
 
 #[test]
 fn commits_come_over_https_with_an_authority_and_a_token_of_ones_own() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let (web1, git) = (story.host("web1")?, story.host("git")?);
     let authority = https_server::start(git, TOKEN)?;
     // Most editors end a file with a newline.

@@ -27,6 +27,7 @@ mod networks;
 mod outages;
 mod passes;
 mod pipelines;
+mod programs;
 mod releases;
 mod restoring;
 mod rollbacks;
@@ -38,3 +39,7 @@ mod silence;
 mod strange;
 mod submodules;
 mod switching;
+
+fn main() -> std::process::ExitCode {
+    lab::harness::main(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"))
+}

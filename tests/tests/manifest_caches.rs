@@ -7,6 +7,7 @@ use lab::fleet::Files;
 use lab::pipeline::Pipeline;
 use lab::signing_key::SigningKey;
 use lab::story::{PATIENCE, deployments};
+use lab::test;
 use lab::{Host, Output};
 
 use crate::commands::noise;

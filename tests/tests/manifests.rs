@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::ci::Signer;
 use lab::pipeline::Pipeline;
 use lab::signing_key::SigningKey;
+use lab::test;
 use lab::{Host, Lab};
 use nixus::report::State;
 use serde_json::{Value, json};

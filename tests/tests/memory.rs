@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
 use lab::story::{PATIENCE, Story, deployments, status};
+use lab::test;
 use serde_json::Value;
 
 /// A system whose evaluation takes about half a gigabyte.
@@ -53,7 +54,7 @@ fn fails(story: &Story, words: &str) -> Result<()> {
 
 #[test]
 fn an_evaluation_that_runs_out_of_memory_is_tried_again() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     // Nix's own collector finds no more memory, and Nix ends by itself.
     passes_run_with(web1, "Environment=GC_MAXIMUM_HEAP_SIZE=200000000")?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use lab::fleet::Files;
 use lab::story::Story;
+use lab::test;
 use lab::{Host, power};
 
 use crate::health::{breaks, evidence};
@@ -158,7 +159,7 @@ fn works(story: &Story, with_network: bool) -> Result<()> {
 
 #[test]
 fn what_lies_between_hosts_works_and_is_not_taken_away_from_one() -> Result<()> {
-    let story = Story::begin(&["web1", "db1"])?;
+    let story = Story::alone(&["web1", "db1"])?;
     let (web1, db1) = (story.host("web1")?, story.host("db1")?);
     let with_network = power::tunnels();
     if !with_network {

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use lab::Host;
 use lab::story::Story;
+use lab::test;
 
 use crate::passes::{builds, phase, slow_build};
 
@@ -44,7 +45,7 @@ fn the_git_server_is_down_during_the_trial() -> Result<()> {
 
 #[test]
 fn mirrors_that_hang_or_are_behind_hold_nothing_up() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let (web1, git) = (story.host("web1")?, story.host("git")?);
     // The kernel accepts connections here, and nobody ever answers one.
     git.must([

@@ -1,11 +1,11 @@
 //! A pass and everything that can happen to it: killed, doubled, cut off, overtaken.
 
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
 use lab::story::{PATIENCE, Story, deployments, status, switcher_status};
+use lab::test;
 use nixus::report::State;
 use serde_json::Value;
 
@@ -61,7 +61,7 @@ fn the_reconciler_is_killed_while_the_switcher_works() -> Result<()> {
     for _ in 0..5 {
         web1.exec(["systemctl", "kill", "-s", "KILL", "nixus-reconcile.service"])?;
         web1.exec(["systemctl", "reset-failed", "nixus-reconcile.service"])?;
-        thread::sleep(Duration::from_millis(100));
+        lab::meter::sleep(Duration::from_millis(100));
     }
     story.kept("web1", &commit)?;
     ensure!(deployments(web1)?.len() == 1, "deployed more than once");
@@ -227,7 +227,7 @@ fn three_commits_that_change_nothing() -> Result<()> {
 
 /// Collects garbage at a moment of a deployment, which must go on as if nothing had been.
 fn garbage_at(moment: impl FnOnce(&Host) -> Result<()>, more: &str) -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
     let commit = story

@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::Host;
 use lab::fleet::UNCHECKED;
 use lab::story::{PATIENCE, Story, switcher_status};
+use lab::test;
 use nixus::report::State;
 use serde_json::Value;
 
@@ -65,7 +66,7 @@ fn takes(what: &str) -> String {
 
 #[test]
 fn a_lost_address_that_a_boot_brings_back_costs_one_reboot() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     // It is set once in a boot, so that starting its unit again does nothing.
     let sets = r#"systemd.services.address = {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use lab::story::{Story, status};
+use lab::test;
 use nixus::report::State;
 
 use crate::health::GREETING;

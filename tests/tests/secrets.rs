@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use base64ct::{Base64, Encoding as _};
 use lab::secrets::{LINK, put, put_for};
 use lab::story::{PATIENCE, Story, status, switcher_status};
+use lab::test;
 use lab::{Host, keys, setup};
 use serde_json::Value;
 
@@ -67,7 +68,7 @@ pub fn seal(story: &Story, db: &[u8], tls: &[u8], other: &[u8]) -> Result<()> {
 
 /// A host that has opened a shop.
 fn shop(db: &[u8]) -> Result<Story> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     seal(&story, db, b"tls", b"other")?;
     let commit = story.lab().deploy("web1", SHOP, "open a shop")?;
     story.kept("web1", &commit)?;
@@ -99,13 +100,14 @@ pub fn is(host: &Host, name: &str, expected: &[u8]) -> Result<()> {
 
 /// How often a unit has said something.
 fn said(host: &Host, unit: &str, words: &str) -> Result<usize> {
+    host.must(["journalctl", "--sync"])?;
     let text = host.must(["journalctl", "--unit", unit, "--output=cat", "--no-pager"])?;
     Ok(text.lines().filter(|line| *line == words).count())
 }
 
 #[test]
 fn secrets_are_there_with_their_owner_group_and_mode_wherever_an_option_names_them() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     seal(&story, &bytes(1), b"tls", b"other")?;
     // The path in any option.
@@ -225,7 +227,7 @@ fn after_a_reboot_secrets_are_there_before_the_units_that_need_them() -> Result<
     Ok(())
 }
 
-#[test]
+#[test(long)]
 fn a_kill_or_a_power_cut_in_the_middle_of_the_swap_mixes_no_generations() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
@@ -307,7 +309,7 @@ fn a_kill_or_a_power_cut_in_the_middle_of_the_swap_mixes_no_generations() -> Res
 
 #[test]
 fn a_secret_may_be_for_a_user_whom_the_old_generation_does_not_have() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     ensure!(!web1.exec(["id", "newcomer"])?.ok());
     put(story.lab(), "secrets/new.age", &["web1"], b"welcome")?;

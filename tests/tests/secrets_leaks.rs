@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::story::{Story, status};
+use lab::test;
 use serde_json::Value;
 
 use crate::secrets::{FAILS, SHOP, is, seal};
 
 #[test]
 fn nothing_secret_is_on_disk_in_the_journal_in_arguments_core_dumps_or_swap() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let needle = format!("needle-{:032x}", fastrand::u128(..));
     // What processes show of themselves, all through two deployments.

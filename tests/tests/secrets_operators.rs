@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use lab::secrets::{host_key, operator_key, put, write};
 use lab::story::Story;
+use lab::test;
 use lab::{Host, Output, command, fleet, keys, setup};
 
 use crate::secrets::is;

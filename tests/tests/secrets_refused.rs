@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use lab::secrets::{LINK, put, write};
 use lab::story::{Story, deployments};
+use lab::test;
 
 use crate::failures::takes_the_next_commit;
 use crate::secrets::{content, is};

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
 use lab::story::{PATIENCE, Story, switcher_status};
+use lab::test;
 use nixus::report::State;
 
 use crate::failures::takes_the_next_commit;
@@ -16,7 +17,7 @@ const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
 
 #[test]
 fn without_d_bus_deployments_and_the_way_back_go_on() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     // One that hangs is worse than one that is gone.
     let bus = "dbus.service";
@@ -69,9 +70,9 @@ fn an_operator_who_is_cut_off_still_goes_back() -> Result<()> {
     takes_the_next_commit(&story)
 }
 
-#[test]
+#[test(long)]
 fn while_pid_1_does_not_answer_nothing_is_activated() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
     web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
@@ -98,9 +99,9 @@ fn while_pid_1_does_not_answer_nothing_is_activated() -> Result<()> {
     story.blames_no_commit("web1")
 }
 
-#[test]
+#[test(long)]
 fn a_pid_1_that_does_not_answer_on_the_way_back_is_rebooted_away() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
     let boot = web1.boot_id()?;
@@ -136,7 +137,7 @@ fn damage(
 
 #[test]
 fn a_candidate_that_a_power_cut_damaged_is_repaired_before_it_is_activated() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
     web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
@@ -170,7 +171,7 @@ fn a_candidate_that_a_power_cut_damaged_is_repaired_before_it_is_activated() -> 
 
 #[test]
 fn a_toplevel_that_lost_its_files_is_repaired_and_blames_no_commit() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
     let commit = story.lab().deploy("web1", GREETING, "greet")?;
@@ -191,7 +192,7 @@ fn a_toplevel_that_lost_its_files_is_repaired_and_blames_no_commit() -> Result<(
 
 #[test]
 fn an_operator_confirms_and_is_named() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let said = web1.exec(["nixus-switcher", "confirm", "--json"])?;
     ensure!(

@@ -1,11 +1,11 @@
 //! Busy and strange systems: each test is a row of the table in the README.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
 use lab::story::{PATIENCE, Story, deployments, status, switcher_status};
+use lab::test;
 use nixus::report::State;
 use serde_json::Value;
 
@@ -244,7 +244,7 @@ fn one_damaged_outcome_costs_nothing_else() -> Result<()> {
 
 #[test]
 fn a_state_folder_that_is_read_only_takes_the_host_back_and_keeps_it_there() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
     let folder = "/var/lib/nixus";
@@ -257,7 +257,7 @@ fn a_state_folder_that_is_read_only_takes_the_host_back_and_keeps_it_there() -> 
     })?;
     ensure!(web1.boot_default()? == before, "the candidate would boot");
     // Passes go on, and end where they would have to note something.
-    thread::sleep(Duration::from_secs(5));
+    lab::meter::sleep(Duration::from_secs(5));
     ensure!(web1.current_system()? == before);
     web1.must(["mount", "-o", "remount,bind,rw", folder])?;
     story.kept_at_last("web1", &commit)?;

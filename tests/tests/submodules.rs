@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::fleet;
 use lab::git_server::give_to_git;
 use lab::story::Story;
+use lab::test;
 
 /// A repository with one file on the git server, where hosts may read submodules.
 fn make_submodule(story: &Story) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use lab::test;
 use lab::{Host, Lab};
 
 use crate::hosts::check;

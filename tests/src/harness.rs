@@ -1,0 +1,218 @@
+//! Runs the tests on hosts, as many at a time as the machine has room for, and reports what each of
+//! them cost.
+//!
+//! It takes the arguments of Rust's own test programs that people use, and ends with the same line.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Parser as _;
+
+pub use inventory::submit;
+
+use self::arguments::Arguments;
+use self::schedule::Schedule;
+use crate::meter::{self, Cost};
+use crate::pool;
+
+mod arguments;
+mod forgotten;
+mod schedule;
+mod table;
+mod uses;
+
+/// How many tests of weight 1 run at a time for each processor. Most of a test's time is waiting.
+const AT_A_TIME: usize = 3;
+
+/// A test on hosts.
+#[derive(Debug, Clone, Copy)]
+pub struct Test {
+    /// The module and the function.
+    pub name: &'static str,
+    /// The source file.
+    pub file: &'static str,
+    /// The place of how many light tests it takes.
+    pub weight: usize,
+    /// Whether it waits for so long that it is started among the first.
+    pub long: bool,
+    /// The test itself.
+    pub run: fn() -> Result<()>,
+}
+
+inventory::collect!(Test);
+
+impl Test {
+    /// The name without that of the program, as it is shown and filtered by.
+    pub fn shown(&self) -> &'static str {
+        self.name
+            .split_once("::")
+            .map_or(self.name, |(_, rest)| rest)
+    }
+}
+
+/// What a test may end with.
+pub trait Ending {
+    /// As a result.
+    ///
+    /// # Errors
+    /// Why the test failed.
+    fn ending(self) -> Result<()>;
+}
+
+impl Ending for () {
+    fn ending(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Ending for Result<()> {
+    fn ending(self) -> Result<()> {
+        self
+    }
+}
+
+/// How a test ended.
+#[derive(Debug)]
+struct Ended {
+    test: Test,
+    failure: Option<String>,
+    cost: Cost,
+}
+
+/// Runs the registered tests that the arguments of this program ask for. `folder` has their source
+/// files, each of which must have registered its tests.
+pub fn main(folder: &Path) -> ExitCode {
+    let arguments = Arguments::parse();
+    let all: Vec<Test> = inventory::iter::<Test>.into_iter().copied().collect();
+    match run(&arguments, &all, folder) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(101),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments, all: &[Test], folder: &Path) -> Result<bool> {
+    forgotten::check(all, folder)?;
+    let mut chosen: Vec<Test> = all
+        .iter()
+        .filter(|test| arguments.choose(test))
+        .copied()
+        .collect();
+    chosen.sort_by_key(|test| test.name);
+    let out = &mut io::stdout();
+    if arguments.list {
+        return list(out, &chosen).map(|()| true).context("cannot print");
+    }
+    let places = arguments
+        .test_threads
+        .unwrap_or_else(|| AT_A_TIME * thread::available_parallelism().map_or(1, usize::from));
+    writeln!(out, "\nrunning {} tests, {places} places", chosen.len())?;
+    let begun = Instant::now();
+    pool::open();
+    let ended = run_all(out, chosen, places)?;
+    let labs = pool::close();
+    let took = begun.elapsed();
+
+    let failed: Vec<&Ended> = ended.iter().filter(|one| one.failure.is_some()).collect();
+    if !failed.is_empty() {
+        writeln!(out, "\nfailures:")?;
+        for one in &failed {
+            writeln!(out, "    {}", one.test.shown())?;
+        }
+    }
+    if !ended.is_empty() {
+        writeln!(out, "\n{}", table::of(&ended, took))?;
+        writeln!(out, "{labs}")?;
+    }
+    let result = if failed.is_empty() { "ok" } else { "FAILED" };
+    writeln!(
+        out,
+        "\ntest result: {result}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out; \
+         finished in {:.2}s\n",
+        ended.len() - failed.len(),
+        failed.len(),
+        all.len() - ended.len(),
+        took.as_secs_f64()
+    )?;
+    Ok(failed.is_empty())
+}
+
+fn list(out: &mut impl Write, chosen: &[Test]) -> io::Result<()> {
+    for test in chosen {
+        writeln!(out, "{}: test", test.shown())?;
+    }
+    writeln!(out, "\n{} tests, 0 benchmarks", chosen.len())
+}
+
+fn run_all(out: &mut impl Write, chosen: Vec<Test>, places: usize) -> Result<Vec<Ended>> {
+    let mut schedule = Schedule::new(chosen, places);
+    let (sender, receiver) = mpsc::channel();
+    let mut running = BTreeMap::new();
+    let mut all = Vec::new();
+    loop {
+        while let Some(test) = schedule.next() {
+            let sender = sender.clone();
+            let started = thread::Builder::new()
+                .name(test.shown().to_owned())
+                .spawn(move || sender.send(run_one(test)).is_ok())
+                .context("cannot start a thread")?;
+            running.insert(test.name, started);
+        }
+        if running.is_empty() {
+            return Ok(all);
+        }
+        let ended: Ended = receiver.recv().context("a test vanished")?;
+        running.remove(ended.test.name);
+        schedule.ended(&ended.test);
+        let word = if ended.failure.is_some() {
+            "FAILED"
+        } else {
+            "ok"
+        };
+        let took = Duration::from_nanos(ended.cost.ended - ended.cost.begun);
+        writeln!(
+            out,
+            "test {} ... {word} ({:.1} s)",
+            ended.test.shown(),
+            took.as_secs_f64()
+        )?;
+        if let Some(why) = &ended.failure {
+            writeln!(out, "{why}")?;
+        }
+        out.flush()?;
+        all.push(ended);
+    }
+}
+
+fn run_one(test: Test) -> Ended {
+    let (result, cost) = meter::measure(|| {
+        let result = panic::catch_unwind(AssertUnwindSafe(test.run));
+        pool::settle(matches!(result, Ok(Ok(()))));
+        result
+    });
+    // The panic hook has printed where it was.
+    let result = result.unwrap_or_else(|panic| Err(anyhow!("{}", said(panic.as_ref()))));
+    Ended {
+        test,
+        failure: result.err().map(|error| format!("Error: {error:#}")),
+        cost,
+    }
+}
+
+/// The words of a panic.
+fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let words = panic.downcast_ref::<String>().cloned();
+    words
+        .or_else(|| panic.downcast_ref::<&str>().map(|&words| words.to_owned()))
+        .unwrap_or_else(|| "it panicked".to_owned())
+}
