@@ -29,6 +29,8 @@ const LONGEST_SECONDS: u64 = 86_400;
 
 fn main() -> ExitCode {
     panic::ends_the_program();
+    #[cfg(feature = "fault-points")]
+    nixus_switcher::fault::listen();
     match carry_out(Arguments::parse().command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
