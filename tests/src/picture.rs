@@ -73,7 +73,7 @@ impl Picture {
                 .exec(["systemctl", "is-active", "--quiet", PASSES[0]])?
                 .ok();
             if passes {
-                host.must(["systemctl", "stop"].iter().chain(&PASSES))?;
+                stop_passes(host)?;
             }
             let saved = saved(host);
             for path in SAVED {
@@ -81,12 +81,10 @@ impl Picture {
                     copy(&host.disk().join(path), &saved.join(path))?;
                 }
             }
-            copy(&run(host)?.join("nixus"), &saved.join("run-nixus")).or_else(
-                |error| match run(host)?.join("nixus").exists() {
-                    true => Err(error),
-                    false => Ok(()),
-                },
-            )?;
+            let noted = root(host)?.join("run/nixus");
+            if noted.exists() {
+                copy(&noted, &saved.join("run-nixus"))?;
+            }
             hosts.insert(
                 name.clone(),
                 HostPicture {
@@ -138,23 +136,23 @@ impl HostPicture {
             host.start()?;
         }
         if self.passes {
-            host.must(["systemctl", "stop"].iter().chain(&PASSES))?;
+            stop_passes(host)?;
         }
         if host.booted_system()? != self.booted {
             Self::put_back(host)?;
             host.reboot()?;
-            host.must(["systemctl", "stop"].iter().chain(&PASSES))?;
+            stop_passes(host)?;
         }
         if host.current_system()? != self.system {
             let switch = format!("{}/bin/switch-to-configuration", self.system);
             host.must(["env", "NIXOS_NO_CHECK=1", &switch, "test"])?;
             // It has started what its targets want.
-            host.must(["systemctl", "stop"].iter().chain(&PASSES))?;
+            stop_passes(host)?;
         }
         Self::put_back(host)?;
         let saved = saved(host);
         if saved.join("run-nixus").exists() {
-            put_back(&saved.join("run-nixus"), &run(host)?.join("nixus"))?;
+            put_back(&saved.join("run-nixus"), &root(host)?.join("run/nixus"))?;
         }
         self.files.restore(host)?;
         self.machine.restore(host)
@@ -179,9 +177,14 @@ fn saved(host: &Host) -> PathBuf {
     host.access.path(format!("{RUN}/saved/{}", host.name))
 }
 
-/// The host's /run, as this process reaches it.
-fn run(host: &Host) -> Result<PathBuf> {
-    Ok(PathBuf::from(format!("/proc/{}/root/run", host.leader()?)))
+/// The root of the host as its processes see it, as this process reaches it.
+fn root(host: &Host) -> Result<PathBuf> {
+    Ok(PathBuf::from(format!("/proc/{}/root", host.leader()?)))
+}
+
+fn stop_passes(host: &Host) -> Result<()> {
+    host.must(["systemctl", "stop"].iter().chain(&PASSES))
+        .map(drop)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -198,13 +201,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 fn put_back(saved: &Path, folder: &Path) -> Result<()> {
     let context = || format!("cannot list {}", folder.display());
     for found in fs::read_dir(folder).with_context(context)? {
-        let path = found.with_context(context)?.path();
-        let is_folder = path.symlink_metadata().is_ok_and(|found| found.is_dir());
-        match is_folder {
-            true => setup::remove_tree(&path)?,
-            false => fs::remove_file(&path)
-                .with_context(|| format!("cannot remove {}", path.display()))?,
-        }
+        files::remove(&found.with_context(context)?.path())?;
     }
     copy(saved, folder)
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::SAVED;
+use super::{SAVED, root};
 use crate::host::Host;
 use crate::setup;
 
@@ -131,11 +131,6 @@ fn content(path: &Path, metadata: &Metadata) -> Result<Vec<u8>> {
     fs::read(path).with_context(read)
 }
 
-/// The root of the host as its processes see it, as this process reaches it.
-fn root(host: &Host) -> Result<PathBuf> {
-    Ok(PathBuf::from(format!("/proc/{}/root", host.leader()?)))
-}
-
 /// The names at the top of the folders in memory.
 fn names(host: &Host) -> Result<BTreeSet<PathBuf>> {
     let root = root(host)?;
@@ -154,7 +149,7 @@ fn names(host: &Host) -> Result<BTreeSet<PathBuf>> {
 }
 
 /// Removes what may be gone already.
-fn remove(path: &Path) -> Result<()> {
+pub(super) fn remove(path: &Path) -> Result<()> {
     let is_folder = path.symlink_metadata().is_ok_and(|found| found.is_dir());
     match is_folder {
         true => setup::remove_tree(path),
