@@ -8,27 +8,30 @@ use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Parser as _;
 
 pub use inventory::submit;
 
 use self::arguments::Arguments;
+use self::load::Load;
 use self::schedule::Schedule;
 use crate::meter::{self, Cost};
 use crate::pool;
 
 mod arguments;
 mod forgotten;
+mod load;
 mod schedule;
 mod table;
 mod uses;
 
-/// How many tests of weight 1 run at a time for each processor. Most of a test's time is waiting.
+/// How many tests of weight 1 run at a time for each processor. Most of a test's time is waiting; where
+/// the processors idle nevertheless, more of them run.
 const AT_A_TIME: usize = 3;
 
 /// A test on hosts.
@@ -119,7 +122,7 @@ fn run(arguments: &Arguments, all: &[Test], folder: &Path) -> Result<bool> {
     writeln!(out, "\nrunning {} tests, {places} places", chosen.len())?;
     let begun = Instant::now();
     pool::open();
-    let ended = run_all(out, chosen, places)?;
+    let ended = run_all(out, chosen, places, arguments.test_threads.is_none())?;
     let labs = pool::close();
     let took = begun.elapsed();
 
@@ -154,8 +157,14 @@ fn list(out: &mut impl Write, chosen: &[Test]) -> io::Result<()> {
     writeln!(out, "\n{} tests, 0 benchmarks", chosen.len())
 }
 
-fn run_all(out: &mut impl Write, chosen: Vec<Test>, places: usize) -> Result<Vec<Ended>> {
+fn run_all(
+    out: &mut impl Write,
+    chosen: Vec<Test>,
+    places: usize,
+    adapts: bool,
+) -> Result<Vec<Ended>> {
     let mut schedule = Schedule::new(chosen, places);
+    let mut load = Load::begin();
     let (sender, receiver) = mpsc::channel();
     let mut running = BTreeMap::new();
     let mut all = Vec::new();
@@ -171,7 +180,15 @@ fn run_all(out: &mut impl Write, chosen: Vec<Test>, places: usize) -> Result<Vec
         if running.is_empty() {
             return Ok(all);
         }
-        let ended: Ended = receiver.recv().context("a test vanished")?;
+        // Whoever asks for a number of threads gets that number.
+        if let (true, Some(idled)) = (adapts, load.idled()) {
+            schedule.adapt(idled);
+        }
+        let ended: Ended = match receiver.recv_timeout(load::WINDOW) {
+            Ok(ended) => ended,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => bail!("a test vanished"),
+        };
         running.remove(ended.test.name);
         schedule.ended(&ended.test);
         let word = if ended.failure.is_some() {

@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const LEAST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(300);
 /// Where Nixus' programs note what they do.
-const NOTES: [&str; 3] = ["/run/nixus", "/var/lib/nixus", "/var/lib/nixus/switcher"];
+const NOTES: [&str; 3] = ["run/nixus", "var/lib/nixus", "var/lib/nixus/switcher"];
 /// Without a search along a path that was cleared.
 pub(crate) const NSENTER: &str = "/usr/bin/nsenter";
 const PATH: &str =
@@ -87,6 +87,11 @@ impl Host {
             .next()
             .and_then(|pid| pid.parse().ok())
             .with_context(|| format!("{} is not running", self.name))
+    }
+
+    /// The root of the host as its processes see it, as this process reaches it.
+    pub(crate) fn root(&self) -> Result<PathBuf> {
+        Ok(PathBuf::from(format!("/proc/{}/root", self.leader()?)))
     }
 
     /// A command inside the host, as root with its usual `PATH`, not started yet.
@@ -315,13 +320,10 @@ impl Host {
 
     /// When Nixus last wrote to each of its folders; each write replaces a file.
     fn noted(&self) -> [Option<SystemTime>; 3] {
-        let root = self.leader().map(|pid| format!("/proc/{pid}/root"));
-        let root = root.unwrap_or_default();
+        let root = self.root();
         NOTES.map(|folder| {
-            fs::metadata(format!("{root}{folder}"))
-                .ok()?
-                .modified()
-                .ok()
+            let folder = root.as_ref().ok()?.join(folder);
+            fs::metadata(folder).ok()?.modified().ok()
         })
     }
 

@@ -41,6 +41,7 @@ pub mod namespace;
 pub mod network;
 pub mod nix_root;
 pub mod operator;
+mod passes;
 mod picture;
 pub mod pipeline;
 pub mod pool;

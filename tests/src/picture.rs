@@ -81,7 +81,7 @@ impl Picture {
                     copy(&host.disk().join(path), &saved.join(path))?;
                 }
             }
-            let noted = root(host)?.join("run/nixus");
+            let noted = host.root()?.join("run/nixus");
             if noted.exists() {
                 copy(&noted, &saved.join("run-nixus"))?;
             }
@@ -152,7 +152,7 @@ impl HostPicture {
         Self::put_back(host)?;
         let saved = saved(host);
         if saved.join("run-nixus").exists() {
-            put_back(&saved.join("run-nixus"), &root(host)?.join("run/nixus"))?;
+            put_back(&saved.join("run-nixus"), &host.root()?.join("run/nixus"))?;
         }
         self.files.restore(host)?;
         self.machine.restore(host)
@@ -175,11 +175,6 @@ impl HostPicture {
 /// Where the copies are, on the lab's own disk.
 fn saved(host: &Host) -> PathBuf {
     host.access.path(format!("{RUN}/saved/{}", host.name))
-}
-
-/// The root of the host as its processes see it, as this process reaches it.
-fn root(host: &Host) -> Result<PathBuf> {
-    Ok(PathBuf::from(format!("/proc/{}/root", host.leader()?)))
 }
 
 fn stop_passes(host: &Host) -> Result<()> {

@@ -30,15 +30,33 @@ const PROGRAMS: [(&str, &str); 8] = [
 /// The packages of the hosts' Debian.
 const INCLUDE: &str = "systemd,systemd-sysv,udev,dbus,openssh-server,iproute2,nix-bin,nix-setup-systemd,git,ca-certificates,kmod,nftables,procps,age,lighttpd,lighttpd-mod-openssl,nginx-light,bind9,bind9-dnsutils,wireguard-go,wireguard-tools";
 const SUITE: &str = "trixie";
-/// What they look for is not in a host: partitions, sleep, a TPM, files of SysV. They run at each boot
-/// and each reload otherwise.
-const NEEDLESS_GENERATORS: [&str; 6] = [
+/// What they look for is not in a host: partitions, sleep, a TPM, files of SysV, consoles, options of a
+/// kernel. They run at each boot and each reload otherwise.
+const NEEDLESS_GENERATORS: [&str; 10] = [
+    "debug",
+    "getty",
     "gpt-auto",
     "hibernate-resume",
     "rc-local",
+    "run",
     "ssh",
+    "system-update",
     "sysv",
     "tpm2",
+];
+/// What they would do is done, or concerns devices and people at a console. A generation brings what it
+/// needs.
+const NEEDLESS_UNITS: [&str; 10] = [
+    "multi-user.target.wants/getty.target",
+    "multi-user.target.wants/systemd-ask-password-wall.path",
+    "multi-user.target.wants/systemd-logind.service",
+    "sysinit.target.wants/ldconfig.service",
+    "sysinit.target.wants/systemd-ask-password-console.path",
+    "sysinit.target.wants/systemd-hwdb-update.service",
+    "sysinit.target.wants/systemd-journal-catalog-update.service",
+    "sysinit.target.wants/systemd-sysusers.service",
+    "sysinit.target.wants/systemd-udev-trigger.service",
+    "sysinit.target.wants/systemd-update-done.service",
 ];
 const BOOT: &str = include_str!("lab-boot.sh");
 /// Where programs of an administrator are, also for those whose own `PATH` lacks them.
@@ -183,7 +201,7 @@ fn raise_limits() {
 
 fn recipe() -> u64 {
     let mut hasher = DefaultHasher::new();
-    (INCLUDE, SUITE, NEEDLESS_GENERATORS, BOOT, 2).hash(&mut hasher);
+    (INCLUDE, SUITE, NEEDLESS_GENERATORS, NEEDLESS_UNITS, BOOT, 3).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -206,6 +224,10 @@ fn build_root(root: &Path) -> Result<()> {
         let path = new.join(format!(
             "usr/lib/systemd/system-generators/systemd-{name}-generator"
         ));
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    for name in NEEDLESS_UNITS {
+        let path = new.join("usr/lib/systemd/system").join(name);
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
     // Each login, such as that of a peer, would begin a session of logind and a systemd of the user's own.

@@ -84,10 +84,10 @@ fn a_damaged_ledger_is_set_aside_and_activates_nothing() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
-    web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    web1.stop_passes()?;
     web1.write("/var/lib/nixus/ledger.json", "{ \"version\": 1, \"anch")?;
     let commit = story.lab().deploy("web1", GREETING, "greet")?;
-    web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
+    web1.start_passes()?;
     story.waits_for("web1", "state-damaged")?;
     story.tries_no_more("web1")?;
     story.at_rest("web1", &before)?;
@@ -103,7 +103,7 @@ fn a_full_disk_at_a_state_write_stops_the_pass_and_nothing_else() -> Result<()> 
     let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
-    web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    web1.stop_passes()?;
     // The state as it is, on a disk of its own that is full to the last byte.
     for step in [
         &["cp", "-a", "/var/lib/nixus", "/var/lib/nixus.copy"][..],
@@ -138,7 +138,7 @@ fn a_full_disk_at_a_state_write_stops_the_pass_and_nothing_else() -> Result<()> 
     web1.must(["rm", "/var/lib/nixus/fill"])?;
     web1.must(["mount", "-o", "remount,size=200m", "/var/lib/nixus"])?;
     web1.exec(["nixus", "retry"])?;
-    web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
+    web1.start_passes()?;
     story.kept("web1", &commit)?;
     Ok(())
 }

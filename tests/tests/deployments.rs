@@ -16,11 +16,11 @@ fn first_deployment() -> Result<()> {
     // The branch has moved on since this host was installed: adopting activates nothing.
     let installed = web1.current_system()?;
     let commit = story.lab().deploy("web1", GREETING, "greet")?;
-    web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    web1.stop_passes()?;
     let said = web1.must(["nixus", "adopt"])?;
     ensure!(said.contains("Nothing was activated"), "{said}");
     ensure!(web1.current_system()? == installed);
-    web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
+    web1.start_passes()?;
 
     let report = story.kept("web1", &commit)?;
     ensure!(

@@ -331,14 +331,13 @@ fn a_forge_that_hangs_resets_or_answers_500_delays_and_changes_no_deployment() -
             &before,
             "activation failed with exit code 2",
         )?;
-        let seen = status(web1)?;
-        let why = seen
-            .pointer("/statuses/held_back/why")
-            .and_then(Value::as_str);
-        ensure!(
-            why.is_some(),
-            "{how}: nothing is said of the statuses that wait: {seen}"
-        );
+        // An attempt that hangs ends only with its own limit.
+        web1.wait_until("why statuses wait is said", FORGE_TIMEOUT * 2, |web1| {
+            let seen = status(web1)?;
+            let why = seen.pointer("/statuses/held_back/why");
+            Ok(why.is_some_and(Value::is_string))
+        })
+        .with_context(|| how.to_owned())?;
     }
     println!("from push to kept, by what the forge does: {times:?}");
     for (how, time) in &times {

@@ -101,11 +101,11 @@ fn a_disk_that_fills_up_during_the_trial_takes_the_host_back() -> Result<()> {
     let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
-    web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    web1.stop_passes()?;
     let disk = Disk::under(web1, "/var/lib/nixus")?;
     let slow = r#"services.nixus.settings.health.soak = lib.mkForce "6s";"#;
     let commit = story.lab().deploy("web1", slow, "take long to prove")?;
-    web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
+    web1.start_passes()?;
     phase(web1, "on-trial")?;
     disk.fill()?;
     // What cannot be made durable is not kept; the way back needs no disk.

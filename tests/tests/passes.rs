@@ -96,7 +96,7 @@ fn the_git_server_is_down_before_a_deployment() -> Result<()> {
     web1.must(["systemctl", "stop"].iter().chain(&units))?;
     let commit = story.lab().deploy("web1", GREETING, "greet")?;
     git.power_cut()?;
-    web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
+    web1.start_passes()?;
     story.waits_for("web1", "backing-off")?;
     ensure!(before.0 == web1.current_system()? && deployments(web1)?.is_empty());
     ensure!(

@@ -92,7 +92,7 @@ fn nixus_is_upgraded_and_downgraded_across_a_change_of_its_format() -> Result<()
     ensure!(formats(web1)? == [VERSION + 1; 3], "{:?}", formats(web1)?);
 
     // The older release understands nothing of it, says so, changes nothing, and so activates nothing.
-    web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    web1.stop_passes()?;
     let ledger = web1.read("/var/lib/nixus/ledger.json")?;
     let words = format!("version {}", VERSION + 1);
     for arguments in [
@@ -106,7 +106,7 @@ fn nixus_is_upgraded_and_downgraded_across_a_change_of_its_format() -> Result<()
     }
     ensure!(web1.read("/var/lib/nixus/ledger.json")? == ledger);
     story.at_rest("web1", &before)?;
-    web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
+    web1.start_passes()?;
 
     // A downgrade by a commit: from its beginning, all is written for the older release.
     let commit = story.lab().deploy("web1", GREETING, "downgrade")?;

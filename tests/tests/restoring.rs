@@ -95,7 +95,7 @@ fn a_lost_address_that_a_boot_brings_back_costs_one_reboot() -> Result<()> {
 
 #[test]
 fn damage_that_no_reboot_heals_leaves_the_host_stuck_until_it_is_healed() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
     for command in BY_HAND {

@@ -75,7 +75,7 @@ fn while_pid_1_does_not_answer_nothing_is_activated() -> Result<()> {
     let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
-    web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    web1.stop_passes()?;
     let commit = story.lab().deploy("web1", GREETING, "greet")?;
     let candidate = web1.build(&commit)?;
     let request = format!(
@@ -94,7 +94,7 @@ fn while_pid_1_does_not_answer_nothing_is_activated() -> Result<()> {
     ensure!(said.stderr.contains("no end after"), "{said:?}");
     ensure!(took < Duration::from_secs(115), "unbounded: {took:?}");
     ensure!(web1.current_system()? == before);
-    web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
+    web1.start_passes()?;
     story.kept_at_last("web1", &commit)?;
     story.blames_no_commit("web1")
 }
@@ -140,7 +140,7 @@ fn a_candidate_that_a_power_cut_damaged_is_repaired_before_it_is_activated() -> 
     let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
-    web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    web1.stop_passes()?;
     let commit = story.lab().deploy("web1", GREETING, "greet")?;
     let candidate = web1.build(&commit)?;
     let file = web1.must(["readlink", "-f", &format!("{candidate}/etc/greeting")])?;
@@ -173,13 +173,13 @@ fn a_candidate_that_a_power_cut_damaged_is_repaired_before_it_is_activated() -> 
 fn a_toplevel_that_lost_its_files_is_repaired_and_blames_no_commit() -> Result<()> {
     let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
-    web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    web1.stop_passes()?;
     let commit = story.lab().deploy("web1", GREETING, "greet")?;
     let candidate = web1.build(&commit)?;
     damage(web1, &format!("{candidate}/nixos-version"), |path| {
         fs::remove_file(path)
     })?;
-    web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
+    web1.start_passes()?;
     let report = story.report("web1", &commit, &[State::Failure])?;
     ensure!(
         report.text.contains("damaged in the store"),
@@ -219,7 +219,7 @@ fn an_operator_confirms_and_is_named() -> Result<()> {
     let who = "confirmed by alice (uid 1000)";
     let said = web1.must(["nixus-switcher", "status"])?;
     ensure!(said.contains(who), "{said}");
-    web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
+    web1.start_passes()?;
     let report = story.kept("web1", &commit)?;
     ensure!(report.text.contains(who), "{}", report.text);
     let said = web1.must(["nixus", "log", "--verbose"])?;

@@ -140,7 +140,7 @@ fn a_journal_that_cannot_be_read_stops_activations_and_not_the_machine() -> Resu
     let mut kept = story.kept("web1", &commit)?;
     for (number, (name, damage, words)) in DAMAGES.into_iter().enumerate() {
         let before = web1.current_system()?;
-        web1.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+        web1.stop_passes()?;
         let script = format!("for f in /var/lib/nixus/switcher/journal-?.json; do {damage}; done");
         web1.must(["sh", "-c", &script])?;
         let more = format!(r#"environment.etc."greeting".text = "{number}";"#);
@@ -148,7 +148,7 @@ fn a_journal_that_cannot_be_read_stops_activations_and_not_the_machine() -> Resu
         if number == 0 {
             web1.reboot()?;
         } else {
-            web1.must(["systemctl", "start", "nixus-reconcile.timer"])?;
+            web1.start_passes()?;
         }
         story.waits_for("web1", "journal-damaged")?;
         story.tries_no_more("web1")?;

@@ -95,6 +95,8 @@ fn the_x_settings_are_honoured() {
             );
         }
         host.must(["test", "-e", "/run/reloaded-reloaded"])?;
+        // What no system has is there until somebody stops it.
+        host.must(["systemctl", "stop", "stays.service", "manual.service"])?;
         Ok(())
     });
 }

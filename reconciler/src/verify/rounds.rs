@@ -8,18 +8,22 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::health::{SOAK, Verdict};
 
-/// The pause between two rounds.
+/// The pause between the first rounds.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause between two rounds. A round asks peers and the git server, which answer many hosts.
+const PAUSE_LONGEST: Duration = Duration::from_secs(5);
 
 /// Repeats `round` until all has passed for `soak`, or until nothing is `left` of the time. A round
 /// that is cut off by the end tells nothing: the findings of the one before count. Where not even
-/// the first one ended, `reserved` before the end of the time, there are none.
+/// the first one ended, `reserved` before the end of the time, there are none. Pauses grow with the
+/// time that has passed, and shrink again before the end, so that the last findings are fresh.
 pub async fn until_settled(
     soak: Duration,
     left: impl Fn() -> Duration,
     reserved: Duration,
     round: impl AsyncFn() -> Verdict,
 ) -> Option<Verdict> {
+    let first = Instant::now();
     let mut passing_since: Option<Instant> = None;
     let mut found: Option<Verdict> = None;
     loop {
@@ -39,15 +43,23 @@ pub async fn until_settled(
         } else {
             passing_since = None;
         }
-        // The next round would not come to its end.
-        if left() <= begun.elapsed() {
+        // What is left beside a next round as long as this one.
+        let spare = left().saturating_sub(begun.elapsed());
+        if spare.is_zero() {
             return Some(unsettled(verdict));
         }
         found = Some(verdict);
         let _wait = waits::begin(Kind::Soak, || "the next round of checks".to_owned());
         let soaking = passing_since.map(|since| soak.saturating_sub(since.elapsed()));
-        sleep(soaking.map_or(PAUSE, |left| left.min(PAUSE))).await;
+        let pause = pause(first.elapsed(), spare);
+        sleep(soaking.map_or(pause, |left| left.min(pause))).await;
     }
+}
+
+fn pause(elapsed: Duration, spare: Duration) -> Duration {
+    (elapsed / 4)
+        .clamp(PAUSE, PAUSE_LONGEST)
+        .min((spare / 2).max(PAUSE))
 }
 
 /// What passed at last, but not for long enough, is not known to work.
@@ -109,14 +121,27 @@ mod tests {
     }
 
     #[test]
+    fn pauses_grow_with_the_trial_and_shrink_before_its_end() {
+        let pause = |elapsed, spare| {
+            let pause = pause(Duration::from_secs(elapsed), Duration::from_secs(spare));
+            pause.as_millis()
+        };
+        assert_eq!(pause(0, 100), 500);
+        assert_eq!(pause(4, 100), 1000);
+        assert_eq!(pause(90, 100), 5000);
+        assert_eq!(pause(90, 4), 2000);
+        assert_eq!(pause(90, 0), 500);
+    }
+
+    #[test]
     fn findings_are_handed_over_before_the_trial_ends() {
         // All is well at once, or later.
-        check(&[(1, Pass)], Some(Pass), 10);
-        check(&[(1, Fail), (1, Fail), (1, Pass)], Some(Pass), 13);
+        check(&[(1, Pass)], Some(Pass), 11);
+        check(&[(1, Fail), (1, Fail), (1, Pass)], Some(Pass), 14);
         check(&[(12, Pass)], Some(Pass), 12);
         // It stays as it is; a last round is not begun that would not end.
         check(&[(1, Fail)], Some(Fail), 29);
-        check(&[(10, Unknown)], Some(Unknown), 20);
+        check(&[(10, Unknown)], Some(Unknown), 22);
         // A round is longer than the one before: that one counts.
         check(&[(5, Fail), (60, Fail)], Some(Fail), 30);
         check(&[(9, Pass), (60, Pass)], Some(Unknown), 30);
@@ -126,6 +151,6 @@ mod tests {
         check(&[(26, Fail)], None, 25);
         // Too late to soak.
         check(&[(20, Fail), (1, Pass)], Some(Fail), 20);
-        check(&[(14, Fail), (8, Pass)], Some(Unknown), 22);
+        check(&[(14, Fail), (8, Pass)], Some(Unknown), 23);
     }
 }

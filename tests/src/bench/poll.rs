@@ -34,7 +34,7 @@ pub fn poll() -> Result<Vec<Table>> {
     let story = as_shipped(&["web1"])?;
     let host = story.host("web1")?;
     let deployments = deployment::measure(&story)?;
-    host.must(["systemctl", "stop", "nixus-reconcile.timer"])?;
+    host.stop_passes()?;
     make_other_refs(story.lab())?;
     let plain = plain_git(host)?;
     leaves_nothing_behind(host)?;

@@ -9,7 +9,8 @@ use super::Test;
 pub struct Schedule {
     waiting: Vec<Test>,
     places: usize,
-    free: usize,
+    more: usize,
+    taken: usize,
 }
 
 impl Schedule {
@@ -21,7 +22,8 @@ impl Schedule {
         Self {
             waiting: tests,
             places,
-            free: places,
+            more: 0,
+            taken: 0,
         }
     }
 
@@ -31,15 +33,25 @@ impl Schedule {
         let at = self
             .waiting
             .iter()
-            .position(|test| self.weight(test) <= self.free)?;
+            .position(|test| self.taken + self.weight(test) <= self.places + self.more)?;
         let test = self.waiting.remove(at);
-        self.free -= self.weight(&test);
+        self.taken += self.weight(&test);
         Some(test)
     }
 
     /// A test has ended, and gives its places back.
     pub fn ended(&mut self, test: &Test) {
-        self.free += self.weight(test);
+        self.taken -= self.weight(test);
+    }
+
+    /// How full the machine is at present: where its processors idle although all places are taken, there
+    /// is one place more, up to twice as many as it has by itself; where they do not, one less again.
+    pub fn adapt(&mut self, idle: bool) {
+        if !idle {
+            self.more = self.more.saturating_sub(1);
+        } else if self.taken >= self.places + self.more {
+            self.more = (self.more + 1).min(self.places);
+        }
     }
 
     /// What weighs more than all places runs alone.
@@ -80,6 +92,32 @@ mod tests {
         assert!(schedule.next().is_none());
         schedule.ended(&running[1]);
         assert_eq!(schedule.next().map(|test| test.name), Some("small"));
+    }
+
+    #[test]
+    fn an_idle_machine_has_more_places_and_a_full_one_its_own() {
+        let all = [("light", 1, false); 9];
+        let mut schedule = Schedule::new(tests(&all), 2);
+        let begin = |schedule: &mut Schedule| std::iter::from_fn(|| schedule.next()).count();
+        assert_eq!(begin(&mut schedule), 2);
+        for more in [1, 1, 0, 0] {
+            schedule.adapt(true);
+            assert_eq!(begin(&mut schedule), more);
+        }
+        schedule.adapt(false);
+        schedule.adapt(false);
+        schedule.adapt(false);
+        let light = tests(&all)[0];
+        for _ in 0..2 {
+            schedule.ended(&light);
+        }
+        assert_eq!(begin(&mut schedule), 0);
+        schedule.ended(&light);
+        assert_eq!(begin(&mut schedule), 1);
+        // Places that nobody takes are no reason for more.
+        schedule.ended(&light);
+        schedule.adapt(true);
+        assert_eq!(begin(&mut schedule), 1);
     }
 
     #[test]

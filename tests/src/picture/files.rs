@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{SAVED, root};
+use super::SAVED;
 use crate::host::Host;
 use crate::setup;
 
@@ -53,7 +53,7 @@ impl Files {
     /// Removes what was added; what was changed or removed is an error.
     pub(super) fn restore(&self, host: &Host) -> Result<()> {
         let now = Self::of(host)?;
-        let root = root(host)?;
+        let root = host.root()?;
         for path in now.memory.difference(&self.memory) {
             remove(&root.join(path))?;
         }
@@ -133,7 +133,7 @@ fn content(path: &Path, metadata: &Metadata) -> Result<Vec<u8>> {
 
 /// The names at the top of the folders in memory.
 fn names(host: &Host) -> Result<BTreeSet<PathBuf>> {
-    let root = root(host)?;
+    let root = host.root()?;
     let mut names = BTreeSet::new();
     for folder in IN_MEMORY {
         let context = || format!("cannot list /{folder}");
