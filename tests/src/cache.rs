@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 
-use crate::setup::{self, Machine};
+use crate::setup;
 
 /// The file beside a folder whose lock is held by whoever uses it; its time is when that began.
 const USED: &str = "used";
@@ -27,22 +27,16 @@ pub fn hold(folder: &Path) -> Result<File> {
     marked.with_context(|| format!("cannot lock {}", path.display()))
 }
 
-/// Removes layers of other builds than this one, and roots of other recipes than the machine's, that
-/// nobody uses. What cannot be removed now is tried again the next time.
-pub fn remove_unused(machine: &Machine, build: &str) {
-    let Ok(found) = fs::read_dir(&machine.cache) else {
+/// Removes the folders of the cache that are old by their names, and that nobody uses. What cannot be
+/// removed now is tried again the next time.
+pub fn remove_unused(cache: &Path, is_old: impl Fn(&str) -> bool) {
+    let Ok(found) = fs::read_dir(cache) else {
         return;
     };
     for found in found.flatten() {
         let path = found.path();
         let name = found.file_name().to_string_lossy().into_owned();
-        let is_old = match name.split_once('-') {
-            Some(("seed", _)) => !name.starts_with(build),
-            // Somebody may be making another one.
-            Some(("root", _)) => path != machine.root && !name.ends_with(".new"),
-            _ => false,
-        };
-        if is_old && path.is_dir() && is_unused(&path) {
+        if is_old(&name) && path.is_dir() && is_unused(&path) {
             let removed = setup::remove_tree(&path);
             let _ = fs::remove_file(path.with_extension(USED));
             if removed.is_err() {
@@ -77,11 +71,7 @@ mod tests {
             folder
         };
         let age = |file: &File| file.set_modified(SystemTime::now() - 2 * KEPT).unwrap();
-        let machine = Machine {
-            cache: cache.path().to_owned(),
-            root: make("root-1"),
-        };
-        let old = ["root-0", "seed-1-1", "seed-1-2", "seed-1-3", "seed-2-1.new"].map(&make);
+        let old = ["old", "seed-1-1", "seed-1-2", "seed-1-3", "seed-2-1.new"].map(&make);
         let lately = hold(&old[1]).unwrap();
         drop(lately);
         let held = hold(&old[2]).unwrap();
@@ -90,7 +80,9 @@ mod tests {
         for other in ["seed-2-1", "keys", "gitea-v1"] {
             make(other);
         }
-        remove_unused(&machine, "seed-2");
+        remove_unused(cache.path(), |name| {
+            name == "old" || (name.starts_with("seed-") && !name.starts_with("seed-2"))
+        });
         let mut left: Vec<_> = fs::read_dir(cache.path())
             .unwrap()
             .map(|found| found.unwrap().file_name().into_string().unwrap())
@@ -100,7 +92,6 @@ mod tests {
         let expected = [
             "gitea-v1",
             "keys",
-            "root-1",
             "seed-1-1",
             "seed-1-1.used",
             "seed-1-2",

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::fleet::{self, Files, UNCHECKED};
 use lab::story::{PATIENCE, Story};
+use lab::{Kind, Lab};
 use nixus::report::{Report, State};
 
 /// The hosts of the story.
@@ -20,10 +21,11 @@ const NO_KEYS: &str = "  users.users.root.openssh.authorizedKeys.keys = lib.mkFo
 const BROKEN_BUILD: &str = r#"  environment.systemPackages = [ (pkgs.runCommand "shop" { } "echo 'shop.c:1: error: no such header' >&2; exit 1") ];"#;
 
 /// Tells the story; succeeds only if every host is where it should be, at each turn and at the end.
-pub fn demo() -> Result<ExitCode> {
+pub fn demo(kind: Kind) -> Result<ExitCode> {
     let begun = Instant::now();
     say("A git server and three hosts boot; each host is told once to follow the repository.");
-    let story = Story::begin(&HOSTS)?;
+    let lab = Lab::of(&HOSTS).kind(kind).start()?;
+    let story = Story::adopt(lab, PATIENCE)?;
     let mut demo = Demo {
         shown: BTreeMap::new(),
         story,

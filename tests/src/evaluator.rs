@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::command::{self, Output};
 use crate::nix_root::NixRoot;
+use crate::nixos;
 use crate::setup::{self, Machine};
 
 /// The library without the rest of nixpkgs, about 1 MB.
@@ -100,8 +101,12 @@ impl Evaluator {
     }
 }
 
-/// The folder that has `lib`: as `NIXPKGS` says, from the lab's cache, or from the network.
+/// The folder that has `lib`: that of the NixOS hosts, or the library alone, as `NIXPKGS` says, from the
+/// lab's cache, or from the network.
 fn library(machine: &Machine) -> Result<PathBuf> {
+    if nixos::missing(machine).is_none() {
+        return Ok(nixos::prepare(machine)?.folder);
+    }
     if let Some(named) = env::var_os("NIXPKGS").map(PathBuf::from) {
         anyhow::ensure!(
             named.join("lib/default.nix").is_file(),

@@ -20,8 +20,10 @@ pub use inventory::submit;
 use self::arguments::Arguments;
 use self::load::Load;
 use self::schedule::Schedule;
+use crate::kind::Kind;
 use crate::meter::{self, Cost};
 use crate::pool;
+use crate::{nixos, setup};
 
 mod arguments;
 mod forgotten;
@@ -45,6 +47,8 @@ pub struct Test {
     pub weight: usize,
     /// Whether it waits for so long that it is started among the first.
     pub long: bool,
+    /// On which kinds of hosts it runs.
+    pub kinds: &'static [Kind],
     /// The test itself.
     pub run: fn() -> Result<()>,
 }
@@ -57,6 +61,32 @@ impl Test {
         self.name
             .split_once("::")
             .map_or(self.name, |(_, rest)| rest)
+    }
+
+    /// A test for each kind of hosts. One that runs on two has another name on the second.
+    fn of_each_kind(self, asked: Option<Kind>) -> impl Iterator<Item = Self> {
+        let kinds = match asked {
+            Some(Kind::Nixos) => &[Kind::Nixos],
+            Some(Kind::StandIn) if self.kinds.contains(&Kind::StandIn) => &[Kind::StandIn],
+            Some(Kind::StandIn) => &[][..],
+            None => self.kinds,
+        };
+        kinds.iter().map(move |kind| {
+            let name = match kind {
+                Kind::StandIn => self.name,
+                // There are as many of them as tests, and they last as long as the program.
+                Kind::Nixos => format!("{}::nixos", self.name).leak(),
+            };
+            let kinds: &'static [Kind] = match kind {
+                Kind::StandIn => &[Kind::StandIn],
+                Kind::Nixos => &[Kind::Nixos],
+            };
+            Self {
+                name,
+                kinds,
+                ..self
+            }
+        })
     }
 }
 
@@ -106,6 +136,10 @@ pub fn main(folder: &Path) -> ExitCode {
 
 fn run(arguments: &Arguments, all: &[Test], folder: &Path) -> Result<bool> {
     forgotten::check(all, folder)?;
+    let all: Vec<Test> = all
+        .iter()
+        .flat_map(|test| test.of_each_kind(arguments.hosts))
+        .collect();
     let mut chosen: Vec<Test> = all
         .iter()
         .filter(|test| arguments.choose(test))
@@ -116,6 +150,15 @@ fn run(arguments: &Arguments, all: &[Test], folder: &Path) -> Result<bool> {
     if arguments.list {
         return list(out, &chosen).map(|()| true).context("cannot print");
     }
+    let asked = chosen.len();
+    if let Some(why) = without_nixos(&mut chosen)? {
+        writeln!(
+            out,
+            "\n{} tests on NixOS hosts are skipped: {why}",
+            asked - chosen.len()
+        )?;
+    }
+    let ignored = asked - chosen.len();
     let places = arguments
         .test_threads
         .unwrap_or_else(|| AT_A_TIME * thread::available_parallelism().map_or(1, usize::from));
@@ -140,14 +183,27 @@ fn run(arguments: &Arguments, all: &[Test], folder: &Path) -> Result<bool> {
     let result = if failed.is_empty() { "ok" } else { "FAILED" };
     writeln!(
         out,
-        "\ntest result: {result}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out; \
+        "\ntest result: {result}. {} passed; {} failed; {ignored} ignored; 0 measured; {} filtered out; \
          finished in {:.2}s\n",
         ended.len() - failed.len(),
         failed.len(),
-        all.len() - ended.len(),
+        all.len() - asked,
         took.as_secs_f64()
     )?;
     Ok(failed.is_empty())
+}
+
+/// Takes away what needs NixOS where there is none, and says why.
+fn without_nixos(chosen: &mut Vec<Test>) -> Result<Option<String>> {
+    let on_nixos = |test: &Test| test.kinds.contains(&Kind::Nixos);
+    if !chosen.iter().any(on_nixos) {
+        return Ok(None);
+    }
+    let missing = nixos::missing(&setup::prepare()?);
+    if missing.is_some() {
+        chosen.retain(|test| !on_nixos(test));
+    }
+    Ok(missing)
 }
 
 fn list(out: &mut impl Write, chosen: &[Test]) -> io::Result<()> {
@@ -212,7 +268,9 @@ fn run_all(
 }
 
 fn run_one(test: Test) -> Ended {
+    let kind = test.kinds.first().copied().unwrap_or_default();
     let (result, cost) = meter::measure(|| {
+        kind.make_current();
         let result = panic::catch_unwind(AssertUnwindSafe(test.run));
         pool::settle(matches!(result, Ok(Ok(()))));
         result

@@ -14,11 +14,13 @@ use crate::fleet::{self, Member};
 use crate::git_server;
 use crate::host::Host;
 use crate::keys::{self, Key};
+use crate::kind::Kind;
 use crate::meter::{self, Wait};
 use crate::namespace::Namespace;
 use crate::network;
+use crate::nixos;
 use crate::operator::{self, Operator};
-use crate::seed::{self, Seed};
+use crate::seed::{self, Base, Seed};
 use crate::setup;
 
 /// What another process needs to reach into a running lab.
@@ -35,7 +37,8 @@ pub struct Doors {
 pub struct Lab {
     members: BTreeMap<String, Member>,
     doors: Doors,
-    seed: Seed,
+    // What its hosts' disks are made of.
+    seeds: [Seed; 2],
     first_commit: String,
     // Last, since everything else lives in it.
     namespace: Namespace,
@@ -48,10 +51,18 @@ pub struct Builder {
     common: String,
     off: bool,
     shipped: bool,
+    kind: Kind,
     layers: Vec<PathBuf>,
 }
 
 impl Builder {
+    /// The hosts are of this kind; the git server is Debian in any case.
+    #[must_use]
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// Adds lines of Nix to the module that all hosts share (`lab.nix` in the deploy repository).
     #[must_use]
     pub fn common(mut self, nix: &str) -> Self {
@@ -123,6 +134,7 @@ impl Lab {
             common: String::new(),
             off: false,
             shipped: false,
+            kind: Kind::current(),
             layers: Vec::new(),
         }
     }
@@ -144,8 +156,15 @@ impl Lab {
         let operator_key = keys::key(&machine, "operator")?;
         let server = Member::new(&machine, "git", 2)?;
         let deploy = fleet::deploy_files(&members, &plan.common, &operator_key, &server.host_key)?;
+        let nixos = match plan.kind {
+            Kind::StandIn => None,
+            Kind::Nixos => Some(nixos::prepare(&machine)?),
+        };
+        let base = nixos.as_ref().map_or(Base::StandIn, Base::Nixos);
+        let names: Vec<&str> = plan.names.iter().map(String::as_str).collect();
+        let fleet = seed::seed(&machine, &binaries, base, &deploy, &names)?;
         let git = fleet::git_server_files(&operator_key);
-        let seed = seed::seed(&machine, &binaries, &deploy, &git)?;
+        let git = seed::seed(&machine, &binaries, Base::StandIn, &git, &["git"])?;
 
         let namespace = Namespace::create()?;
         let access = namespace.access().clone();
@@ -158,30 +177,34 @@ impl Lab {
                 address: member.address(),
                 access: access.clone(),
             };
-            let mut layers = vec![seed.layer.as_path()];
-            layers.extend(plan.layers.iter().map(PathBuf::as_path));
-            layers.push(&machine.root);
+            let (seed, below) = match &nixos {
+                _ if member.name == "git" => (&git, std::slice::from_ref(&machine.root)),
+                None => (&fleet, std::slice::from_ref(&machine.root)),
+                Some(nixos) => (&fleet, &nixos.host[..]),
+            };
+            let above = [&seed.layer].into_iter().chain(&plan.layers);
+            let layers: Vec<&Path> = above.chain(below).map(PathBuf::as_path).collect();
             host.make_disk(&layers)?;
-            furnish(&seed, member, &host)?;
+            furnish(seed, member, &host)?;
             known.push_str(&operator::known_host(&host.address, &member.host_key));
             hosts.insert(member.name.clone(), host);
         }
         let git_host = hosts.get("git").context("there is no git server")?.clone();
         git_server::furnish(&git_host, &members, &operator_key)?;
-        let fleet = members
+        let followers = members
             .iter()
             .filter_map(|member| hosts.get(&member.name).cloned())
             .collect();
         let operator = Operator {
             access,
-            fleet,
+            fleet: followers,
             key: operator_key.path,
             server: git_host,
             nixus: binaries.nixus.clone(),
             read: Arc::default(),
         };
         let mut files = deploy;
-        files.insert("flake.lock".to_owned(), seed.content.lock.clone());
+        files.insert("flake.lock".to_owned(), fleet.content.lock.clone());
         let first_commit = operator.begin(&known, &files)?;
         Ok(Self {
             members: members
@@ -189,7 +212,7 @@ impl Lab {
                 .map(|member| (member.name.clone(), member))
                 .collect(),
             doors: Doors { hosts, operator },
-            seed,
+            seeds: [fleet, git],
             first_commit,
             namespace,
         })
@@ -228,7 +251,10 @@ impl Lab {
     /// # Errors
     /// When there is no such host.
     pub fn first_toplevel(&self, host: &str) -> Result<&str> {
-        let path = self.seed.content.toplevels.get(host);
+        let path = self
+            .seeds
+            .iter()
+            .find_map(|seed| seed.content.toplevels.get(host));
         path.map(String::as_str)
             .with_context(|| format!("there is no host {host}"))
     }

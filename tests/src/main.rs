@@ -6,9 +6,11 @@ mod demo;
 mod up;
 mod walk;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use lab::Kind;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -18,7 +20,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(
     name = "lab",
     after_help = "Example:\n  lab demo
-  lab up --hosts 2\n  lab exec web1 -- nixus status\n  lab bench poll\n  lab crash --quick"
+  lab up --hosts 2\n  lab up --nixos --hosts 1\n  lab exec web1 -- nixus status\n  lab bench poll\n  lab crash --quick"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -28,7 +30,10 @@ struct Arguments {
 #[derive(Subcommand)]
 enum What {
     /// Tell the story of a fleet: a good commit, a cut network, a failed build, a fix
-    Demo,
+    Demo {
+        #[command(flatten)]
+        hosts: Hosts,
+    },
     /// Take a host through its states, with what its commands print in each
     Walk {
         /// Only these states: good, bad, held, rollback, unfit, stuck, outage, repository, rescue or damage
@@ -41,6 +46,14 @@ enum What {
         /// How many hosts
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=40))]
         hosts: u8,
+        #[command(flatten)]
+        kind: Hosts,
+    },
+    /// Show what NixOS hosts of the lab are made from
+    Nixos {
+        /// What of them is not as nixpkgs would build it, and why
+        #[arg(long, required = true)]
+        differences: bool,
     },
     /// Run a command on a host of the running lab; without one, a shell
     Exec {
@@ -96,12 +109,41 @@ enum What {
     Part(bench::Part),
 }
 
+/// What the hosts are.
+#[derive(clap::Args)]
+struct Hosts {
+    /// Boot NixOS instead of Debian in the shape of NixOS
+    #[arg(long)]
+    nixos: bool,
+    /// nixpkgs, as a folder or an archive; default: $NIXPKGS, then ~/.cache/nixus-lab/nixpkgs, then the
+    /// network, where this machine has Nix
+    #[arg(long, requires = "nixos", value_name = "PATH")]
+    nixpkgs: Option<PathBuf>,
+}
+
+impl Hosts {
+    fn kind(self) -> Kind {
+        if let Some(path) = self.nixpkgs {
+            lab::nixos::take_nixpkgs_from(path);
+        }
+        if self.nixos {
+            Kind::Nixos
+        } else {
+            Kind::StandIn
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        What::Demo => demo::demo(),
+        What::Demo { hosts } => demo::demo(hosts.kind()),
         What::Walk { part } => walk::walk(part.as_deref()),
         What::Crash(options) => crash::crash(&options),
-        What::Up { hosts } => up::up(hosts),
+        What::Up { hosts, kind } => up::up(hosts, kind.kind()),
+        What::Nixos { .. } => lab::nixos::differences::list().map(|list| {
+            print!("{list}");
+            ExitCode::SUCCESS
+        }),
         What::Exec { host, command } => up::exec(&host, &command),
         What::Push { message } => up::push(&message),
         What::PowerCut { host } => up::act(&host, lab::Host::power_cut),

@@ -3,13 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::command;
 use crate::namespace::{Access, Namespace, RUN};
-use crate::setup::Machine;
+use crate::setup::{self, Machine};
 
 const NIX_CONFIG: &str = "experimental-features = nix-command flakes\nsandbox = false\nsubstituters =\nbuild-users-group =\n";
+
+const COPY: Duration = Duration::from_secs(300);
 
 /// The root; what is written into it is gone with it.
 #[derive(Debug)]
@@ -23,6 +27,14 @@ impl NixRoot {
     /// # Errors
     /// When the kernel refuses a mount or a namespace.
     pub fn new(machine: &Machine) -> Result<Self> {
+        Self::over(&[&machine.root])
+    }
+
+    /// The same over these layers, the topmost first.
+    ///
+    /// # Errors
+    /// Those of [`NixRoot::new`].
+    pub fn over(layers: &[&Path]) -> Result<Self> {
         let made = Self {
             namespace: Namespace::create()?,
         };
@@ -31,9 +43,10 @@ impl NixRoot {
             let path = access.path(RUN).join(folder);
             fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         }
+        let layers: Vec<String> = layers.iter().map(|l| l.display().to_string()).collect();
         let options = format!(
             "lowerdir={},upperdir={RUN}/upper,workdir={RUN}/work",
-            machine.root.display()
+            layers.join(":")
         );
         let root = format!("{RUN}/root");
         access.must(
@@ -77,6 +90,38 @@ impl NixRoot {
         let options = "remount,bind,ro";
         access.must(&["mount", "-o", options, &target], None)?;
         Ok(())
+    }
+
+    /// Runs a script of the shell outside, with the path of the root as its argument.
+    ///
+    /// # Errors
+    /// What it said when it failed.
+    pub fn change(&self, script: &str, more: &[&str]) -> Result<()> {
+        let root = format!("{RUN}/root");
+        let words = [&["sh", "-eu", "-c", script, "change", &root], more].concat();
+        self.access().must(&words, None).map(drop)
+    }
+
+    /// Moves what was written into a layer of its own; whole or not at all. `describe` adds to the folder,
+    /// in which the layer is called `layer`.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub fn keep(&self, folder: &Path, describe: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let access = self.access();
+        let root = format!("{RUN}/root");
+        access.must(&["umount", "--lazy", "--recursive", &root], None)?;
+        setup::remove_tree(&access.path(RUN).join("upper/tmp"))?;
+        let new = folder.with_extension("new");
+        setup::remove_tree(&new)?;
+        fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
+        let mut copy = Command::new("cp");
+        copy.arg("--archive")
+            .arg(access.path(RUN).join("upper"))
+            .arg(new.join("layer"));
+        command::must(&mut copy, None, COPY)?;
+        describe(&new)?;
+        fs::rename(&new, folder).with_context(|| format!("cannot make {}", folder.display()))
     }
 
     /// A program inside, with Nix configured to use neither network nor sandbox.

@@ -1,13 +1,12 @@
 //! The layer above the base root that hosts share: Nixus and the first systems, in the Nix store
 //! and registered in its database.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Once;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -19,9 +18,12 @@ use crate::binaries::Binaries;
 use crate::cache;
 use crate::command;
 use crate::fleet::{self, Files};
-use crate::namespace::{Access, RUN};
 use crate::nix_root::NixRoot;
+use crate::nixos::{Nixos, Source};
 use crate::setup::{self, Machine};
+
+/// How long one call of Nix may take.
+const BUILD: Duration = Duration::from_secs(900);
 
 /// A finished layer.
 #[derive(Debug)]
@@ -37,51 +39,98 @@ pub struct Seed {
 /// What is in a layer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Content {
-    /// The first toplevel of each host, `git` among them.
+    /// The first toplevel of each host.
     pub toplevels: BTreeMap<String, String>,
     /// The deploy repository's `flake.lock`: the inputs are the stand-ins in the store.
     pub lock: String,
 }
 
-/// The layer for these programs and these descriptions; made if it
-/// is not cached.
+/// What systems are built from, and in.
+#[derive(Debug, Clone, Copy)]
+pub enum Base<'a> {
+    /// The stand-in for nixpkgs: Debian hosts in the shape of NixOS.
+    StandIn,
+    /// nixpkgs itself.
+    Nixos(&'a Nixos),
+}
+
+impl Base<'_> {
+    /// The layers below, the topmost first.
+    fn layers<'a>(&'a self, machine: &'a Machine) -> Vec<&'a Path> {
+        match self {
+            Self::StandIn => vec![&machine.root],
+            Self::Nixos(nixos) => nixos.builder.iter().map(PathBuf::as_path).collect(),
+        }
+    }
+
+    /// What the names of its layers in the cache begin with, and the folder of its flake.
+    fn names(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::StandIn => ("seed", "nix/nixpkgs"),
+            Self::Nixos(_) => ("nixseed", "nix/nixos"),
+        }
+    }
+
+    fn switch_program<'a>(&'a self, binaries: &'a Binaries) -> &'a Path {
+        match self {
+            Self::StandIn => &binaries.switch_to_configuration,
+            Self::Nixos(nixos) => &nixos.switch_program,
+        }
+    }
+}
+
+/// The layer with these programs and the first systems of these hosts, which a repository describes; made
+/// if it is not cached.
 ///
 /// # Errors
 /// When a system does not build, with what Nix said.
-pub fn seed(machine: &Machine, binaries: &Binaries, deploy: &Files, git: &Files) -> Result<Seed> {
+pub fn seed(
+    machine: &Machine,
+    binaries: &Binaries,
+    base: Base<'_>,
+    repository: &Files,
+    hosts: &[&str],
+) -> Result<Seed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut stand_ins = [("nixpkgs", Files::new()), ("nixus", Files::new())];
-    for (name, files) in &mut stand_ins {
-        read_folder(&root.join("nix").join(*name), "", files)?;
+    let (kind, nixpkgs) = base.names();
+    let mut flakes = [("nixpkgs", Files::new()), ("nixus", Files::new())];
+    for ((_, files), folder) in flakes.iter_mut().zip([nixpkgs, "nix/nixus"]) {
+        read_folder(&root.join(folder), "", files)?;
     }
     // The modules themselves are no stand-ins.
-    let [_, (_, nixus)] = &mut stand_ins;
+    let [_, (_, nixus)] = &mut flakes;
     read_folder(&root.join("../reconciler/nix"), "modules/", nixus)?;
     let mut hasher = DefaultHasher::new();
-    (5, &machine.root, &stand_ins).hash(&mut hasher);
+    (6, base.layers(machine), &flakes).hash(&mut hasher);
     for program in [
         &binaries.nixus,
         &binaries.secrets,
         &binaries.switcher,
         &binaries.switch_to_configuration,
+        base.switch_program(binaries),
     ] {
         fs::read(program)
             .with_context(|| format!("cannot read {}", program.display()))?
             .hash(&mut hasher);
     }
-    let build = format!("seed-{:016x}", hasher.finish());
-    (deploy, git).hash(&mut hasher);
+    let build = format!("{kind}-{:016x}", hasher.finish());
+    (repository, hosts).hash(&mut hasher);
     let folder = machine
         .cache
         .join(format!("{build}-{:016x}", hasher.finish()));
     let _lock = setup::lock(&machine.cache.join("seed.lock"))?;
-    static TIDY: Once = Once::new();
-    TIDY.call_once(|| cache::remove_unused(machine, &build));
+    tidy(machine, kind, &build);
     let description = folder.join("content.json");
     if !description.exists() {
-        let work = Work::new(machine)?;
-        let content = work.fill(binaries, deploy, git, &stand_ins)?;
-        work.keep(&folder, &content)?;
+        let work = Work {
+            root: NixRoot::over(&base.layers(machine))?,
+        };
+        let content = work.fill(binaries, base, repository, hosts, &flakes)?;
+        work.root.keep(&folder, |new| {
+            let text =
+                serde_json::to_string_pretty(&content).context("cannot describe the layer")?;
+            fs::write(new.join("content.json"), text).context("cannot describe the layer")
+        })?;
     }
     let used = cache::hold(&folder)?;
     let content = serde_json::from_str(&fleet::read(&description)?)
@@ -91,6 +140,21 @@ pub fn seed(machine: &Machine, binaries: &Binaries, deploy: &Files, git: &Files)
         content,
         _used: used,
     })
+}
+
+/// Once for each kind: removes the layers of other builds, and roots of other recipes.
+fn tidy(machine: &Machine, kind: &str, build: &str) {
+    static TIDY: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut tidied = TIDY.lock().unwrap_or_else(PoisonError::into_inner);
+    if tidied.insert(kind.to_owned()) {
+        let layers = format!("{kind}-");
+        cache::remove_unused(&machine.cache, |name| {
+            // Somebody may be making another root.
+            let root = name.starts_with("root-") && !name.ends_with(".new");
+            (name.starts_with(&layers) && !name.starts_with(build))
+                || (root && machine.cache.join(name) != machine.root)
+        });
+    }
 }
 
 /// All files below a folder, their paths with something before them.
@@ -114,21 +178,13 @@ struct Work {
 }
 
 impl Work {
-    fn new(machine: &Machine) -> Result<Self> {
-        NixRoot::new(machine).map(|root| Self { root })
-    }
-
-    fn access(&self) -> &Access {
-        self.root.access()
-    }
-
     fn path(&self, inside: &str) -> PathBuf {
         self.root.path(inside)
     }
 
     fn nix(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.root.command(&[&["nix"], arguments].concat());
-        let output = command::must(&mut command, None, Duration::from_secs(300))?;
+        let output = command::must(&mut command, None, BUILD)?;
         Ok(output.trim().to_owned())
     }
 
@@ -136,9 +192,10 @@ impl Work {
     fn add(&self, name: &str, folder: &str) -> Result<(String, String)> {
         let path = self.nix(&["store", "add-path", "--name", name, folder])?;
         let hash = self.nix(&["hash", "path", &path])?;
+        let name = path.rsplit('/').next().unwrap_or(&path);
         let root = self
             .path("/nix/var/nix/gcroots")
-            .join(format!("lab-{}", hash.replace('/', "_")));
+            .join(format!("lab-{name}"));
         std::os::unix::fs::symlink(&path, &root).with_context(|| format!("cannot root {path}"))?;
         Ok((path, hash))
     }
@@ -160,18 +217,21 @@ impl Work {
     fn fill(
         &self,
         binaries: &Binaries,
-        deploy: &Files,
-        git: &Files,
-        stand_ins: &[(&str, Files); 2],
+        base: Base<'_>,
+        repository: &Files,
+        hosts: &[&str],
+        flakes: &[(&str, Files); 2],
     ) -> Result<Content> {
         let nixus = [
             ("nixus", binaries.nixus.as_path()),
             ("nixus-secrets", binaries.secrets.as_path()),
             ("nixus-switcher", binaries.switcher.as_path()),
         ];
-        let stc: [(&str, &Path); 1] =
-            [("switch-to-configuration", &binaries.switch_to_configuration)];
-        let packages = json!({
+        let lab = [(
+            "switch-to-configuration",
+            binaries.switch_to_configuration.as_path(),
+        )];
+        let mut packages = json!({
             "nixus": {
                 "name": "nixus-0.1.0",
                 "format": VERSION,
@@ -185,96 +245,70 @@ impl Work {
             },
             "switch-to-configuration": {
                 "name": "switch-to-configuration-1",
-                "hash": self.package("switch-to-configuration-1", &stc, "")?,
+                "hash": self.package("switch-to-configuration-1", &lab, "")?,
             },
         });
+        if let Base::Nixos(nixos) = base {
+            let name = "switch-to-configuration-ng";
+            let program = [("switch-to-configuration", nixos.switch_program.as_path())];
+            packages[name] = json!({ "name": name, "hash": self.package(name, &program, "")? });
+        }
         let mut locked = BTreeMap::new();
-        for (name, files) in stand_ins {
+        for (name, files) in flakes {
             let folder = format!("/tmp/{name}");
             let mut files = files.clone();
-            if *name == "nixus" {
-                files.insert("packages.json".to_owned(), packages.to_string());
-            }
+            files.insert("packages.json".to_owned(), packages.to_string());
             write_files(&self.path(&folder), &files)?;
             let (path, hash) = self.add("source", &folder)?;
-            locked.insert(
-                *name,
-                json!({
-                    "lastModified": 1, "narHash": hash, "path": path, "type": "path"
-                }),
-            );
+            locked.insert(*name, Source { path, hash });
         }
-        let lock = lock_file(&locked);
+        let tree = match base {
+            Base::StandIn => None,
+            Base::Nixos(nixos) => Some(&nixos.nixpkgs),
+        };
+        let lock = lock_file(&locked, tree);
+        let mut files = repository.clone();
+        files.insert("flake.lock".to_owned(), lock.clone());
+        write_files(&self.path("/tmp/repository"), &files)?;
         let mut toplevels = BTreeMap::new();
-        for (folder, files) in [("/tmp/deploy", deploy), ("/tmp/git", git)] {
-            let mut files = files.clone();
-            files.insert("flake.lock".to_owned(), lock.clone());
-            write_files(&self.path(folder), &files)?;
-            let mut names: Vec<&str> = files
-                .keys()
-                .filter_map(|name| name.strip_prefix("hosts/")?.strip_suffix(".nix"))
-                .collect();
-            if names.is_empty() && folder == "/tmp/git" {
-                names.push("git");
+        for name in hosts {
+            let installable = format!(
+                "path:/tmp/repository#nixosConfigurations.{name}.config.system.build.toplevel"
+            );
+            let path = self.nix(&["build", "--no-link", "--print-out-paths", &installable])?;
+            if !path.starts_with("/nix/store/") {
+                bail!("nix build gave {path:?} for {name}");
             }
-            for name in names {
-                let installable = format!(
-                    "path:{folder}#nixosConfigurations.{name}.config.system.build.toplevel"
-                );
-                let path = self.nix(&["build", "--no-link", "--print-out-paths", &installable])?;
-                if !path.starts_with("/nix/store/") {
-                    bail!("nix build gave {path:?} for {name}");
-                }
-                toplevels.insert(name.to_owned(), path);
-            }
+            toplevels.insert((*name).to_owned(), path);
         }
         Ok(Content { toplevels, lock })
     }
-
-    /// Moves what was made into the cache, whole or not at all.
-    fn keep(&self, folder: &Path, content: &Content) -> Result<()> {
-        let access = self.access();
-        for below in ["dev", "proc"] {
-            access.must(&["umount", "--lazy", &format!("{RUN}/root/{below}")], None)?;
-        }
-        access.must(&["umount", &format!("{RUN}/root")], None)?;
-        setup::remove_tree(&access.path(RUN).join("upper/tmp"))?;
-        let new = folder.with_extension("new");
-        setup::remove_tree(&new)?;
-        fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
-        let mut copy = Command::new("cp");
-        copy.arg("--archive")
-            .arg(access.path(RUN).join("upper"))
-            .arg(new.join("layer"));
-        command::must(&mut copy, None, Duration::from_secs(120))?;
-        let text = serde_json::to_string_pretty(content).context("cannot describe the layer")?;
-        fs::write(new.join("content.json"), text).context("cannot describe the layer")?;
-        fs::rename(&new, folder).with_context(|| format!("cannot make {}", folder.display()))
-    }
 }
 
-fn lock_file(locked: &BTreeMap<&str, serde_json::Value>) -> String {
-    json!({
-        "nodes": {
-            "nixpkgs": {
-                "locked": locked.get("nixpkgs"),
-                "original": {
-                    "owner": "NixOS", "ref": "nixos-25.11", "repo": "nixpkgs", "type": "github"
-                },
-            },
-            "nixus": {
-                "inputs": { "nixpkgs": ["nixpkgs"] },
-                "locked": locked.get("nixus"),
-                "original": {
-                    "type": "git", "url": "ssh://git@git.example.org/srv/git/nixus.git"
-                },
-            },
-            "root": { "inputs": { "nixpkgs": "nixpkgs", "nixus": "nixus" } },
+fn locked(source: &Source) -> serde_json::Value {
+    json!({ "lastModified": 1, "narHash": source.hash, "path": source.path, "type": "path" })
+}
+
+/// The lock of a repository's inputs: what was put into the store. `tree` is nixpkgs itself, which the
+/// flake in its place takes as an input of its own.
+fn lock_file(flakes: &BTreeMap<&str, Source>, tree: Option<&Source>) -> String {
+    let github = json!({
+        "owner": "NixOS", "ref": "nixos-25.11", "repo": "nixpkgs", "type": "github"
+    });
+    let mut nodes = json!({
+        "nixpkgs": { "locked": flakes.get("nixpkgs").map(locked), "original": github },
+        "nixus": {
+            "inputs": { "nixpkgs": ["nixpkgs"] },
+            "locked": flakes.get("nixus").map(locked),
+            "original": { "type": "git", "url": "ssh://git@git.example.org/srv/git/nixus.git" },
         },
-        "root": "root",
-        "version": 7,
-    })
-    .to_string()
+        "root": { "inputs": { "nixpkgs": "nixpkgs", "nixus": "nixus" } },
+    });
+    if let Some(tree) = tree {
+        nodes["nixpkgs"]["inputs"] = json!({ "nixpkgs": "tree" });
+        nodes["tree"] = json!({ "flake": false, "locked": locked(tree), "original": github });
+    }
+    json!({ "nodes": nodes, "root": "root", "version": 7 }).to_string()
 }
 
 /// Writes files below a folder, making folders as needed.

@@ -28,7 +28,7 @@ const PROGRAMS: [(&str, &str); 8] = [
 ];
 
 /// The packages of the hosts' Debian.
-const INCLUDE: &str = "systemd,systemd-sysv,udev,dbus,openssh-server,iproute2,nix-bin,nix-setup-systemd,git,ca-certificates,kmod,nftables,procps,age,lighttpd,lighttpd-mod-openssl,nginx-light,bind9,bind9-dnsutils,wireguard-go,wireguard-tools";
+pub(crate) const INCLUDE: &str = "systemd,systemd-sysv,udev,dbus,openssh-server,iproute2,nix-bin,nix-setup-systemd,git,ca-certificates,kmod,nftables,procps,age,lighttpd,lighttpd-mod-openssl,nginx-light,bind9,bind9-dnsutils,wireguard-go,wireguard-tools";
 const SUITE: &str = "trixie";
 /// What they look for is not in a host: partitions, sleep, a TPM, files of SysV, consoles, options of a
 /// kernel. They run at each boot and each reload otherwise.
@@ -46,7 +46,7 @@ const NEEDLESS_GENERATORS: [&str; 10] = [
 ];
 /// What they would do is done, or concerns devices and people at a console. A generation brings what it
 /// needs.
-const NEEDLESS_UNITS: [&str; 10] = [
+const NEEDLESS_UNITS: [&str; 9] = [
     "multi-user.target.wants/getty.target",
     "multi-user.target.wants/systemd-ask-password-wall.path",
     "multi-user.target.wants/systemd-logind.service",
@@ -55,10 +55,10 @@ const NEEDLESS_UNITS: [&str; 10] = [
     "sysinit.target.wants/systemd-hwdb-update.service",
     "sysinit.target.wants/systemd-journal-catalog-update.service",
     "sysinit.target.wants/systemd-sysusers.service",
-    "sysinit.target.wants/systemd-udev-trigger.service",
     "sysinit.target.wants/systemd-update-done.service",
 ];
-const BOOT: &str = include_str!("lab-boot.sh");
+/// The lab's boot loader and kernel, a script.
+pub(crate) const BOOT: &str = include_str!("lab-boot.sh");
 /// Where programs of an administrator are, also for those whose own `PATH` lacks them.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -205,18 +205,29 @@ fn recipe() -> u64 {
     hasher.finish()
 }
 
-fn build_root(root: &Path) -> Result<()> {
-    eprintln!("lab: making the hosts' Debian ({SUITE}), once, about 40 s");
+/// Debian's packages, these in addition to the hosts' own, as a folder beside `root`, which it is to become.
+///
+/// # Errors
+/// When they cannot be had.
+pub fn debian(root: &Path, more: &str) -> Result<PathBuf> {
     let new = root.with_extension("new");
     remove_tree(&new)?;
     let mut command = Command::new("mmdebstrap");
     command
         .args(["--quiet", "--variant=minbase"])
-        .arg(format!("--include={INCLUDE}"))
+        .arg(format!("--include={INCLUDE}{more}"))
         .arg(SUITE)
         .arg(&new)
         .env("PATH", PATH);
     command::must(&mut command, None, Duration::from_secs(1200))?;
+    remove_tree(&new.join("var/lib/apt/lists"))?;
+    remove_tree(&new.join("var/cache/apt"))?;
+    Ok(new)
+}
+
+fn build_root(root: &Path) -> Result<()> {
+    eprintln!("lab: making the hosts' Debian ({SUITE}), once, about 40 s");
+    let new = debian(root, "")?;
     // A generation brings all units that are to run; Debian's own choice would come back else.
     let units = new.join("etc/systemd/system");
     remove_tree(&units)?;
@@ -236,8 +247,6 @@ fn build_root(root: &Path) -> Result<()> {
     let lines = text.lines().filter(|line| !line.contains("pam_systemd.so"));
     let text: String = lines.map(|line| format!("{line}\n")).collect();
     fs::write(&session, text).context("cannot write the new root's PAM sessions")?;
-    remove_tree(&new.join("var/lib/apt/lists"))?;
-    remove_tree(&new.join("var/cache/apt"))?;
     let write = |name: &str, text: &str, mode: u32| {
         let path = new.join(name);
         fs::write(&path, text)

@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use lab::story::Story;
-use lab::{Doors, Lab};
+use lab::story::{PATIENCE, Story};
+use lab::{Doors, Kind, Lab};
 use serde::{Deserialize, Serialize};
 
 /// Where running labs leave what other processes need to find them.
@@ -27,11 +27,11 @@ struct State {
 }
 
 /// Boots a fleet and gives a prompt; the fleet ends with it.
-pub fn up(count: u8) -> Result<ExitCode> {
+pub fn up(count: u8, kind: Kind) -> Result<ExitCode> {
     let names: Vec<String> = (1..=count).map(|number| format!("web{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let start = Instant::now();
-    let story = Story::begin(&names)?;
+    let story = Story::adopt(Lab::of(&names).kind(kind).start()?, PATIENCE)?;
     let lab = story.lab();
     eprintln!(
         "up after {:.1} s, following the deploy repository on git: {}",

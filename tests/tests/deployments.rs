@@ -9,7 +9,7 @@ use nixus::report::State;
 const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
 const GOODBYE: &str = r#"environment.etc."greeting".text = "goodbye";"#;
 
-#[test]
+#[test(nixos)]
 fn first_deployment() -> Result<()> {
     let story = Story::over(Lab::start(&["web1"])?);
     let web1 = story.host("web1")?;
@@ -33,7 +33,7 @@ fn first_deployment() -> Result<()> {
     story.tries_no_more("web1")
 }
 
-#[test]
+#[test(nixos)]
 fn update() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;

@@ -40,7 +40,7 @@ pub fn takes_the_next_commit(story: &Story) -> Result<()> {
     Ok(())
 }
 
-#[test]
+#[test(nixos)]
 fn network_configuration_broken() -> Result<()> {
     check(
         r#"systemd.network.networks."10-lab".address = lib.mkForce [ "10.99.0.11/24" ];"#,
@@ -48,7 +48,7 @@ fn network_configuration_broken() -> Result<()> {
     )
 }
 
-#[test]
+#[test(nixos)]
 fn activation_script_exits_1() -> Result<()> {
     check(
         r#"lab.break.activation = "exit1";"#,
@@ -72,7 +72,7 @@ fn activation_script_dies_half_way() -> Result<()> {
     )
 }
 
-#[test]
+#[test(nixos)]
 fn a_unit_of_the_new_generation_fails() -> Result<()> {
     check(
         r#"systemd.services.shop = {
@@ -83,7 +83,7 @@ fn a_unit_of_the_new_generation_fails() -> Result<()> {
     )
 }
 
-#[test]
+#[test(nixos)]
 fn the_new_generation_has_no_nixus() -> Result<()> {
     check(
         "services.nixus.enable = lib.mkForce false;",
@@ -124,7 +124,7 @@ fn boot_loader_install_fails_after_the_verdict() -> Result<()> {
     )
 }
 
-#[test]
+#[test(nixos)]
 fn build_failure() -> Result<()> {
     check(
         r#"environment.systemPackages = [ (pkgs.runCommand "broken" { } "echo no such compiler >&2; exit 1") ];"#,

@@ -62,6 +62,7 @@ in
   options.lab.nixusPackage = lib.mkOption { default = "nixus"; };
 
   config = {
+    # The stand-in's own, and on NixOS what writes the boot entries of a container.
     lab.switchToConfiguration = lib.mkDefault packages.switch-to-configuration;
     services.nixus.package = lib.mkDefault packages.${config.lab.nixusPackage};
     systemd.services = lib.mapAttrs' unit wireguard;

@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use super::Test;
+use crate::kind::Kind;
 
 /// Tests on real hosts
 #[derive(Debug, Parser)]
@@ -27,6 +28,9 @@ pub struct Arguments {
     /// How many light tests run at a time; a heavy one takes the place of several
     #[arg(long, value_name = "N")]
     pub test_threads: Option<usize>,
+    /// Run each test on this kind of hosts; default: the kinds that it names
+    #[arg(long, value_name = "KIND")]
+    pub hosts: Option<Kind>,
     /// Run ignored tests; there are none
     #[arg(long)]
     ignored: bool,
@@ -77,6 +81,7 @@ mod tests {
                     file: "",
                     weight: 1,
                     long: false,
+                    kinds: &[Kind::StandIn],
                     run: || Ok(()),
                 })
                 .filter(|test| arguments.choose(test))

@@ -60,6 +60,7 @@ fn in_source(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::Kind;
 
     #[test]
     fn a_file_that_is_not_listed_or_does_not_register_its_tests_is_an_error() {
@@ -70,6 +71,7 @@ mod tests {
             file: "tests/tests/a.rs",
             weight: 1,
             long: false,
+            kinds: &[Kind::StandIn],
             run: || Ok(()),
         };
         write("main.rs", "mod a;\n");

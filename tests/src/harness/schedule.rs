@@ -63,6 +63,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::Kind;
 
     fn tests(weights: &[(&'static str, usize, bool)]) -> Vec<Test> {
         let one = |&(name, weight, long)| Test {
@@ -70,6 +71,7 @@ mod tests {
             file: "",
             weight,
             long,
+            kinds: &[Kind::StandIn],
             run: || Ok(()),
         };
         weights.iter().map(one).collect()

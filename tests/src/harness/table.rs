@@ -90,6 +90,7 @@ fn seconds(nanoseconds: u64) -> f64 {
 mod tests {
     use super::super::Test;
     use super::*;
+    use crate::kind::Kind;
     use crate::meter::{Cost, Wait};
 
     #[test]
@@ -101,6 +102,7 @@ mod tests {
                 file: "",
                 weight: 1,
                 long: false,
+                kinds: &[Kind::StandIn],
                 run: || Ok(()),
             },
             failure: None,

@@ -19,10 +19,10 @@ route show table all
 rule show
 -6 rule show
 END
-nft list ruleset";
+nft --stateless list ruleset";
 
 /// The lines of units that say nothing of what a test has changed.
-const PASSING: [&str; 9] = [
+const PASSING: [&str; 10] = [
     "nixus-reconcile",
     "nixus-report",
     "nixus-verify",
@@ -32,6 +32,7 @@ const PASSING: [&str; 9] = [
     "nixus-switch-",
     "user@",
     "session-",
+    "sshd@",
 ];
 
 /// What there is, as lines.

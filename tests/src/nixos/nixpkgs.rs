@@ -1,0 +1,173 @@
+//! Where nixpkgs comes from, and its way into the hosts' store.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+use super::Source;
+use crate::command;
+use crate::fleet;
+use crate::setup::{self, Machine};
+
+/// Names a folder or an archive of nixpkgs.
+const VARIABLE: &str = "NIXPKGS";
+/// What shows that a folder is all of nixpkgs.
+const MODULES: &str = "nixos/modules/module-list.nix";
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// A nixpkgs that is somewhere.
+#[derive(Debug, Clone, Hash)]
+pub struct Origin {
+    path: PathBuf,
+    archive: bool,
+    changed: Option<SystemTime>,
+}
+
+static NAMED: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on nixpkgs is this folder or archive, whatever else there is.
+pub fn take_nixpkgs_from(path: PathBuf) {
+    // Whoever named one first is asked first.
+    let _ = NAMED.set(path);
+}
+
+/// Why there are no NixOS hosts on this machine; nothing where there are.
+pub fn missing(machine: &Machine) -> Option<String> {
+    find(machine).err().map(|error| format!("{error:#}"))
+}
+
+/// Looks for nixpkgs: what was named, `$NIXPKGS`, the lab's cache, the network through the machine's own Nix.
+///
+/// # Errors
+/// One sentence that says where it is looked for.
+pub fn find(machine: &Machine) -> Result<Origin> {
+    if let Some(path) = NAMED.get() {
+        return Origin::of(path);
+    }
+    if let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
+        return Origin::of(Path::new(&path))
+            .with_context(|| format!("${VARIABLE} names no nixpkgs"));
+    }
+    let cached = machine.cache.join("nixpkgs");
+    // nixpkgs' library alone may be there as well (`crate::evaluator`).
+    if cached.join(MODULES).exists() {
+        return Origin::of(&cached);
+    }
+    match fetched() {
+        Ok(path) => Origin::of(&path),
+        Err(error) => bail!(
+            "there is no nixpkgs: set ${VARIABLE} to a folder or an archive of it, or put a folder at {} ({error:#})",
+            cached.display()
+        ),
+    }
+}
+
+impl Origin {
+    fn of(path: &Path) -> Result<Self> {
+        let path =
+            fs::canonicalize(path).with_context(|| format!("there is no {}", path.display()))?;
+        let archive = path.is_file();
+        if !archive && !path.join(MODULES).exists() {
+            bail!("{} is not nixpkgs: it has no nixos/modules", path.display());
+        }
+        let changed = fs::metadata(&path).and_then(|found| found.modified()).ok();
+        Ok(Self {
+            path,
+            archive,
+            changed,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Prefetched {
+    store_path: PathBuf,
+}
+
+/// The revision that the template pins, by the machine's own Nix.
+fn fetched() -> Result<PathBuf> {
+    let lock: serde_json::Value =
+        serde_json::from_str(&fleet::read(&fleet::template().join("../flake.lock"))?)
+            .context("cannot understand flake.lock")?;
+    let revision = lock
+        .pointer("/nodes/nixpkgs/locked/rev")
+        .and_then(serde_json::Value::as_str)
+        .context("flake.lock names no revision of nixpkgs")?;
+    let mut nix = Command::new("nix");
+    nix.args([
+        "--extra-experimental-features",
+        "nix-command flakes",
+        "flake",
+        "prefetch",
+        "--json",
+    ])
+    .arg(format!("github:NixOS/nixpkgs/{revision}"));
+    let text = command::must(&mut nix, None, LIMIT)?;
+    let found: Prefetched =
+        serde_json::from_str(&text).context("cannot understand what nix flake prefetch printed")?;
+    Ok(found.store_path)
+}
+
+/// Adds it to the Nix store of a root, as a layer of its own at `folder`.
+///
+/// # Errors
+/// When it cannot be unpacked or copied.
+pub fn add(origin: &Origin, debian: &Path, folder: &Path) -> Result<()> {
+    let unpacked = folder.with_extension("unpacked");
+    setup::remove_tree(&unpacked)?;
+    let from = if origin.archive {
+        setup::install(&[("zstd", "zstd")])?;
+        fs::create_dir_all(&unpacked)
+            .with_context(|| format!("cannot make {}", unpacked.display()))?;
+        let mut tar = Command::new("tar");
+        tar.args(["--extract", "--no-same-owner", "--file"])
+            .arg(&origin.path)
+            .arg("--directory")
+            .arg(&unpacked);
+        command::must(&mut tar, None, LIMIT)?;
+        top(&unpacked)?
+    } else {
+        origin.path.clone()
+    };
+    let root = super::root(&[debian])?;
+    root.bind(&from, "/tmp/source")?;
+    let nix = |words: &[&str]| -> Result<String> {
+        let mut command = root.command(&[&["nix"], words].concat());
+        let said = command::must(&mut command, None, LIMIT)?;
+        Ok(said.trim().to_owned())
+    };
+    // flake.lock's name for each input.
+    let path = nix(&["store", "add-path", "--name", "source", "/tmp/source"])?;
+    let hash = nix(&["hash", "path", &path])?;
+    let gc_root = root.path("/nix/var/nix/gcroots/lab-nixpkgs");
+    std::os::unix::fs::symlink(&path, &gc_root).context("cannot root nixpkgs")?;
+    root.change("umount \"$1/tmp/source\"", &[])?;
+    let source = Source { path, hash };
+    root.keep(folder, |new| {
+        let text = serde_json::to_string_pretty(&source).context("cannot describe nixpkgs")?;
+        fs::write(new.join("source.json"), text).context("cannot describe nixpkgs")
+    })?;
+    setup::remove_tree(&unpacked)
+}
+
+/// The folder that is nixpkgs: an archive may have one folder around everything.
+fn top(unpacked: &Path) -> Result<PathBuf> {
+    let marked = |folder: &Path| folder.join(MODULES).exists();
+    if marked(unpacked) {
+        return Ok(unpacked.to_owned());
+    }
+    let listed =
+        fs::read_dir(unpacked).with_context(|| format!("cannot list {}", unpacked.display()))?;
+    listed
+        .flatten()
+        .map(|found| found.path())
+        .find(|folder| marked(folder))
+        .context("the archive is not nixpkgs: it has no nixos/modules")
+}
