@@ -291,3 +291,35 @@ fn said(panic: &(dyn std::any::Any + Send)) -> String {
         .or_else(|| panic.downcast_ref::<&str>().map(|&words| words.to_owned()))
         .unwrap_or_else(|| "it panicked".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_runs_on_the_kinds_that_it_names_or_on_the_one_that_is_asked_for() {
+        let test = |kinds| Test {
+            name: "main::a::one",
+            file: "",
+            weight: 1,
+            long: false,
+            kinds,
+            run: || Ok(()),
+        };
+        let names = |kinds, asked| -> Vec<&str> {
+            let tests = test(kinds).of_each_kind(asked);
+            tests.map(|test| test.shown()).collect()
+        };
+        let (stand_in, both, nixos): (&[Kind], &[Kind], &[Kind]) = (
+            &[Kind::StandIn],
+            &[Kind::StandIn, Kind::Nixos],
+            &[Kind::Nixos],
+        );
+        assert_eq!(names(stand_in, None), ["a::one"]);
+        assert_eq!(names(both, None), ["a::one", "a::one::nixos"]);
+        assert_eq!(names(nixos, None), ["a::one::nixos"]);
+        assert_eq!(names(stand_in, Some(Kind::Nixos)), ["a::one::nixos"]);
+        assert_eq!(names(both, Some(Kind::StandIn)), ["a::one"]);
+        assert!(names(nixos, Some(Kind::StandIn)).is_empty());
+    }
+}

@@ -171,3 +171,34 @@ fn top(unpacked: &Path) -> Result<PathBuf> {
         .find(|folder| marked(folder))
         .context("the archive is not nixpkgs: it has no nixos/modules")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_nixpkgs_is_refused_in_one_sentence() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |path: &Path| format!("{:#}", Origin::of(path).unwrap_err());
+        let nowhere = folder.path().join("nowhere");
+        assert!(refused(&nowhere).starts_with(&format!("there is no {}", nowhere.display())));
+        assert!(refused(folder.path()).ends_with("is not nixpkgs: it has no nixos/modules"));
+        fs::create_dir_all(folder.path().join("nixos/modules")).unwrap();
+        fs::write(folder.path().join(MODULES), "[ ]").unwrap();
+        assert!(!Origin::of(folder.path()).unwrap().archive);
+        let archive = folder.path().join("nixpkgs.tar.zst");
+        fs::write(&archive, "").unwrap();
+        assert!(Origin::of(&archive).unwrap().archive);
+    }
+
+    #[test]
+    fn an_archive_may_have_a_folder_around_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(top(folder.path()).is_err());
+        let inner = folder.path().join("nixpkgs-26.05");
+        fs::create_dir_all(inner.join("nixos/modules")).unwrap();
+        fs::write(inner.join(MODULES), "[ ]").unwrap();
+        assert_eq!(top(folder.path()).unwrap(), inner);
+        assert_eq!(top(&inner).unwrap(), inner);
+    }
+}
