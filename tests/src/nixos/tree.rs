@@ -48,7 +48,6 @@ pub fn hide(debian: &Path, folder: &Path) -> Result<()> {
             .and_then(|()| fs::set_permissions(&boot, fs::Permissions::from_mode(0o755)))
             .with_context(|| format!("cannot write {}", boot.display()))?;
         let usr = layer.join("debian/usr");
-        fs::create_dir_all(layer.join("debian")).context("cannot make the folder debian")?;
         // The same files under another name take no room.
         let mut copy = Command::new("cp");
         copy.args(["--archive", "--link"])
