@@ -26,6 +26,8 @@ const FLEET: [&str; 10] = [
 const FETCHES: &str = "web1";
 const BUILDS: &str = "web2";
 const TIMER: &str = "nixus-reconcile.timer";
+/// Has a push begin a pass; goes with the timer.
+const PUSH: &str = "lab-push.path";
 /// What web2 has in each of its descriptions.
 const EVALUATE: &str = r#"services.nixus.settings.closure.from = lib.mkForce "flake";"#;
 
@@ -81,10 +83,15 @@ fn begin() -> Result<Pipeline> {
     Ok(pipeline)
 }
 
-/// Leaves a host its timer, without which no generation is healthy, but for an hour to come.
+/// Leaves a host its timer, without which no generation is healthy, but for an hour to come, and does
+/// not let a push begin a pass either.
 fn passes_by_hand(host: &Host) -> Result<()> {
-    let place = format!("/run/systemd/system/{TIMER}.d/bench.conf");
-    host.write(&place, "[Timer]\nOnActiveSec=\nOnActiveSec=1h\n")?;
+    let place = |unit: &str| format!("/run/systemd/system/{unit}.d/bench.conf");
+    host.write(&place(TIMER), "[Timer]\nOnActiveSec=\nOnActiveSec=1h\n")?;
+    host.write(
+        &place(PUSH),
+        "[Path]\nPathChanged=\nPathChanged=/run/no-push\n",
+    )?;
     host.must(["systemctl", "daemon-reload"])?;
     host.must(["systemctl", "restart", TIMER])?;
     // The last pass that the timer has begun.

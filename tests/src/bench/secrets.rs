@@ -14,9 +14,8 @@ const SECRETS: usize = 100;
 const RUNS: usize = 11;
 const PROGRAM: &str = "nixus-secrets";
 /// How many times the time of `age`, started once for each secret, an activation may take. The limit was
-/// 200 ms where it used a processor for 16.7 ms (2026-11-27). On 2026-11-30, on a busy machine, that were
-/// 38.6 ms, and `age` took 1,029 ms: 200 / (1,029 * 16.7 / 38.6).
-const OPENING_TO_AGE: f64 = 0.45;
+/// 200 ms, and on an idle machine `age` took 996 ms (2026-11-30).
+const OPENING_TO_AGE: f64 = 0.2;
 /// What activation scripts do that have no program of their own (agenix): the same files are opened with
 /// the same key, one by one. In seconds; no shell is traced, which would slow down each start.
 const AGE: &str = r#"TIMEFORMAT=%3R
