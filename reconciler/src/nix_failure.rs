@@ -162,12 +162,16 @@ fn of_the_commit(error: &NixError, kind: impl Fn(&str) -> Derivation) -> bool {
 
 /// The derivation whose builder ended by itself, with a failure.
 fn failed_builder(text: &str) -> Option<&str> {
-    let code = text.split("failed with exit code ").nth(1).map(|rest| {
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse::<u8>().unwrap_or(u8::MAX)
-    });
-    // A shell whose child was killed ends with 128 and the signal: nobody knows who killed it.
-    let by_itself = code.is_some_and(|code| code <= 128);
+    let code = text
+        .split("failed with exit code ")
+        .nth(1)
+        .and_then(|rest| {
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse::<u8>().ok()
+        });
+    // A shell whose child was killed ends with 128 and the signal, of which there are 64 (signal(7)): nobody
+    // knows who killed it. Programs such as sshd and perl end with 255 by themselves.
+    let by_itself = code.is_some_and(|code| !(129..=192).contains(&code));
     let no_output = text.contains("failed to produce output path");
     if !text.contains("builder") || !(by_itself || no_output) {
         return None;

@@ -28,6 +28,7 @@ use crate::{nixos, setup};
 mod arguments;
 mod forgotten;
 mod load;
+mod sample;
 mod schedule;
 mod table;
 mod uses;
@@ -49,6 +50,8 @@ pub struct Test {
     pub long: bool,
     /// On which kinds of hosts it runs.
     pub kinds: &'static [Kind],
+    /// Why it cannot run on NixOS, where it cannot.
+    pub only_stand_in: Option<&'static str>,
     /// The test itself.
     pub run: fn() -> Result<()>,
 }
@@ -66,6 +69,7 @@ impl Test {
     /// A test for each kind of hosts. One that runs on two has another name on the second.
     fn of_each_kind(self, asked: Option<Kind>) -> impl Iterator<Item = Self> {
         let kinds = match asked {
+            Some(Kind::Nixos) if self.only_stand_in.is_some() => &[][..],
             Some(Kind::Nixos) => &[Kind::Nixos],
             Some(Kind::StandIn) if self.kinds.contains(&Kind::StandIn) => &[Kind::StandIn],
             Some(Kind::StandIn) => &[][..],
@@ -134,9 +138,9 @@ pub fn main(folder: &Path) -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments, all: &[Test], folder: &Path) -> Result<bool> {
-    forgotten::check(all, folder)?;
-    let all: Vec<Test> = all
+fn run(arguments: &Arguments, registered: &[Test], folder: &Path) -> Result<bool> {
+    forgotten::check(registered, folder)?;
+    let all: Vec<Test> = registered
         .iter()
         .flat_map(|test| test.of_each_kind(arguments.hosts))
         .collect();
@@ -145,8 +149,14 @@ fn run(arguments: &Arguments, all: &[Test], folder: &Path) -> Result<bool> {
         .filter(|test| arguments.choose(test))
         .copied()
         .collect();
-    chosen.sort_by_key(|test| test.name);
     let out = &mut io::stdout();
+    if arguments.is_everything() {
+        chosen.extend(sampled(out, registered)?);
+    }
+    chosen.sort_by_key(|test| test.name);
+    if arguments.hosts == Some(Kind::Nixos) {
+        left_out(out, registered)?;
+    }
     if arguments.list {
         return list(out, &chosen).map(|()| true).context("cannot print");
     }
@@ -187,10 +197,43 @@ fn run(arguments: &Arguments, all: &[Test], folder: &Path) -> Result<bool> {
          finished in {:.2}s\n",
         ended.len() - failed.len(),
         failed.len(),
-        all.len() - asked,
+        all.len().saturating_sub(asked),
         took.as_secs_f64()
     )?;
     Ok(failed.is_empty())
+}
+
+/// The tests that run on NixOS this time although they need not.
+fn sampled(out: &mut impl Write, registered: &[Test]) -> Result<Vec<Test>> {
+    let Some(commit) = sample::commit() else {
+        writeln!(
+            out,
+            "\nNo commit is checked out that would choose more tests for NixOS hosts"
+        )?;
+        return Ok(Vec::new());
+    };
+    let tests: Vec<Test> = sample::of(registered, &commit)
+        .into_iter()
+        .flat_map(|test| test.of_each_kind(Some(Kind::Nixos)))
+        .collect();
+    let names: Vec<&str> = tests.iter().map(Test::shown).collect();
+    let start: String = commit.chars().take(7).collect();
+    writeln!(
+        out,
+        "\nOn NixOS hosts in addition, chosen by commit {start}: {}",
+        names.join(", ")
+    )?;
+    Ok(tests)
+}
+
+/// Which tests cannot run on NixOS, and why.
+fn left_out(out: &mut impl Write, registered: &[Test]) -> Result<()> {
+    for test in registered {
+        if let Some(why) = test.only_stand_in {
+            writeln!(out, "not on NixOS: {}: {why}", test.shown())?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes away what needs NixOS where there is none, and says why.
@@ -304,6 +347,7 @@ mod tests {
             weight: 1,
             long: false,
             kinds,
+            only_stand_in: None,
             run: || Ok(()),
         };
         let names = |kinds, asked| -> Vec<&str> {

@@ -160,11 +160,16 @@ impl Lab {
             Kind::StandIn => None,
             Kind::Nixos => Some(nixos::prepare(&machine)?),
         };
-        let base = nixos.as_ref().map_or(Base::StandIn, Base::Nixos);
+        let stand_in = Base::StandIn(&machine.root);
+        let base = nixos.as_ref().map_or(stand_in, Base::Nixos);
         let names: Vec<&str> = plan.names.iter().map(String::as_str).collect();
         let fleet = seed::seed(&machine, &binaries, base, &deploy, &names)?;
         let git = fleet::git_server_files(&operator_key);
-        let git = seed::seed(&machine, &binaries, Base::StandIn, &git, &["git"])?;
+        // CI evaluates and builds the hosts' systems on it.
+        let with_fleet = |layers: &[PathBuf]| [std::slice::from_ref(&fleet.layer), layers].concat();
+        let builder = nixos.as_ref().map(|nixos| with_fleet(&nixos.builder));
+        let base = builder.as_deref().map_or(stand_in, Base::Server);
+        let git = seed::seed(&machine, &binaries, base, &git, &["git"])?;
 
         let namespace = Namespace::create()?;
         let access = namespace.access().clone();
@@ -177,13 +182,15 @@ impl Lab {
                 address: member.address(),
                 access: access.clone(),
             };
-            let (seed, below) = match &nixos {
-                _ if member.name == "git" => (&git, std::slice::from_ref(&machine.root)),
-                None => (&fleet, std::slice::from_ref(&machine.root)),
-                Some(nixos) => (&fleet, &nixos.host[..]),
+            let is_server = member.name == "git";
+            let seed = if is_server { &git } else { &fleet };
+            let below = match &nixos {
+                None => vec![machine.root.clone()],
+                Some(nixos) if is_server => with_fleet(&nixos.server),
+                Some(nixos) => nixos.host.clone(),
             };
             let above = [&seed.layer].into_iter().chain(&plan.layers);
-            let layers: Vec<&Path> = above.chain(below).map(PathBuf::as_path).collect();
+            let layers: Vec<&Path> = above.chain(&below).map(PathBuf::as_path).collect();
             host.make_disk(&layers)?;
             furnish(seed, member, &host)?;
             known.push_str(&operator::known_host(&host.address, &member.host_key));

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 
 use crate::command;
 use crate::namespace::{Access, Namespace, RUN};
@@ -14,6 +15,17 @@ use crate::setup::{self, Machine};
 const NIX_CONFIG: &str = "experimental-features = nix-command flakes\nsandbox = false\nsubstituters =\nbuild-users-group =\n";
 
 const COPY: Duration = Duration::from_secs(300);
+/// How long one call of Nix may take.
+const BUILD: Duration = Duration::from_secs(900);
+
+/// A folder in the Nix store.
+#[derive(Debug, Clone, Hash, Serialize, Deserialize)]
+pub struct Source {
+    /// Its store path.
+    pub path: String,
+    /// Its hash, as `flake.lock` has it.
+    pub hash: String,
+}
 
 /// The root; what is written into it is gone with it.
 #[derive(Debug)]
@@ -122,6 +134,38 @@ impl NixRoot {
         command::must(&mut copy, None, COPY)?;
         describe(&new)?;
         fs::rename(&new, folder).with_context(|| format!("cannot make {}", folder.display()))
+    }
+
+    /// Runs Nix inside; gives what it printed.
+    ///
+    /// # Errors
+    /// What it said when it failed.
+    pub fn nix(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = self.command(&[&["nix"], arguments].concat());
+        let said = command::must(&mut command, None, BUILD)?;
+        Ok(said.trim().to_owned())
+    }
+
+    /// Adds a folder inside to the store, for good.
+    ///
+    /// # Errors
+    /// When Nix refuses it.
+    pub fn add(&self, name: &str, folder: &str) -> Result<Source> {
+        let path = self.nix(&["store", "add-path", "--name", name, folder])?;
+        let hash = self.nix(&["hash", "path", &path])?;
+        self.root(&path)?;
+        Ok(Source { path, hash })
+    }
+
+    /// Keeps a store path from being collected.
+    ///
+    /// # Errors
+    /// When the link cannot be made.
+    pub fn root(&self, path: &str) -> Result<()> {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let link = self.path(&format!("/nix/var/nix/gcroots/lab-{name}"));
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(path, &link).with_context(|| format!("cannot root {path}"))
     }
 
     /// A program inside, with Nix configured to use neither network nor sandbox.

@@ -8,19 +8,23 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::cache;
 use crate::fleet;
-use crate::nix_root::NixRoot;
+use crate::nix_root::{NixRoot, Source};
 use crate::setup::{self, Machine};
 
+mod base;
 pub mod differences;
 mod nixpkgs;
 mod switch_program;
 mod tree;
 
 pub use nixpkgs::{missing, take_nixpkgs_from};
+
+/// nixpkgs' name of its `switch-to-configuration`.
+pub const SWITCH: &str = "switch-to-configuration-ng";
 
 /// What is made once for all NixOS hosts of this machine.
 #[derive(Debug, Clone)]
@@ -29,21 +33,14 @@ pub struct Nixos {
     pub builder: Vec<PathBuf>,
     /// The layers of a host's disk below its systems.
     pub host: Vec<PathBuf>,
+    /// The same of the git server's.
+    pub server: Vec<PathBuf>,
     /// nixpkgs, as this machine's programs reach it.
     pub folder: PathBuf,
     /// nixpkgs in the store.
     pub nixpkgs: Source,
-    /// nixpkgs' `switch-to-configuration`.
-    pub switch_program: PathBuf,
-}
-
-/// A folder in the Nix store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Source {
-    /// Its store path.
-    pub path: String,
-    /// Its hash, as `flake.lock` has it.
-    pub hash: String,
+    /// nixpkgs' `switch-to-configuration` in the store: a name and a hash.
+    pub switch_program: serde_json::Value,
 }
 
 /// Makes what is not there yet; takes about 4 minutes once, then nothing.
@@ -77,29 +74,42 @@ pub fn prepare(machine: &Machine) -> Result<Nixos> {
     }
     let nixpkgs: Source = serde_json::from_str(&fleet::read(&description)?)
         .with_context(|| format!("cannot understand {}", description.display()))?;
-    let layer = store.join("layer");
+    let nixpkgs_layer = store.join("layer");
     let tree = folder("tree", &|recipe| {
         (1, tree::HIDE, setup::BOOT, &debian).hash(recipe)
     });
     if !tree.exists() {
         tree::hide(&debian, &tree)?;
     }
-    let source = layer.join(nixpkgs.path.trim_start_matches('/'));
+    let server = folder("server", &|recipe| (1, &debian).hash(recipe));
+    if !server.exists() {
+        tree::server(&debian, &server)?;
+    }
+    let source = nixpkgs_layer.join(nixpkgs.path.trim_start_matches('/'));
     let compiled = folder("switch", &|recipe| (1, &store).hash(recipe));
-    let switch_program = switch_program::build(&compiled, &source, &debian)?;
-    let ours = [&debian, &store, &tree, &compiled];
+    let program = switch_program::build(&compiled, &source, &debian)?;
+    let files = base::files()?;
+    let systems = folder("base", &|recipe| (1, &files, &compiled).hash(recipe));
+    let below = [&nixpkgs_layer, &debian].map(PathBuf::as_path);
+    let switch_program = base::build(&systems, &below, &files, &nixpkgs, &program)?;
+    let ours = [&debian, &store, &tree, &server, &compiled, &systems];
     cache::remove_unused(&machine.cache, |name| {
         let kept = ours.iter().any(|folder| folder.ends_with(name));
         name.starts_with("nixos-") && !name.ends_with(".new") && !kept
     });
     let used = ours.map(|folder| cache::hold(folder));
     let used = used.into_iter().collect::<Result<Vec<File>>>()?;
+    let over = |layer: &Path| {
+        let below = [systems.join("layer"), nixpkgs_layer.clone(), debian.clone()];
+        [layer.join("layer")].into_iter().chain(below).collect()
+    };
     let nixos = Nixos {
-        builder: vec![layer.clone(), debian.clone()],
-        host: vec![tree.join("layer"), layer, debian],
+        host: over(&tree),
+        server: over(&server),
+        builder: vec![systems.join("layer"), nixpkgs_layer, debian],
         folder: source,
         nixpkgs,
-        switch_program,
+        switch_program: json!({ "name": SWITCH, "hash": switch_program.hash }),
     };
     Ok(DONE.get_or_init(|| (nixos, used)).0.clone())
 }

@@ -7,7 +7,6 @@ use std::fs::{self, File};
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nixus_switcher::protocol::{NEXT_RELEASE, VERSION};
@@ -16,14 +15,10 @@ use serde_json::json;
 
 use crate::binaries::Binaries;
 use crate::cache;
-use crate::command;
 use crate::fleet::{self, Files};
-use crate::nix_root::NixRoot;
-use crate::nixos::{Nixos, Source};
+use crate::nix_root::{NixRoot, Source};
+use crate::nixos::{self, Nixos};
 use crate::setup::{self, Machine};
-
-/// How long one call of Nix may take.
-const BUILD: Duration = Duration::from_secs(900);
 
 /// A finished layer.
 #[derive(Debug)]
@@ -48,33 +43,31 @@ pub struct Content {
 /// What systems are built from, and in.
 #[derive(Debug, Clone, Copy)]
 pub enum Base<'a> {
-    /// The stand-in for nixpkgs: Debian hosts in the shape of NixOS.
-    StandIn,
+    /// The stand-in for nixpkgs: Debian hosts in the shape of NixOS, over this root.
+    StandIn(&'a PathBuf),
+    /// The same over the layers of NixOS hosts: their git server, where CI evaluates them.
+    Server(&'a [PathBuf]),
     /// nixpkgs itself.
     Nixos(&'a Nixos),
 }
 
 impl Base<'_> {
     /// The layers below, the topmost first.
-    fn layers<'a>(&'a self, machine: &'a Machine) -> Vec<&'a Path> {
-        match self {
-            Self::StandIn => vec![&machine.root],
-            Self::Nixos(nixos) => nixos.builder.iter().map(PathBuf::as_path).collect(),
-        }
+    fn layers(&self) -> Vec<&Path> {
+        let layers = match self {
+            Self::StandIn(root) => std::slice::from_ref(*root),
+            Self::Server(layers) => layers,
+            Self::Nixos(nixos) => &nixos.builder[..],
+        };
+        layers.iter().map(PathBuf::as_path).collect()
     }
 
     /// What the names of its layers in the cache begin with, and the folder of its flake.
     fn names(&self) -> (&'static str, &'static str) {
         match self {
-            Self::StandIn => ("seed", "nix/nixpkgs"),
+            Self::StandIn(_) => ("seed", "nix/nixpkgs"),
+            Self::Server(_) => ("gitseed", "nix/nixpkgs"),
             Self::Nixos(_) => ("nixseed", "nix/nixos"),
-        }
-    }
-
-    fn switch_program<'a>(&'a self, binaries: &'a Binaries) -> &'a Path {
-        match self {
-            Self::StandIn => &binaries.switch_to_configuration,
-            Self::Nixos(nixos) => &nixos.switch_program,
         }
     }
 }
@@ -101,20 +94,19 @@ pub fn seed(
     let [_, (_, nixus)] = &mut flakes;
     read_folder(&root.join("../reconciler/nix"), "modules/", nixus)?;
     let mut hasher = DefaultHasher::new();
-    (6, base.layers(machine), &flakes).hash(&mut hasher);
+    (7, &flakes).hash(&mut hasher);
     for program in [
         &binaries.nixus,
         &binaries.secrets,
         &binaries.switcher,
         &binaries.switch_to_configuration,
-        base.switch_program(binaries),
     ] {
         fs::read(program)
             .with_context(|| format!("cannot read {}", program.display()))?
             .hash(&mut hasher);
     }
     let build = format!("{kind}-{:016x}", hasher.finish());
-    (repository, hosts).hash(&mut hasher);
+    (base.layers(), repository, hosts).hash(&mut hasher);
     let folder = machine
         .cache
         .join(format!("{build}-{:016x}", hasher.finish()));
@@ -123,7 +115,7 @@ pub fn seed(
     let description = folder.join("content.json");
     if !description.exists() {
         let work = Work {
-            root: NixRoot::over(&base.layers(machine))?,
+            root: NixRoot::over(&base.layers())?,
         };
         let content = work.fill(binaries, base, repository, hosts, &flakes)?;
         work.root.keep(&folder, |new| {
@@ -158,7 +150,10 @@ fn tidy(machine: &Machine, kind: &str, build: &str) {
 }
 
 /// All files below a folder, their paths with something before them.
-fn read_folder(folder: &Path, before: &str, files: &mut Files) -> Result<()> {
+///
+/// # Errors
+/// When one cannot be read.
+pub fn read_folder(folder: &Path, before: &str, files: &mut Files) -> Result<()> {
     let context = || format!("cannot list {}", folder.display());
     for found in fs::read_dir(folder).with_context(context)? {
         let found = found.with_context(context)?;
@@ -182,24 +177,6 @@ impl Work {
         self.root.path(inside)
     }
 
-    fn nix(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = self.root.command(&[&["nix"], arguments].concat());
-        let output = command::must(&mut command, None, BUILD)?;
-        Ok(output.trim().to_owned())
-    }
-
-    /// Adds a folder to the store; gives its path and hash.
-    fn add(&self, name: &str, folder: &str) -> Result<(String, String)> {
-        let path = self.nix(&["store", "add-path", "--name", name, folder])?;
-        let hash = self.nix(&["hash", "path", &path])?;
-        let name = path.rsplit('/').next().unwrap_or(&path);
-        let root = self
-            .path("/nix/var/nix/gcroots")
-            .join(format!("lab-{name}"));
-        std::os::unix::fs::symlink(&path, &root).with_context(|| format!("cannot root {path}"))?;
-        Ok((path, hash))
-    }
-
     fn package(&self, name: &str, programs: &[(&str, &Path)], mark: &str) -> Result<String> {
         let folder = format!("/tmp/{name}");
         let bin = self.path(&folder).join("bin");
@@ -211,7 +188,7 @@ impl Work {
         if !mark.is_empty() {
             fs::write(self.path(&folder).join("release"), mark).context("cannot mark a package")?;
         }
-        Ok(self.add(name, &folder)?.1)
+        Ok(self.root.add(name, &folder)?.hash)
     }
 
     fn fill(
@@ -249,9 +226,7 @@ impl Work {
             },
         });
         if let Base::Nixos(nixos) = base {
-            let name = "switch-to-configuration-ng";
-            let program = [("switch-to-configuration", nixos.switch_program.as_path())];
-            packages[name] = json!({ "name": name, "hash": self.package(name, &program, "")? });
+            packages[nixos::SWITCH] = nixos.switch_program.clone();
         }
         let mut locked = BTreeMap::new();
         for (name, files) in flakes {
@@ -259,11 +234,10 @@ impl Work {
             let mut files = files.clone();
             files.insert("packages.json".to_owned(), packages.to_string());
             write_files(&self.path(&folder), &files)?;
-            let (path, hash) = self.add("source", &folder)?;
-            locked.insert(*name, Source { path, hash });
+            locked.insert(*name, self.root.add("source", &folder)?);
         }
         let tree = match base {
-            Base::StandIn => None,
+            Base::StandIn(_) | Base::Server(_) => None,
             Base::Nixos(nixos) => Some(&nixos.nixpkgs),
         };
         let lock = lock_file(&locked, tree);
@@ -275,7 +249,9 @@ impl Work {
             let installable = format!(
                 "path:/tmp/repository#nixosConfigurations.{name}.config.system.build.toplevel"
             );
-            let path = self.nix(&["build", "--no-link", "--print-out-paths", &installable])?;
+            let path = self
+                .root
+                .nix(&["build", "--no-link", "--print-out-paths", &installable])?;
             if !path.starts_with("/nix/store/") {
                 bail!("nix build gave {path:?} for {name}");
             }

@@ -228,6 +228,15 @@ pub fn debian(root: &Path, more: &str) -> Result<PathBuf> {
 fn build_root(root: &Path) -> Result<()> {
     eprintln!("lab: making the hosts' Debian ({SUITE}), once, about 40 s");
     let new = debian(root, "")?;
+    make_bare(&new)?;
+    fs::rename(&new, root).with_context(|| format!("cannot make {}", root.display()))
+}
+
+/// Takes away from a Debian what a generation brings, or no host of the lab needs.
+///
+/// # Errors
+/// When a file is not as Debian has it.
+pub fn make_bare(new: &Path) -> Result<()> {
     // A generation brings all units that are to run; Debian's own choice would come back else.
     let units = new.join("etc/systemd/system");
     remove_tree(&units)?;
@@ -261,7 +270,7 @@ fn build_root(root: &Path) -> Result<()> {
             fs::remove_file(found.path()).context("cannot remove a host key of the new root")?;
         }
     }
-    fs::rename(&new, root).with_context(|| format!("cannot make {}", root.display()))
+    Ok(())
 }
 
 /// Removes a folder with all that is in it, if it is there.

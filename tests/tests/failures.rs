@@ -77,7 +77,7 @@ fn a_unit_of_the_new_generation_fails() -> Result<()> {
     check(
         r#"systemd.services.shop = {
           wantedBy = [ "multi-user.target" ];
-          serviceConfig = { Type = "oneshot"; ExecStart = "/bin/false"; };
+          serviceConfig = { Type = "oneshot"; ExecStart = "false"; };
         };"#,
         "failed units: shop.service",
     )

@@ -20,13 +20,13 @@ pub fn firewall(rules: &str) -> String {
             {rules}
           }}
         '';
-        systemd.services.firewall = {{
+        systemd.services.packet-filter = {{
           wantedBy = [ "multi-user.target" ];
           serviceConfig = {{
             Type = "oneshot";
             RemainAfterExit = true;
-            ExecStart = "/usr/sbin/nft -f /etc/lab.nft";
-            ExecStop = "/usr/sbin/nft destroy table inet lab";
+            ExecStart = "nft -f /etc/lab.nft";
+            ExecStop = "nft destroy table inet lab";
           }};
         }};
         "#

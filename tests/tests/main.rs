@@ -28,6 +28,8 @@ mod outages;
 mod passes;
 mod pipelines;
 mod programs;
+mod real_switches;
+mod real_systems;
 mod releases;
 mod restoring;
 mod rollbacks;

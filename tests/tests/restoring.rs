@@ -15,7 +15,7 @@ use crate::failures::takes_the_next_commit;
 const FAILS: &str = r#"
   systemd.services.shop = {
     wantedBy = [ "multi-user.target" ];
-    serviceConfig = { Type = "oneshot"; ExecStart = "/bin/false"; };
+    serviceConfig = { Type = "oneshot"; ExecStart = "false"; };
   };
 "#;
 /// An address and a route that no file of any generation makes: what an operator set by hand.

@@ -14,7 +14,7 @@ use crate::failures::takes_the_next_commit;
 
 /// A unit that uses two secrets, one that is reloaded for one of them, and one that uses none.
 pub const SHOP: &str = r#"
-  users.users.shop.isSystemUser = true;
+  users.users.shop = { isSystemUser = true; group = "shop"; };
   users.groups.shop = { };
   secrets.files = {
     db = { file = ../secrets/db.age; user = "shop"; restartUnits = [ "shop.service" ]; };
@@ -49,7 +49,7 @@ pub const SHOP: &str = r#"
 pub const FAILS: &str = r#"
   systemd.services.broken = {
     wantedBy = [ "multi-user.target" ];
-    serviceConfig = { Type = "oneshot"; ExecStart = "/bin/false"; };
+    serviceConfig = { Type = "oneshot"; ExecStart = "false"; };
   };
 "#;
 
@@ -314,7 +314,8 @@ fn a_secret_may_be_for_a_user_whom_the_old_generation_does_not_have() -> Result<
     ensure!(!web1.exec(["id", "newcomer"])?.ok());
     put(story.lab(), "secrets/new.age", &["web1"], b"welcome")?;
     let nix = r#"
-      users.users.newcomer.isSystemUser = true;
+      users.users.newcomer = { isSystemUser = true; group = "newcomer"; };
+      users.groups.newcomer = { };
       secrets.files.new = { file = ../secrets/new.age; user = "newcomer"; };
     "#;
     let commit = story.lab().deploy("web1", nix, "welcome somebody")?;

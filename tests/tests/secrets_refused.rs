@@ -19,7 +19,7 @@ fn five(more: &str) -> String {
             secrets.files.{name} = {{ file = ../secrets/{name}.age; restartUnits = [ "needs-{name}.service" ]; }};
             systemd.services.needs-{name} = {{
               wantedBy = [ "multi-user.target" ];
-              serviceConfig = {{ Type = "oneshot"; RemainAfterExit = true; ExecStart = "/usr/bin/test -s {LINK}/{name}"; }};
+              serviceConfig = {{ Type = "oneshot"; RemainAfterExit = true; ExecStart = "test -s {LINK}/{name}"; }};
             }};
             "#
         )

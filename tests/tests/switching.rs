@@ -25,8 +25,8 @@ fn service(name: &str, mark: &str, more: &str) -> String {
         r#"systemd.services.{name} = {{
           wantedBy = [ "multi-user.target" ];
           environment.MARK = "{mark}";
-          serviceConfig.ExecStart = "/bin/sleep infinity";
-          serviceConfig.ExecReload = "/bin/touch /run/{name}-reloaded";
+          serviceConfig.ExecStart = "sleep infinity";
+          serviceConfig.ExecReload = "touch /run/{name}-reloaded";
           {more}
         }};"#
     )
@@ -112,7 +112,7 @@ fn exit_codes_are_those_of_nixos() {
             ("lab.break.activation = \"exit1\";", "test", 2),
             ("lab.break.activation = \"half\";", "test", 2),
             (
-                "systemd.services.bad = { wantedBy = [ \"multi-user.target\" ]; serviceConfig.Type = \"oneshot\"; serviceConfig.ExecStart = \"/bin/false\"; };",
+                "systemd.services.bad = { wantedBy = [ \"multi-user.target\" ]; serviceConfig.Type = \"oneshot\"; serviceConfig.ExecStart = \"false\"; };",
                 "test",
                 4,
             ),

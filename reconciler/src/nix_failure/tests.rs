@@ -116,6 +116,17 @@ fn the_sentences_of_newer_releases_are_understood() {
     check(&[&ends(exit, "shop"), &follows], Class::Commit);
     check(&[&ends(exit, "src"), &follows], Class::Transient);
     check(&[&ends(killed, "shop"), &follows], Class::Transient);
+    // 128 and a signal's number, or a code of a program's own, as sshd's.
+    for (code, class) in [
+        (128, Class::Commit),
+        (137, Class::Transient),
+        (192, Class::Transient),
+        (193, Class::Commit),
+        (255, Class::Commit),
+    ] {
+        let exit = format!("builder failed with exit code {code}");
+        check(&[&ends(&exit, "shop"), &follows], class);
+    }
     check(&[&follows], Class::Transient);
 }
 

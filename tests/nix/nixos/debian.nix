@@ -55,6 +55,10 @@
   lndir = [ "xutils-dev" ];
   ncurses = [ "ncurses-bin" ];
   nftables = [ "nftables" ];
+  nginx = [
+    "nginx"
+    "nginx-common"
+  ];
   nix = [ "nix-bin" ];
   nss-cacert = [ "ca-certificates" ];
   openssh = [
@@ -68,6 +72,10 @@
     "perl"
     "perl-base"
     "perl-modules-5.40"
+  ];
+  postgresql = [
+    "postgresql-17"
+    "postgresql-client-17"
   ];
   procps = [ "procps" ];
   shadow = [

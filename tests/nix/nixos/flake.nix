@@ -9,29 +9,10 @@
     { self, nixpkgs }:
     let
       # A path of the store, whose files refer to each other.
-      tree = nixpkgs.outPath;
-      lib = import (tree + "/lib");
-      pkgs = import ./packages.nix { inherit tree; };
+      nixos = import ./nixos.nix { tree = nixpkgs.outPath; };
     in
     {
-      lib = lib // {
-        nixosSystem =
-          arguments:
-          import (tree + "/nixos/lib/eval-config.nix") (
-            {
-              inherit lib;
-              system = null;
-            }
-            // arguments
-            // {
-              modules = arguments.modules ++ [
-                (tree + "/nixos/modules/profiles/minimal.nix")
-                ./host.nix
-                { nixpkgs.pkgs = pkgs; }
-              ];
-            }
-          );
-      };
-      legacyPackages.x86_64-linux = pkgs;
+      inherit (nixos) lib;
+      legacyPackages.x86_64-linux = nixos.pkgs;
     };
 }

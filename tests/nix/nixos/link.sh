@@ -21,7 +21,7 @@ take() { # a file of Debian
   local file=$1 to
   case $file in
     /usr/share/doc/* | /usr/share/man/* | /usr/share/locale/* | /usr/share/lintian/*) return ;;
-    /usr/bin/* | /usr/sbin/* | /bin/* | /sbin/*) to=bin/${file##*/} ;;
+    /usr/bin/* | /usr/sbin/* | /bin/* | /sbin/* | /usr/lib/postgresql/*/bin/*) to=bin/${file##*/} ;;
     # Debian's multiarch folders; nixpkgs has PAM's modules and the like right below lib.
     /usr/lib/x86_64-linux-gnu/*) to=lib/${file#/usr/lib/x86_64-linux-gnu/} ;;
     /usr/*) to=${file#/usr/} ;;

@@ -52,6 +52,11 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// Whether nothing is left out, and nobody asked for one kind of hosts.
+    pub fn is_everything(&self) -> bool {
+        self.filters.is_empty() && self.skip.is_empty() && self.hosts.is_none() && !self.ignored
+    }
+
     /// Whether a test is to be run.
     pub fn choose(&self, test: &Test) -> bool {
         let name = test.shown();
@@ -82,6 +87,7 @@ mod tests {
                     weight: 1,
                     long: false,
                     kinds: &[Kind::StandIn],
+                    only_stand_in: None,
                     run: || Ok(()),
                 })
                 .filter(|test| arguments.choose(test))

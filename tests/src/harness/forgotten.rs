@@ -72,6 +72,7 @@ mod tests {
             weight: 1,
             long: false,
             kinds: &[Kind::StandIn],
+            only_stand_in: None,
             run: || Ok(()),
         };
         write("main.rs", "mod a;\n");

@@ -72,6 +72,7 @@ mod tests {
             weight,
             long,
             kinds: &[Kind::StandIn],
+            only_stand_in: None,
             run: || Ok(()),
         };
         weights.iter().map(one).collect()

@@ -103,6 +103,7 @@ mod tests {
                 weight: 1,
                 long: false,
                 kinds: &[Kind::StandIn],
+                only_stand_in: None,
                 run: || Ok(()),
             },
             failure: None,

@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use super::Source;
 use crate::command;
 use crate::fleet;
 use crate::setup::{self, Machine};
@@ -138,18 +137,9 @@ pub fn add(origin: &Origin, debian: &Path, folder: &Path) -> Result<()> {
     };
     let root = super::root(&[debian])?;
     root.bind(&from, "/tmp/source")?;
-    let nix = |words: &[&str]| -> Result<String> {
-        let mut command = root.command(&[&["nix"], words].concat());
-        let said = command::must(&mut command, None, LIMIT)?;
-        Ok(said.trim().to_owned())
-    };
     // flake.lock's name for each input.
-    let path = nix(&["store", "add-path", "--name", "source", "/tmp/source"])?;
-    let hash = nix(&["hash", "path", &path])?;
-    let gc_root = root.path("/nix/var/nix/gcroots/lab-nixpkgs");
-    std::os::unix::fs::symlink(&path, &gc_root).context("cannot root nixpkgs")?;
+    let source = root.add("source", "/tmp/source")?;
     root.change("umount \"$1/tmp/source\"", &[])?;
-    let source = Source { path, hash };
     root.keep(folder, |new| {
         let text = serde_json::to_string_pretty(&source).context("cannot describe nixpkgs")?;
         fs::write(new.join("source.json"), text).context("cannot describe nixpkgs")

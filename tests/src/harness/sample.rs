@@ -1,0 +1,103 @@
+//! The tests that a commit adds to those that run on NixOS in any case.
+
+use std::cmp::Reverse;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::Test;
+use crate::command;
+use crate::kind::Kind;
+
+/// How many there are for each commit.
+const SIZE: usize = 3;
+/// The files of tests about hosts, which are the same on each kind of them.
+const FILES: [&str; 9] = [
+    "boots",
+    "deployments",
+    "failures",
+    "health",
+    "manifests",
+    "passes",
+    "restoring",
+    "secrets",
+    "switching",
+];
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The commit of this repository that is checked out; nothing where there is no git or no repository.
+pub fn commit() -> Option<String> {
+    let mut git = Command::new("git");
+    git.arg("-C")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .args(["rev-parse", "HEAD"]);
+    let said = command::must(&mut git, None, LIMIT).ok()?;
+    Some(said.trim().to_owned())
+}
+
+/// The tests that this commit chooses: over many commits, each that can run on NixOS has its turn.
+pub fn of(all: &[Test], commit: &str) -> Vec<Test> {
+    let mut able: Vec<Test> = all.iter().filter(|test| is_able(test)).copied().collect();
+    able.sort_by_key(|test| {
+        let mut hasher = DefaultHasher::new();
+        (commit, test.name).hash(&mut hasher);
+        Reverse(hasher.finish())
+    });
+    able.truncate(SIZE);
+    able
+}
+
+/// Whether a test is about hosts, may be of either kind, and does not run on NixOS already.
+fn is_able(test: &Test) -> bool {
+    let file = test.shown().split("::").next().unwrap_or_default();
+    FILES.contains(&file) && test.kinds == [Kind::StandIn] && test.only_stand_in.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const ONE: Test = Test {
+        name: "main::health::one",
+        file: "",
+        weight: 1,
+        long: false,
+        kinds: &[Kind::StandIn],
+        only_stand_in: None,
+        run: || Ok(()),
+    };
+
+    fn tests() -> Vec<Test> {
+        let named = |name| Test { name, ..ONE };
+        let mut all: Vec<Test> = ["a", "b", "c", "d", "e", "f", "g", "h"]
+            .map(|name| named(format!("main::health::{name}").leak()))
+            .to_vec();
+        all.push(named("main::git_server::of_no_host"));
+        all.push(Test {
+            kinds: &[Kind::StandIn, Kind::Nixos],
+            ..named("main::health::on_both")
+        });
+        all.push(Test {
+            only_stand_in: Some("it has another loader"),
+            ..named("main::health::elsewhere")
+        });
+        all
+    }
+
+    #[test]
+    fn a_commit_chooses_the_same_tests_each_time_and_commits_choose_all_of_them() {
+        let all = tests();
+        let names =
+            |commit: &str| -> Vec<&str> { of(&all, commit).iter().map(|test| test.name).collect() };
+        assert_eq!(names("one"), names("one"));
+        assert_eq!(names("one").len(), SIZE);
+        let commits = (0..100).map(|number| number.to_string());
+        let seen: BTreeSet<&str> = commits.flat_map(|commit| names(&commit)).collect();
+        let able: BTreeSet<&str> = all[..8].iter().map(|test| test.name).collect();
+        assert_eq!(seen, able);
+    }
+}
