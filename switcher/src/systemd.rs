@@ -277,9 +277,12 @@ impl Systemd {
         Ok(parse_state(&text))
     }
 
-    /// Reboots in order; the caller goes further where nothing happens.
+    /// Reboots in order; the caller goes further where nothing happens. `systemctl reboot` would ask logind,
+    /// and wait for the answer of one that D-Bus has lost; this is what it does where there is none.
     pub fn reboot(&self) -> Result<(), SystemError> {
-        self.systemctl(&["reboot", "--no-block"], ANSWER).map(drop)
+        let how = ["start", "--no-block", "--job-mode=replace-irreversibly"];
+        self.systemctl(&[&how[..], &["reboot.target"]].concat(), ANSWER)
+            .map(drop)
     }
 }
 

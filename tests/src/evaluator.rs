@@ -86,6 +86,35 @@ impl Evaluator {
         command::run(&mut self.root.command(&arguments), None, LIMIT)
     }
 
+    /// Evaluates an attribute of the matrix (`tests/nix/matrix.nix`) with all of nixpkgs; gives its value and
+    /// how many functions were called for it, which is the same on each machine.
+    ///
+    /// # Errors
+    /// When it does not evaluate, with what Nix said.
+    pub fn of_matrix<T: serde::de::DeserializeOwned>(&self, attribute: &str) -> Result<(T, u64)> {
+        let expression = format!(
+            "(import {REPOSITORY}/tests/nix/matrix.nix {{ tree = /nixpkgs; }}).{attribute}"
+        );
+        let arguments = ["nix-instantiate", "--eval", "--strict", "--json", "--expr"];
+        let mut nix = self
+            .root
+            .command(&[&arguments[..], &[&expression]].concat());
+        // Without collections a third less of the processor.
+        nix.env("GC_INITIAL_HEAP_SIZE", "1500M")
+            .env("NIX_SHOW_STATS", "1");
+        let said = command::run(&mut nix, None, LIMIT)?;
+        anyhow::ensure!(said.ok(), "{attribute}: {}", said.stderr);
+        let value = serde_json::from_str(&said.stdout)
+            .with_context(|| format!("{attribute}: no such answer"))?;
+        // After warnings, if there are any.
+        let statistics = said.stderr.find("{\n").map_or("", |at| &said.stderr[at..]);
+        let statistics: serde_json::Value = serde_json::from_str(statistics)
+            .with_context(|| format!("{attribute}: no statistics"))?;
+        let calls = statistics.pointer("/nrFunctionCalls");
+        let calls = calls.and_then(serde_json::Value::as_u64);
+        Ok((value, calls.context("no number of calls")?))
+    }
+
     /// As [`Evaluator::evaluate`], for what must evaluate.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ use crate::setup::{self, Machine};
 
 const NIX_CONFIG: &str = "experimental-features = nix-command flakes\nsandbox = false\nsubstituters =\nbuild-users-group =\n";
 
+/// The home of programs inside.
+pub const HOME: &str = "/tmp/home";
 const COPY: Duration = Duration::from_secs(300);
 /// How long one call of Nix may take.
 const BUILD: Duration = Duration::from_secs(900);
@@ -174,7 +176,7 @@ impl NixRoot {
         command
             .arg(format!("{RUN}/root"))
             .args(arguments)
-            .env("HOME", "/tmp/home")
+            .env("HOME", HOME)
             .env("NIX_CONFIG", NIX_CONFIG);
         command
     }

@@ -21,6 +21,7 @@ mod nixpkgs;
 mod switch_program;
 mod tree;
 
+pub use base::take_notes;
 pub use nixpkgs::{missing, take_nixpkgs_from};
 
 /// nixpkgs' name of its `switch-to-configuration`.

@@ -244,6 +244,9 @@ impl Work {
         let mut files = repository.clone();
         files.insert("flake.lock".to_owned(), lock.clone());
         write_files(&self.path("/tmp/repository"), &files)?;
+        if tree.is_some() {
+            nixos::take_notes(&self.root)?;
+        }
         let mut toplevels = BTreeMap::new();
         for name in hosts {
             let installable = format!(
@@ -261,16 +264,20 @@ impl Work {
     }
 }
 
-fn locked(source: &Source) -> serde_json::Value {
+/// A folder of the store as `flake.lock` names it.
+pub fn locked(source: &Source) -> serde_json::Value {
     json!({ "lastModified": 1, "narHash": source.hash, "path": source.path, "type": "path" })
+}
+
+/// nixpkgs, as the template names it.
+pub fn github() -> serde_json::Value {
+    json!({ "owner": "NixOS", "ref": "nixos-25.11", "repo": "nixpkgs", "type": "github" })
 }
 
 /// The lock of a repository's inputs: what was put into the store. `tree` is nixpkgs itself, which the
 /// flake in its place takes as an input of its own.
 fn lock_file(flakes: &BTreeMap<&str, Source>, tree: Option<&Source>) -> String {
-    let github = json!({
-        "owner": "NixOS", "ref": "nixos-25.11", "repo": "nixpkgs", "type": "github"
-    });
+    let github = github();
     let mut nodes = json!({
         "nixpkgs": { "locked": flakes.get("nixpkgs").map(locked), "original": github },
         "nixus": {

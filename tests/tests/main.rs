@@ -21,6 +21,7 @@ mod hosts;
 mod https;
 mod manifest_caches;
 mod manifests;
+mod matrix;
 mod memory;
 mod modules;
 mod networks;

@@ -14,5 +14,10 @@
     {
       inherit (nixos) lib;
       legacyPackages.x86_64-linux = nixos.pkgs;
+      # A host of which nothing is said, built once for all others.
+      plain =
+        (nixos.lib.nixosSystem {
+          modules = [ { lab.switchToConfiguration = "/"; } ];
+        }).config.system.build.toplevel;
     };
 }

@@ -77,6 +77,8 @@ in
       substituters = lib.mkForce [ ];
     };
     programs.nano.enable = false;
+    # More than a default, less than what a test says.
+    security.pam.services.sshd.startSession = lib.mkOverride 90 false;
     services = {
       nginx.validateConfigFile = false;
       nscd.enable = false;

@@ -22,6 +22,7 @@ builtins.mapAttrs stub stubs
   gcc13 = cc;
   gcc14 = cc;
   gcc15 = cc;
+  overrideCC = _: _: final.stdenv;
   wrapCC = _: cc;
   wrapCCWith = _: cc;
   glibc = cc.libc;

@@ -83,12 +83,17 @@ in
     {
       inherit config overlays;
       stdenv = stdenv // {
-        cc = base.cc // {
-          inherit libc;
-          libc_lib = libc.out;
-          libc_bin = libc.bin;
-          libc_dev = libc.dev;
-        };
+        cc = lib.fix (
+          cc:
+          base.cc
+          // {
+            inherit libc;
+            libc_lib = libc.out;
+            libc_bin = libc.bin;
+            libc_dev = libc.dev;
+            override = _: cc;
+          }
+        );
       };
     }
   )

@@ -8,11 +8,13 @@ use serde_json::json;
 
 use super::SWITCH;
 use crate::fleet::{self, Files};
-use crate::nix_root::Source;
-use crate::seed::{read_folder, write_files};
+use crate::nix_root::{HOME, NixRoot, Source};
+use crate::seed::{github, locked, read_folder, write_files};
 
-/// A host of which nothing is said.
-const PLAIN: &str = r#"(import /tmp/nixos/nixos.nix { tree = builtins.storePath "TREE"; }).lib.nixosSystem { modules = [ { lab.switchToConfiguration = "/"; } ]; }"#;
+/// Nix' notes of what it has fetched, without which each home hashes all of nixpkgs once.
+const NOTES: &str = "/.cache/nix";
+/// Whose notes: Nixus' own, and root's, as whom CI runs.
+const HOMES: [&str; 2] = ["/var/lib/nixus/home", "/root"];
 
 /// The description of these hosts in Nix.
 ///
@@ -48,15 +50,20 @@ pub fn build(
         let switch = root.add(SWITCH, "/tmp/switch")?;
         let mut files = files.clone();
         let packages = json!({ SWITCH: { "name": SWITCH, "hash": switch.hash } });
+        let lock = lock_file("nixpkgs", nixpkgs);
         files.insert("packages.json".to_owned(), packages.to_string());
+        files.insert("flake.lock".to_owned(), lock.to_string());
         write_files(&root.path("/tmp/nixos"), &files)?;
-        let system = format!(
-            "({}).config.system.build.toplevel",
-            PLAIN.replace("TREE", &nixpkgs.path)
-        );
-        let words = ["build", "--no-link", "--print-out-paths", "--impure"];
-        let path = root.nix(&[&words[..], &["--expr", &system]].concat())?;
+        let path = root.nix(&[
+            "build",
+            "--no-link",
+            "--print-out-paths",
+            "path:/tmp/nixos#plain",
+        ])?;
         root.root(&path)?;
+        for home in HOMES {
+            copy_notes(&root, HOME, home)?;
+        }
         root.keep(folder, |new| {
             let text = serde_json::to_string_pretty(&switch).context("cannot describe it")?;
             fs::write(new.join("source.json"), text).context("cannot describe it")
@@ -64,4 +71,32 @@ pub fn build(
     }
     serde_json::from_str(&fleet::read(&description)?)
         .with_context(|| format!("cannot understand {}", description.display()))
+}
+
+/// Has Nix in a root over these systems know what it has fetched.
+///
+/// # Errors
+/// When the notes cannot be copied.
+pub fn take_notes(root: &NixRoot) -> Result<()> {
+    copy_notes(root, HOMES[0], HOME)
+}
+
+fn copy_notes(root: &NixRoot, from: &str, to: &str) -> Result<()> {
+    let script = "mkdir -p \"$1$3\"; cp \"$1$2\"/fetcher-cache-* \"$1$3\"";
+    root.change(
+        script,
+        &[&format!("{from}{NOTES}"), &format!("{to}{NOTES}")],
+    )
+}
+
+/// The lock of a flake with one input, which is no flake.
+fn lock_file(name: &str, source: &Source) -> serde_json::Value {
+    json!({
+        "nodes": {
+            name: { "flake": false, "locked": locked(source), "original": github() },
+            "root": { "inputs": { name: name } },
+        },
+        "root": "root",
+        "version": 7,
+    })
 }

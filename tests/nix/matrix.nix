@@ -1,0 +1,256 @@
+# What people have besides Nixus: each is a module of one of two NixOS hosts, made from all of nixpkgs and its
+# own packages. `refused` are words of the failed assertions that are right; `expect` looks at the host.
+{ tree }:
+let
+  lib = import (tree + "/lib");
+  nixpkgs = {
+    lib = lib // {
+      nixosSystem =
+        arguments:
+        import (tree + "/nixos/lib/eval-config.nix") (
+          {
+            inherit lib;
+            system = null;
+          }
+          // arguments
+        );
+    };
+  };
+  pkgs = import tree {
+    system = "x86_64-linux";
+    config = { };
+    # In Haskell, of whose packages this copy of nixpkgs has no list.
+    overlays = [ (_: prev: { shellcheck = prev.hello; shellcheck-minimal = prev.hello; }) ];
+  };
+  nixosModule = import ../../reconciler/nix/module.nix { packageFor = _: pkgs.hello; };
+  mkFleet = import ../../reconciler/nix/fleet { inherit nixosModule; };
+  # Nobody has their other halves.
+  key = name: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA${builtins.substring 0 42 (builtins.hashString "sha256" name)}";
+  fleet =
+    count: module:
+    mkFleet {
+      inherit nixpkgs;
+      lastModified = 1700000000;
+      root = ./.;
+      modules = [
+        {
+          nixus = {
+            repository = "ssh://git@git.example.org/deploy.git";
+            knownHosts = "git.example.org ${key "git"}";
+            operators = [ "${key "operator"} operator" ];
+          };
+          defaults = {
+            nixpkgs.pkgs = pkgs;
+            services.openssh.enable = true;
+            fileSystems."/" = {
+              device = "/dev/disk/by-label/nixos";
+              fsType = "ext4";
+            };
+            system.stateVersion = "26.11";
+          };
+          # Each is the peer of its neighbours.
+          ssh.access = lib.genAttrs (map (number: "host${toString number}") (lib.range 1 count)) (name: {
+            hostKeys.ed25519 = key name;
+          });
+          nodes = lib.listToAttrs (
+            map (number: {
+              name = "host${toString number}";
+              value.configuration.imports = [
+                { networking.public.ipv4 = "192.0.2.${toString number}"; }
+                (if number == 1 then module else { })
+              ];
+            }) (lib.range 1 count)
+          );
+        }
+      ];
+    };
+  systemd-boot = {
+    boot.loader.systemd-boot.enable = true;
+    fileSystems."/boot" = {
+      device = "/dev/disk/by-label/boot";
+      fsType = "vfat";
+    };
+  };
+  row = module: { module.imports = [ systemd-boot module ]; };
+  refused = words: module: row module // { refused = [ words ]; };
+  secret = {
+    secrets.files.shop.file = ./matrix.nix;
+  };
+  unit = host: name: host.systemd.units.${name}.text;
+  has = text: words: lib.hasInfix words text;
+
+  rows = {
+    "systemd-boot" = row { };
+    "boot counting" = row { boot.loader.systemd-boot.bootCounting.enable = true; };
+    "XBOOTLDR" = row {
+      boot.loader.systemd-boot.xbootldrMountPoint = "/boot";
+      boot.loader.efi.efiSysMountPoint = "/efi";
+      fileSystems."/efi" = {
+        device = "/dev/disk/by-label/esp";
+        fsType = "vfat";
+      };
+    };
+    "GRUB" = {
+      module.boot.loader.grub.device = "/dev/sda";
+    };
+    "Limine" = {
+      module.boot.loader.limine.enable = true;
+    };
+    "a container" = {
+      module.boot.isContainer = true;
+    };
+    "networkd" = row {
+      networking.useNetworkd = true;
+      networking.useDHCP = false;
+    };
+    "scripted networking" = row { networking.useDHCP = true; };
+    "resolved" = row { services.resolved.enable = true; };
+    "no firewall" = row { networking.firewall.enable = false; };
+    "a firewall of nftables" = row { networking.nftables.enable = true; };
+    "users that nobody changes by hand" = row { users.mutableUsers = false; };
+    "systemd-sysusers" =
+      row {
+        imports = [ secret ];
+        systemd.sysusers.enable = true;
+        users.mutableUsers = false;
+      }
+      // {
+        expect = host: {
+          "secrets in a unit" = [
+            (host.systemd.services ? nixus-secrets)
+            true
+          ];
+        };
+      };
+    "userborn" =
+      row {
+        imports = [ secret ];
+        services.userborn.enable = true;
+      }
+      // {
+        expect = host: {
+          "secrets in a unit" = [
+            (host.systemd.services ? nixus-secrets)
+            true
+          ];
+        };
+      };
+    "/etc as an overlay" = row {
+      boot.initrd.systemd.enable = true;
+      system.etc.overlay.enable = true;
+      services.userborn.enable = true;
+    };
+    "an immutable /etc" = row {
+      boot.initrd.systemd.enable = true;
+      system.etc.overlay.enable = true;
+      system.etc.overlay.mutable = false;
+      services.userborn.enable = true;
+    };
+    "perlless" = row (
+      { modulesPath, ... }:
+      {
+        imports = [ (modulesPath + "/profiles/perlless.nix") ];
+      }
+    );
+    "hardened" = row (
+      { modulesPath, ... }:
+      {
+        imports = [ (modulesPath + "/profiles/hardened.nix") ];
+      }
+    );
+    "sudo-rs" = row { security.sudo-rs.enable = true; };
+    "dbus-broker" = row { services.dbus.implementation = "broker"; };
+    "dbus-daemon" = row { services.dbus.implementation = "dbus"; };
+    "Lix" = row { nix.package = pkgs.lix; };
+    "the newest Nix" = row { nix.package = pkgs.nixVersions.latest; };
+    "a relaxed sandbox" = row { nix.settings.sandbox = "relaxed"; };
+    "without PAM in sshd" = row { services.openssh.settings.UsePAM = false; };
+    "sshd from a socket at two ports" =
+      row {
+        services.openssh = {
+          startWhenNeeded = true;
+          ports = [
+            2222
+            22
+          ];
+        };
+      }
+      // {
+        expect = host: {
+          "its socket" = [
+            host.systemd.sockets.sshd.listenStreams
+            [
+              "0.0.0.0:2222"
+              "[::]:2222"
+              "0.0.0.0:22"
+              "[::]:22"
+            ]
+          ];
+        };
+      };
+    "a specialisation" = row { specialisation.other.configuration.environment.etc.other.text = "x"; };
+    "a hardware watchdog" = row { services.nixus.hardwareWatchdog.enable = true; };
+    "no Nix" = refused "nix.enable" { nix.enable = false; };
+    "a system that is not switched" = refused "system.switch.enable" { system.switch.enable = false; };
+  };
+
+  hosts = row: (fleet 2 row.module).nixosConfigurations;
+  failed = host: map (one: one.message) (builtins.filter (one: !one.assertion) host.assertions);
+  problems =
+    row:
+    let
+      host = (hosts row).host1.config;
+      said = failed host;
+      always = {
+        "its pass is started by the timer alone" = [
+          (has (unit host "nixus-reconcile.service") "X-RestartIfChanged=false")
+          true
+        ];
+        "its pass finds its programs" = [
+          (builtins.all (has (unit host "nixus-reconcile.service")) [
+            "-coreutils-"
+            "-systemd-"
+          ])
+          true
+        ];
+        "its peer may ask often" = [
+          (has host.environment.etc."ssh/sshd_config".text or "PerSourcePenaltyExemptList" "PerSourcePenaltyExemptList")
+          true
+        ];
+        "its toplevel is a derivation" = [
+          (lib.hasSuffix ".drv" host.system.build.toplevel.drvPath)
+          true
+        ];
+        warnings = [
+          host.warnings
+          [ ]
+        ];
+      };
+      expected = always // (row.expect or (_: { })) host;
+    in
+    if row ? refused then
+      lib.concatMap (
+        words: lib.optional (!(builtins.any (has' words) said)) "was to be refused with ${words}, and was with ${builtins.toJSON said}"
+      ) row.refused
+    else
+      map (message: "is refused: ${message}") said
+      ++ lib.optionals (said == [ ]) (
+        lib.concatLists (
+          lib.mapAttrsToList (
+            what: pair:
+            let
+              got = builtins.elemAt pair 0;
+              want = builtins.elemAt pair 1;
+            in
+            lib.optional (got != want) "${what}: ${builtins.toJSON got} and not ${builtins.toJSON want}"
+          ) expected
+        )
+      );
+  has' = words: text: lib.hasInfix words text;
+in
+{
+  names = builtins.attrNames rows;
+  problems = name: problems rows.${name};
+  # What one host's system costs in a fleet of so many.
+  toplevel = count: (fleet count systemd-boot).nixosConfigurations.host1.config.system.build.toplevel.drvPath;
+}

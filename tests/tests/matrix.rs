@@ -1,0 +1,66 @@
+//! Nixus beside what people have: each row of `nix/matrix.nix` evaluated with all of nixpkgs, its own modules and
+//! packages. No host runs for it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::{Result, ensure};
+use lab::evaluator::Evaluator;
+use lab::test;
+
+/// How many evaluations run at a time; each takes a gigabyte.
+const AT_A_TIME: usize = 2;
+
+#[test(only_nixos, weight = 2)]
+fn nixus_goes_with_what_people_have() -> Result<()> {
+    let evaluator = Evaluator::new()?;
+    let (names, _): (Vec<String>, u64) = evaluator.of_matrix("names")?;
+    let next = AtomicUsize::new(0);
+    let judge = || -> Vec<String> {
+        let mut wrong = Vec::new();
+        while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match evaluator.of_matrix::<Vec<String>>(&format!("problems {name:?}")) {
+                Ok((problems, _)) => {
+                    wrong.extend(problems.iter().map(|problem| format!("{name}: {problem}")));
+                }
+                Err(error) => wrong.push(format!("{name}: {error:#}")),
+            }
+        }
+        wrong
+    };
+    let wrong: Vec<String> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(judge)).collect();
+        let ended = threads.into_iter().map(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|_| vec!["an evaluation panicked".to_owned()])
+        });
+        ended.flatten().collect()
+    });
+    ensure!(names.len() > 20, "only {} rows", names.len());
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test(only_nixos)]
+fn a_hosts_system_costs_the_same_in_a_fleet_of_ten_and_of_a_hundred() -> Result<()> {
+    let evaluator = Evaluator::new()?;
+    let calls = |count: usize| -> Result<u64> {
+        let (path, calls): (String, u64) = evaluator.of_matrix(&format!("toplevel {count}"))?;
+        ensure!(path.ends_with(".drv"), "{path}");
+        Ok(calls)
+    };
+    let [one, ten, hundred] = [1, 10, 100].map(calls);
+    let (one, ten, hundred) = (one?, ten?, hundred?);
+    eprintln!("calls for one host's system, in fleets of 1, 10 and 100: {one}, {ten}, {hundred}");
+    // Two neighbours are looked at.
+    ensure!(
+        ten < one * 2,
+        "{one} in a fleet of one, {ten} in one of ten"
+    );
+    ensure!(
+        hundred < ten + ten / 20,
+        "{ten} in a fleet of ten, {hundred} in one of a hundred"
+    );
+    Ok(())
+}
