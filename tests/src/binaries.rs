@@ -93,19 +93,7 @@ fn compile(profile: &str, more: &[&str]) -> Result<Binaries> {
 /// only wait for cargo's own lock, and say so: the caller has ours.
 fn cargo(arguments: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
-    // What a cargo that runs this test says of the test's own package: some build scripts ask for it
-    // (ring's), and would be run again each time, with all that is built on them.
-    for (name, _) in env::vars_os() {
-        let of_a_package = ["CARGO_MANIFEST_", "CARGO_PKG_"];
-        if of_a_package
-            .iter()
-            .any(|start| name.as_encoded_bytes().starts_with(start.as_bytes()))
-        {
-            command.env_remove(name);
-        }
-    }
+    let mut command = without_package();
     command
         .args([
             "build",
@@ -122,6 +110,23 @@ fn cargo(arguments: &[&str]) -> Result<Vec<(String, PathBuf)>> {
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
         .filter_map(|message| Some((message.target?.name, message.executable?)))
         .collect())
+}
+
+/// cargo, without what a cargo that runs this test says of the test's own package: some build scripts ask for
+/// it (ring's), and would be run again each time, with all that is built on them.
+pub(crate) fn without_package() -> Command {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    for (name, _) in env::vars_os() {
+        let of_a_package = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+        if of_a_package
+            .iter()
+            .any(|start| name.as_encoded_bytes().starts_with(start.as_bytes()))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 fn find(built: &[(String, PathBuf)], name: &str) -> Result<PathBuf> {

@@ -1,8 +1,6 @@
 //! Nix and nixpkgs' library for tests that evaluate modules: no store is needed, and no host.
 
-use std::env;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -10,10 +8,8 @@ use anyhow::{Context as _, Result};
 use crate::command::{self, Output};
 use crate::nix_root::NixRoot;
 use crate::nixos;
-use crate::setup::{self, Machine};
+use crate::setup;
 
-/// The library without the rest of nixpkgs, about 1 MB.
-const LIBRARY: &str = "https://github.com/nix-community/nixpkgs.lib";
 /// Where this repository is, for Nix.
 const REPOSITORY: &str = "/nixus";
 /// The stand-in's library.
@@ -46,7 +42,7 @@ impl Evaluator {
         let root = NixRoot::new(&machine)?;
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         root.bind(&repository, REPOSITORY)?;
-        let missing = match library(&machine) {
+        let missing = match nixos::library(&machine) {
             Ok(folder) => {
                 root.bind(&folder, "/nixpkgs")?;
                 None
@@ -128,41 +124,4 @@ impl Evaluator {
         anyhow::ensure!(said.ok(), "{attribute}: {}", said.stderr);
         serde_json::from_str(&said.stdout).with_context(|| format!("{attribute}: no such answer"))
     }
-}
-
-/// The folder that has `lib`: that of the NixOS hosts, or the library alone, as `NIXPKGS` says, from the
-/// lab's cache, or from the network.
-fn library(machine: &Machine) -> Result<PathBuf> {
-    if nixos::missing(machine).is_none() {
-        return Ok(nixos::prepare(machine)?.folder);
-    }
-    if let Some(named) = env::var_os("NIXPKGS").map(PathBuf::from) {
-        anyhow::ensure!(
-            named.join("lib/default.nix").is_file(),
-            "NIXPKGS names {}, which has no lib/default.nix",
-            named.display()
-        );
-        return Ok(named);
-    }
-    let cached = machine.cache.join("nixpkgs");
-    // Several tests begin at once.
-    let _lock = setup::lock(&machine.cache.join("nixpkgs.lock"))?;
-    if !cached.join("lib/default.nix").is_file() {
-        let new = cached.with_extension("new");
-        setup::remove_tree(&new)?;
-        let mut git = Command::new("git");
-        git.args(["clone", "--quiet", "--depth", "1", LIBRARY])
-            .arg(&new)
-            .env("GIT_TERMINAL_PROMPT", "0");
-        command::must(&mut git, None, Duration::from_secs(60)).with_context(|| {
-            format!(
-                "NIXPKGS names no checkout, {} has none, and {LIBRARY} gave none",
-                cached.display()
-            )
-        })?;
-        setup::remove_tree(&cached)?;
-        std::fs::rename(&new, &cached)
-            .with_context(|| format!("cannot make {}", cached.display()))?;
-    }
-    Ok(cached)
 }

@@ -1,5 +1,6 @@
 //! The hosts' Debian with its Nix, not booted, in namespaces of its own: for evaluations and builds.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,6 +28,12 @@ pub struct Source {
     pub path: String,
     /// Its hash, as `flake.lock` has it.
     pub hash: String,
+}
+
+#[derive(Deserialize)]
+struct PathInfo {
+    #[serde(rename = "narHash")]
+    hash: String,
 }
 
 /// The root; what is written into it is gone with it.
@@ -154,8 +161,13 @@ impl NixRoot {
     /// When Nix refuses it.
     pub fn add(&self, name: &str, folder: &str) -> Result<Source> {
         let path = self.nix(&["store", "add-path", "--name", name, folder])?;
-        let hash = self.nix(&["hash", "path", &path])?;
         self.root(&path)?;
+        // Nix has it from adding the path.
+        let said = self.nix(&["path-info", "--json", &path])?;
+        let said: BTreeMap<String, PathInfo> = serde_json::from_str(&said)
+            .with_context(|| format!("cannot understand nix path-info of {path}"))?;
+        let known = said.into_values().next();
+        let hash = known.with_context(|| format!("{path} is not valid"))?.hash;
         Ok(Source { path, hash })
     }
 

@@ -17,11 +17,13 @@ use crate::setup::{self, Machine};
 
 mod base;
 pub mod differences;
+mod library;
 mod nixpkgs;
 mod switch_program;
 mod tree;
 
 pub use base::take_notes;
+pub(crate) use library::library;
 pub use nixpkgs::{missing, take_nixpkgs_from};
 
 /// nixpkgs' name of its `switch-to-configuration`.

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
 
 use crate::command;
@@ -15,7 +15,9 @@ use crate::fleet;
 use crate::setup::{self, Machine};
 
 /// Names a folder or an archive of nixpkgs.
-const VARIABLE: &str = "NIXPKGS";
+pub const VARIABLE: &str = "NIXPKGS";
+/// Its name in the lab's cache.
+pub const CACHED: &str = "nixpkgs";
 /// What shows that a folder is all of nixpkgs.
 const MODULES: &str = "nixos/modules/module-list.nix";
 const LIMIT: Duration = Duration::from_secs(600);
@@ -41,11 +43,18 @@ pub fn missing(machine: &Machine) -> Option<String> {
     find(machine).err().map(|error| format!("{error:#}"))
 }
 
-/// Looks for nixpkgs: what was named, `$NIXPKGS`, the lab's cache, the network through the machine's own Nix.
+/// Looks for nixpkgs, once: what was named, `$NIXPKGS`, the lab's cache, the network through the machine's own
+/// Nix.
 ///
 /// # Errors
 /// One sentence that says where it is looked for.
 pub fn find(machine: &Machine) -> Result<Origin> {
+    static FOUND: OnceLock<Result<Origin, String>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| look(machine).map_err(|error| format!("{error:#}")));
+    found.clone().map_err(|why| anyhow!(why))
+}
+
+fn look(machine: &Machine) -> Result<Origin> {
     if let Some(path) = NAMED.get() {
         return Origin::of(path);
     }
@@ -53,8 +62,8 @@ pub fn find(machine: &Machine) -> Result<Origin> {
         return Origin::of(Path::new(&path))
             .with_context(|| format!("${VARIABLE} names no nixpkgs"));
     }
-    let cached = machine.cache.join("nixpkgs");
-    // nixpkgs' library alone may be there as well (`crate::evaluator`).
+    let cached = machine.cache.join(CACHED);
+    // nixpkgs' library alone may be there as well.
     if cached.join(MODULES).exists() {
         return Origin::of(&cached);
     }

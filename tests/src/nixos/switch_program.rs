@@ -1,7 +1,5 @@
 //! nixpkgs' `switch-to-configuration`, unchanged, compiled by this machine's cargo.
 
-use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::binaries;
 use crate::command;
 use crate::setup;
 
@@ -38,8 +37,7 @@ pub fn build(folder: &Path, nixpkgs: &Path, debian: &Path) -> Result<PathBuf> {
         .arg(nixpkgs.join("pkgs/by-name/sw/switch-to-configuration-ng"))
         .arg(&sources);
     command::must(&mut copy, None, LIMIT)?;
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut build = Command::new(cargo);
+    let mut build = binaries::without_package();
     build
         .args(["build", "--quiet", "--locked", "--manifest-path"])
         .arg(sources.join("Cargo.toml"))
