@@ -65,7 +65,7 @@ http {
 /// When there is no key to be trusted.
 pub fn follow_manifests(substituters: &[&str]) -> Result<String> {
     Ok(format!(
-        "  nix.settings.substituters = [ {} ];
+        "  nix.settings.substituters = lib.mkForce [ {} ];
   nix.settings.trusted-public-keys = [ \"{}\" ];
   services.nixus.settings.closure.from = \"manifest\";\n",
         quoted(substituters),
@@ -76,7 +76,7 @@ pub fn follow_manifests(substituters: &[&str]) -> Result<String> {
 /// A line of Nix for one host that takes its systems from these caches only.
 pub fn only(substituters: &[&str]) -> String {
     format!(
-        "nix.settings.substituters = lib.mkForce [ {} ];",
+        "nix.settings.substituters = lib.mkOverride 40 [ {} ];",
         quoted(substituters)
     )
 }

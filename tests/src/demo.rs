@@ -122,7 +122,7 @@ fn more(text: &str) -> String {
 
 /// A database that has read its password when it started.
 const DATABASE: &str = r#"
-  users.users.database.isSystemUser = true;
+  users.users.database = { isSystemUser = true; group = "database"; };
   users.groups.database = { };
   secrets.files.password = {
     file = ../secrets/db1-password.age;

@@ -54,6 +54,7 @@ pub mod secrets;
 pub mod seed;
 pub mod setup;
 pub mod signing_key;
+mod ssh_server;
 pub mod stc;
 pub mod story;
 

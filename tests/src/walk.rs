@@ -206,11 +206,11 @@ impl Walk {
     fn unfit(&self) -> Result<()> {
         self.say("The door for operators is shut before anything is changed.");
         let host = self.host()?;
-        host.must(["systemctl", "stop", "sshd.service"])?;
+        host.stop_sshd()?;
         let commit = self.push(LONG_MENU, "print a long menu")?;
         self.waits_with("baseline", &commit)?;
         self.fleet()?;
-        host.must(["systemctl", "start", "sshd.service"])?;
+        host.start_sshd()?;
         self.story.kept("web1", &commit)?;
         Ok(())
     }

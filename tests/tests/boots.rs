@@ -130,6 +130,7 @@ fn a_route_that_was_only_left_over_is_missed_at_boot_and_the_boot_proven_one_com
           after = [ "systemd-networkd.service" ];
           serviceConfig.Type = "oneshot";
           script = ''
+            PATH=$PATH:/usr/local/bin:/usr/local/sbin
             until ip -4 address show host0 | grep -q 10.77.0.11/32; do sleep 0.1; done
             while ip -4 address show host0 | grep -q 10.77.0.11/24; do sleep 0.1; done
             sleep 1

@@ -62,7 +62,7 @@ fn update() -> Result<()> {
     story.waits_for("web1", "up-to-date")
 }
 
-#[test]
+#[test(nixos)]
 fn nothing_to_do() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;

@@ -116,7 +116,7 @@ fn its_configuration_file_is_wrong() -> Result<()> {
     )
 }
 
-#[test]
+#[test(nixos)]
 fn boot_loader_install_fails_after_the_verdict() -> Result<()> {
     check(
         r#"lab.break.bootloader = "fail";"#,
@@ -184,7 +184,7 @@ fn the_switcher_is_killed_on_trial() -> Result<()> {
     story.at_rest("web1", &again.toplevel.context("no toplevel")?.to_string())
 }
 
-#[test]
+#[test(nixos)]
 fn power_cut_on_trial() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;

@@ -102,7 +102,7 @@ fn kept_with_what_a_peer_has_found() -> Result<()> {
     let json: serde_json::Value = serde_json::from_str(&json)?;
     ensure!(json.pointer("/verdict") == Some(&"pass".into()), "{json}");
     // What an operator or a monitor is told when something is broken.
-    web1.must(["systemctl", "stop", "sshd"])?;
+    web1.stop_sshd()?;
     let broken = web1.exec(["nixus", "check"])?;
     ensure!(broken.code == Some(1), "{broken:?}");
     ensure!(
@@ -110,11 +110,11 @@ fn kept_with_what_a_peer_has_found() -> Result<()> {
         "{}",
         broken.stdout
     );
-    web1.must(["systemctl", "start", "sshd"])?;
+    web1.start_sshd()?;
     Ok(())
 }
 
-#[test]
+#[test(nixos)]
 fn operators_keys_removed_from_authorized_keys() -> Result<()> {
     let report = check(
         "users.users.root.openssh.authorizedKeys.keys = lib.mkForce [ ];",
@@ -136,7 +136,7 @@ fn the_network_is_renumbered_and_no_peer_gets_in() -> Result<()> {
     Ok(())
 }
 
-#[test]
+#[test(only_stand_in = "NixOS checks sshd's configuration when it is built: the next test")]
 fn sshds_configuration_is_no_configuration() -> Result<()> {
     check(
         r#"services.openssh.extraConfig = "NoSuchOption yes";"#,
@@ -145,7 +145,18 @@ fn sshds_configuration_is_no_configuration() -> Result<()> {
     Ok(())
 }
 
-#[test]
+#[test(only_nixos)]
+fn sshds_configuration_is_no_configuration_and_is_not_built() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    let broken = r#"services.openssh.extraConfig = "NoSuchOption yes";"#;
+    let commit = story.lab().deploy("web1", broken, "break sshd")?;
+    story.went_back("web1", &commit, &before, "check-sshd-config")?;
+    takes_the_next_commit(&story)
+}
+
+#[test(nixos)]
 fn sshd_runs_and_lets_nobody_in() -> Result<()> {
     check(
         "services.openssh.settings.PubkeyAuthentication = false;",

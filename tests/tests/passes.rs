@@ -258,7 +258,7 @@ fn garbage_is_collected_while_building() -> Result<()> {
     garbage_at(builds, &slow_build(4))
 }
 
-#[test]
+#[test(nixos)]
 fn garbage_is_collected_on_trial() -> Result<()> {
     let slow = format!(r#"services.nixus.settings.health.soak = lib.mkForce "5s"; {GREETING}"#);
     garbage_at(|host| phase(host, "on-trial"), &slow)

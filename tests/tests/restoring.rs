@@ -24,6 +24,9 @@ const BY_HAND: [&[&str]; 2] = [
     &["ip", "route", "replace", "10.79.0.0/24", "dev", "host0"],
 ];
 
+/// Debian's programs, which scripts of NixOS do not see.
+const MORE: &str = "PATH=$PATH:/usr/local/bin:/usr/local/sbin";
+
 fn boots(host: &Host) -> Result<usize> {
     Ok(host.console()?.matches("lab-boot: starting").count())
 }
@@ -50,7 +53,9 @@ fn an_sshd_that_the_failed_activation_stopped_runs_again() -> Result<()> {
     let commit = story.lab().deploy("web1", &stops, "close the door")?;
     story.went_back("web1", &commit, &before, "")?;
     ensure!(
-        web1.must(["systemctl", "is-active", "sshd"])?.trim() == "active",
+        web1.must(["systemctl", "is-active", web1.sshd_unit()?])?
+            .trim()
+            == "active",
         "sshd does not run"
     );
     takes_the_next_commit(&story)
@@ -60,7 +65,7 @@ fn an_sshd_that_the_failed_activation_stopped_runs_again() -> Result<()> {
 fn takes(what: &str) -> String {
     format!(
         r#"{FAILS}
-        system.activationScripts.takes = "if [ \"$NIXOS_ACTION\" = test ]; then {what} || true; fi";"#
+        system.activationScripts.takes = "{MORE}; if [ \"$NIXOS_ACTION\" = test ]; then {what} || true; fi";"#
     )
 }
 
@@ -69,14 +74,16 @@ fn a_lost_address_that_a_boot_brings_back_costs_one_reboot() -> Result<()> {
     let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     // It is set once in a boot, so that starting its unit again does nothing.
-    let sets = r#"systemd.services.address = {
-      wantedBy = [ "multi-user.target" ];
-      serviceConfig = { Type = "oneshot"; RemainAfterExit = true; };
-      restartIfChanged = false;
-      unitConfig.ConditionPathExists = "!/run/address-is-set";
-      script = "ip address replace 10.78.0.11/24 dev lo; touch /run/address-is-set";
-    };"#;
-    let commit = story.lab().deploy("web1", sets, "one more address")?;
+    let sets = format!(
+        r#"systemd.services.address = {{
+          wantedBy = [ "multi-user.target" ];
+          serviceConfig = {{ Type = "oneshot"; RemainAfterExit = true; }};
+          restartIfChanged = false;
+          unitConfig.ConditionPathExists = "!/run/address-is-set";
+          script = "{MORE}; ip address replace 10.78.0.11/24 dev lo; touch /run/address-is-set";
+        }};"#
+    );
+    let commit = story.lab().deploy("web1", &sets, "one more address")?;
     story.kept("web1", &commit)?;
     let before = web1.current_system()?;
     let boots_before = boots(web1)?;

@@ -57,12 +57,12 @@ fn a_rollback_has_only_to_be_no_worse_than_what_runs() -> Result<()> {
     story.kept("web1", &commit)?;
     // Neither can a pass do its work now, nor anybody log in.
     git.power_cut()?;
-    web1.must(["systemctl", "stop", "sshd.service"])?;
+    web1.stop_sshd()?;
     let said = web1.must(["nixus", "rollback"])?;
     ensure!(said.contains("Successfully activated"), "{said}");
     ensure!(web1.current_system()? == first && web1.boot_default()? == first);
     git.start()?;
-    web1.must(["systemctl", "start", "sshd.service"])?;
+    web1.start_sshd()?;
     next(&story)
 }
 

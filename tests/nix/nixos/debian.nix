@@ -19,6 +19,7 @@
     "dbus-bin"
     "dbus-system-bus-common"
     "dbus-session-bus-common"
+    "dbus-user-session"
   ];
   dbus-broker = [ "dbus-broker" ];
   diffutils = [ "diffutils" ];

@@ -72,9 +72,10 @@ in
       useNetworkd = lib.mkDefault true;
     };
     nix.settings = {
+      keep-outputs = true;
       build-users-group = lib.mkForce "";
       sandbox = lib.mkForce false;
-      substituters = lib.mkForce [ ];
+      substituters = lib.mkOverride 90 [ ];
     };
     programs.nano.enable = false;
     # More than a default, less than what a test says.

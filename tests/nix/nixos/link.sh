@@ -28,21 +28,23 @@ take() { # a file of Debian
     /lib/* | /etc/*) to=${file#/} ;;
     *) return ;;
   esac
-  [[ -e $file && (-L $file || ! -d $file) ]] || return 0
   local folder=${to%/*} real=$file
   [[ $file == /bin/* || $file == /sbin/* || $file == /lib/* ]] && real=/usr$file
+  # A host sees them there alone.
+  [[ $real == /usr/* ]] && file=/debian$real
+  [[ -e $file && (-L $file || ! -d $file) ]] || return 0
   case $file in
     # They name programs by paths that no NixOS has.
-    /usr/lib/systemd/system/* | /usr/lib/systemd/user/* | /usr/share/dbus-1/*)
+    /debian/usr/lib/systemd/system/* | /debian/usr/lib/systemd/user/* | /debian/usr/share/dbus-1/*)
       if [[ -f $file ]]; then
-        copied[$folder]+=" $real"
+        copied[$folder]+=" $file"
         return
       fi
       ;;
   esac
   if [[ -L $file && $(readlink "$file") == /etc/alternatives/* ]]; then
     mkdir -p "$out/$folder"
-    ln -sfn "/debian$(readlink -f "$file")" "$out/$to"
+    ln -sfn "/debian$(realpath "/usr/${file#/debian/usr/}")" "$out/$to"
   else
     linked[$folder]+=" /debian$real"
   fi
@@ -86,8 +88,8 @@ case $pname in
   nix)
     mkdir -p "$out/lib/tmpfiles.d" "$out/lib/systemd/system"
     for unit in service socket; do
-      if [[ -e /usr/lib/systemd/system/nix-daemon.$unit ]]; then
-        cp "/usr/lib/systemd/system/nix-daemon.$unit" "$out/lib/systemd/system/"
+      if [[ -e /debian/usr/lib/systemd/system/nix-daemon.$unit ]]; then
+        cp "/debian/usr/lib/systemd/system/nix-daemon.$unit" "$out/lib/systemd/system/"
       fi
     done
     ;;
@@ -95,8 +97,8 @@ case $pname in
     # NixOS takes systemd's own units and rules from here.
     for folder in systemd/system systemd/user sysctl.d tmpfiles.d sysusers.d; do
       mkdir -p "$out/example/$folder"
-      if [[ -d /usr/lib/$folder ]]; then
-        cp -r --no-preserve=mode "/usr/lib/$folder/." "$out/example/$folder/"
+      if [[ -d /debian/usr/lib/$folder ]]; then
+        cp -r --no-preserve=mode "/debian/usr/lib/$folder/." "$out/example/$folder/"
       fi
     done
     find "$out/example" -type f -exec sed -i \

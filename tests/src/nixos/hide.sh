@@ -2,7 +2,7 @@
 # into another of its programs.
 cd "$1"
 units=usr/lib/systemd
-rm -rf etc lib64 bin sbin usr/bin usr/sbin usr/local var/lib/dbus debian \
+rm -rf etc lib64 bin sbin usr/bin usr/sbin usr/local var/lib/dbus var/lib/nginx var/lib/postgresql debian \
   "$units/system" "$units/user" "$units/network" usr/lib/tmpfiles.d usr/lib/sysusers.d usr/lib/sysctl.d \
   usr/lib/environment.d
 mkdir -p etc lib64 usr/bin usr/sbin usr/local debian srv nix/var/nix/profiles
