@@ -69,7 +69,7 @@ fn pid_1_is_executed_anew_by_the_switch_and_by_the_way_back() -> Result<()> {
     takes_the_next_commit(&story)
 }
 
-#[test(only_nixos)]
+#[test(only_nixos, long)]
 fn d_bus_is_restarted_by_the_activation() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;

@@ -57,15 +57,26 @@ fn pid(host: &Host, unit: &str) -> Result<String> {
     Ok(pid.trim().to_owned())
 }
 
-/// A web server with a page, and a database with a setting.
-fn content(page: &str, work: &str) -> String {
+/// A web server with a page and another setting, and a database with one.
+fn content(page: &str, more: &str, work: &str) -> String {
     format!(
         r#"
         services.nginx = {{
           enable = true;
           enableReload = true;
-          virtualHosts.localhost.locations."/".return = "200 '{page}'";
+          config = ''
+            events {{ }}
+            http {{
+              {more}
+              # Debian's are in /var/lib/nginx.
+              client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy; fastcgi_temp_path /tmp/fastcgi;
+              uwsgi_temp_path /tmp/uwsgi; scgi_temp_path /tmp/scgi;
+              server {{ listen 80; location / {{ return 200 '{page}'; }} }}
+            }}
+          '';
         }};
+        # The hosts have no other locale.
+        i18n.defaultLocale = "C.UTF-8";
         services.postgresql = {{
           enable = true;
           settings.work_mem = "{work}";
@@ -87,7 +98,9 @@ fn sql(host: &Host, sql: &str) -> Result<String> {
 fn a_database_and_a_web_server_are_reloaded_restarted_and_put_back() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
-    let commit = story.lab().deploy("web1", &content("one", "4MB"), "open")?;
+    let commit = story
+        .lab()
+        .deploy("web1", &content("one", "", "4MB"), "open")?;
     story.kept("web1", &commit)?;
     ensure!(page(web1)? == "one");
     sql(web1, "create table shop as select 42 as stock")?;
@@ -96,7 +109,7 @@ fn a_database_and_a_web_server_are_reloaded_restarted_and_put_back() -> Result<(
     // Only nginx has another configuration, and reloads it.
     let commit = story
         .lab()
-        .deploy("web1", &content("two", "4MB"), "repaint")?;
+        .deploy("web1", &content("two", "", "4MB"), "repaint")?;
     let kept = story.kept("web1", &commit)?.toplevel;
     let kept = kept
         .map(|toplevel| toplevel.to_string())
@@ -108,7 +121,7 @@ fn a_database_and_a_web_server_are_reloaded_restarted_and_put_back() -> Result<(
     );
 
     // The database takes its setting only when restarted, nginx does not start, and both are put back.
-    let broken = content("three", "8MB") + "services.nginx.appendHttpConfig = \"nonsense;\";";
+    let broken = content("three", "nonsense;", "8MB");
     let commit = story
         .lab()
         .deploy("web1", &broken, "break the web server")?;

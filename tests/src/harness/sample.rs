@@ -39,14 +39,24 @@ pub fn commit() -> Option<String> {
 
 /// The tests that this commit chooses: over many commits, each that can run on NixOS has its turn.
 pub fn of(all: &[Test], commit: &str) -> Vec<Test> {
-    let mut able: Vec<Test> = all.iter().filter(|test| is_able(test)).copied().collect();
-    able.sort_by_key(|test| {
+    let able: Vec<Test> = all.iter().filter(|test| is_able(test)).copied().collect();
+    choose(able, SIZE, commit, |test| test.name)
+}
+
+/// So many of these, chosen by a commit.
+pub fn choose<T>(
+    mut from: Vec<T>,
+    count: usize,
+    commit: &str,
+    name: impl Fn(&T) -> &str,
+) -> Vec<T> {
+    from.sort_by_cached_key(|one| {
         let mut hasher = DefaultHasher::new();
-        (commit, test.name).hash(&mut hasher);
+        (commit, name(one)).hash(&mut hasher);
         Reverse(hasher.finish())
     });
-    able.truncate(SIZE);
-    able
+    from.truncate(count);
+    from
 }
 
 /// Whether a test is about hosts, may be of either kind, and does not run on NixOS already.
