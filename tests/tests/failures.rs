@@ -116,7 +116,7 @@ fn its_configuration_file_is_wrong() -> Result<()> {
     )
 }
 
-#[test(nixos)]
+#[test]
 fn boot_loader_install_fails_after_the_verdict() -> Result<()> {
     check(
         r#"lab.break.bootloader = "fail";"#,
@@ -124,7 +124,7 @@ fn boot_loader_install_fails_after_the_verdict() -> Result<()> {
     )
 }
 
-#[test(nixos)]
+#[test]
 fn build_failure() -> Result<()> {
     check(
         r#"environment.systemPackages = [ (pkgs.runCommand "broken" { } "echo no such compiler >&2; exit 1") ];"#,
@@ -184,7 +184,7 @@ fn the_switcher_is_killed_on_trial() -> Result<()> {
     story.at_rest("web1", &again.toplevel.context("no toplevel")?.to_string())
 }
 
-#[test(nixos)]
+#[test]
 fn power_cut_on_trial() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;

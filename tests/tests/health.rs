@@ -114,7 +114,7 @@ fn kept_with_what_a_peer_has_found() -> Result<()> {
     Ok(())
 }
 
-#[test(nixos)]
+#[test]
 fn operators_keys_removed_from_authorized_keys() -> Result<()> {
     let report = check(
         "users.users.root.openssh.authorizedKeys.keys = lib.mkForce [ ];",
@@ -156,7 +156,7 @@ fn sshds_configuration_is_no_configuration_and_is_not_built() -> Result<()> {
     takes_the_next_commit(&story)
 }
 
-#[test(nixos)]
+#[test]
 fn sshd_runs_and_lets_nobody_in() -> Result<()> {
     check(
         "services.openssh.settings.PubkeyAuthentication = false;",

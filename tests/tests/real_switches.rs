@@ -12,26 +12,10 @@ use serde_json::Value;
 
 use crate::failures::takes_the_next_commit;
 use crate::health;
+use crate::restoring::FAILS;
+use crate::switching::{pid, service};
 
 const SOON: Duration = Duration::from_secs(30);
-
-/// A unit that says which description it was started from.
-fn service(name: &str, mark: &str) -> String {
-    format!(
-        r#"systemd.services.{name} = {{
-          wantedBy = [ "multi-user.target" ];
-          environment.MARK = "{mark}";
-          serviceConfig.ExecStart = "sleep infinity";
-        }};
-        "#
-    )
-}
-
-const FAILS: &str = r#"systemd.services.shop = {
-  wantedBy = [ "multi-user.target" ];
-  serviceConfig = { Type = "oneshot"; ExecStart = "false"; };
-};
-"#;
 
 fn property(host: &Host, unit: &str, property: &str) -> Result<String> {
     let property = format!("--property={property}");
@@ -55,11 +39,9 @@ fn pid_1_is_executed_anew_by_the_switch_and_by_the_way_back() -> Result<()> {
     let commit = story
         .lab()
         .deploy("web1", &tasks("80%"), "allow more tasks")?;
-    let kept = story.kept("web1", &commit)?.toplevel;
+    story.kept("web1", &commit)?;
     ensure!(reexecutions(web1)? == before + 1, "PID 1 went on");
-    let kept = kept
-        .map(|toplevel| toplevel.to_string())
-        .unwrap_or_default();
+    let kept = web1.current_system()?;
     let broken = tasks("70%") + FAILS;
     let commit = story
         .lab()
@@ -97,20 +79,15 @@ fn a_pre_switch_check_of_ones_own_refuses_and_nothing_has_changed() -> Result<()
     let web1 = story.host("web1")?;
     let commit = story
         .lab()
-        .deploy("web1", &service("demo", "1"), "run a demo")?;
-    let kept = story.kept("web1", &commit)?.toplevel;
-    let kept = kept
-        .map(|toplevel| toplevel.to_string())
-        .unwrap_or_default();
-    let pid = property(web1, "demo", "MainPID")?;
+        .deploy("web1", &service("demo", "1", ""), "run a demo")?;
+    story.kept("web1", &commit)?;
+    let kept = web1.current_system()?;
+    let runs = pid(web1, "demo")?;
     let refuses = r#"system.preSwitchChecks.shop = "echo the shop is open >&2; exit 1";"#;
-    let broken = service("demo", "2") + refuses;
+    let broken = service("demo", "2", "") + refuses;
     let commit = story.lab().deploy("web1", &broken, "close the shop")?;
     story.went_back("web1", &commit, &kept, "")?;
-    ensure!(
-        property(web1, "demo", "MainPID")? == pid,
-        "the demo was restarted"
-    );
+    ensure!(pid(web1, "demo")? == runs, "the demo was restarted");
     takes_the_next_commit(&story)
 }
 
@@ -120,12 +97,10 @@ fn a_switch_that_is_killed_half_way_is_undone_with_all_that_it_had_stopped() -> 
     let web1 = story.host("web1")?;
     let commit = story
         .lab()
-        .deploy("web1", &service("demo", "1"), "run a demo")?;
-    let kept = story.kept("web1", &commit)?.toplevel;
-    let kept = kept
-        .map(|toplevel| toplevel.to_string())
-        .unwrap_or_default();
-    let hangs = service("demo", "2") + r#"lab.break.activation = "hang";"#;
+        .deploy("web1", &service("demo", "1", ""), "run a demo")?;
+    story.kept("web1", &commit)?;
+    let kept = web1.current_system()?;
+    let hangs = service("demo", "2", "") + r#"lab.break.activation = "hang";"#;
     story.lab().deploy("web1", &hangs, "hang half-way")?;
     web1.wait_until("the demo is stopped and activate hangs", PATIENCE, |host| {
         let lists = host.inside()?.exists("/run/nixos/start-list");

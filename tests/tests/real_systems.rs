@@ -8,6 +8,7 @@ use lab::story::Story;
 use lab::test;
 
 use crate::failures::takes_the_next_commit;
+use crate::switching::pid;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -50,11 +51,6 @@ fn time_zone_and_locale_change() -> Result<()> {
         );
     }
     takes_the_next_commit(&story)
-}
-
-fn pid(host: &Host, unit: &str) -> Result<String> {
-    let pid = host.must(["systemctl", "show", "--property=MainPID", "--value", unit])?;
-    Ok(pid.trim().to_owned())
 }
 
 /// A web server with a page and another setting, and a database with one.
@@ -110,10 +106,8 @@ fn a_database_and_a_web_server_are_reloaded_restarted_and_put_back() -> Result<(
     let commit = story
         .lab()
         .deploy("web1", &content("two", "", "4MB"), "repaint")?;
-    let kept = story.kept("web1", &commit)?.toplevel;
-    let kept = kept
-        .map(|toplevel| toplevel.to_string())
-        .unwrap_or_default();
+    story.kept("web1", &commit)?;
+    let kept = web1.current_system()?;
     web1.wait_until("shows the new page", SOON, |host| Ok(page(host)? == "two"))?;
     ensure!(
         before == (pid(web1, "nginx")?, pid(web1, "postgresql")?),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::failures::takes_the_next_commit;
 
 /// Fails, so that the old system comes back.
-const FAILS: &str = r#"
+pub const FAILS: &str = r#"
   systemd.services.shop = {
     wantedBy = [ "multi-user.target" ];
     serviceConfig = { Type = "oneshot"; ExecStart = "false"; };

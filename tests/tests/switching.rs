@@ -20,7 +20,8 @@ fn switch(host: &Host, toplevel: &str, action: &str) -> Result<i32> {
     output.code.context("killed by a signal")
 }
 
-fn service(name: &str, mark: &str, more: &str) -> String {
+/// A unit that says which description it was started from.
+pub fn service(name: &str, mark: &str, more: &str) -> String {
     format!(
         r#"systemd.services.{name} = {{
           wantedBy = [ "multi-user.target" ];
@@ -32,7 +33,11 @@ fn service(name: &str, mark: &str, more: &str) -> String {
     )
 }
 
-fn pid(host: &Host, unit: &str) -> Result<String> {
+/// The main process of a unit.
+///
+/// # Errors
+/// When systemd does not answer.
+pub fn pid(host: &Host, unit: &str) -> Result<String> {
     let pid = host.must(["systemctl", "show", "--property=MainPID", "--value", unit])?;
     Ok(pid.trim().to_owned())
 }

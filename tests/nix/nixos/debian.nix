@@ -8,8 +8,15 @@
   bind = [ "bind9-dnsutils" ];
   bzip2 = [ "bzip2" ];
   cacert = [ "ca-certificates" ];
-  coreutils = [ "coreutils" ];
-  coreutils-full = [ "coreutils" ];
+  # nixpkgs' has kill, which Debian has in procps.
+  coreutils = [
+    "coreutils"
+    "procps"
+  ];
+  coreutils-full = [
+    "coreutils"
+    "procps"
+  ];
   cpio = [ "cpio" ];
   curl = [ "curl" ];
   dash = [ "dash" ];
