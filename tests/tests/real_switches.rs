@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use lab::Host;
 use lab::story::{PATIENCE, Story, switcher_status};
 use lab::test;
+use lab::{Host, Lab};
 use nixus::report::State;
 use serde_json::Value;
 
@@ -53,7 +53,8 @@ fn pid_1_is_executed_anew_by_the_switch_and_by_the_way_back() -> Result<()> {
 
 #[test(only_nixos, long)]
 fn d_bus_is_restarted_by_the_activation() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    // Both switches meet their time-outs, and then it boots.
+    let story = Story::adopt(Lab::start(&["web1"])?, PATIENCE * 2)?;
     let web1 = story.host("web1")?;
     let before = (web1.current_system()?, web1.boot_id()?);
     let restart =
@@ -169,7 +170,7 @@ fn of_alice(host: &Host, arguments: &[&str]) -> Result<String> {
 
 #[test(only_nixos)]
 fn the_units_of_a_user_who_lingers_follow_deployments_and_go_back() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let alice = |mark: &str| {
         format!(

@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 #[test(only_nixos)]
 fn accounts_are_added_and_removed() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let exists = |name: &str| -> Result<bool> { Ok(web1.exec(["id", name])?.ok()) };
     for (name, other) in [("alice", "bob"), ("bob", "alice")] {
@@ -92,7 +92,7 @@ fn sql(host: &Host, sql: &str) -> Result<String> {
 
 #[test(only_nixos)]
 fn a_database_and_a_web_server_are_reloaded_restarted_and_put_back() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let commit = story
         .lab()
