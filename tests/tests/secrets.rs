@@ -267,12 +267,13 @@ fn a_kill_or_a_power_cut_in_the_middle_of_the_swap_mixes_no_generations() -> Res
         ensure!(all == one || all == two, "generations are mixed: {all}");
         Ok(all.lines().next().unwrap_or_default().to_owned())
     };
-    let activate = |limit: Duration| -> Result<Option<i32>> {
+    let activate = |limit: Duration| -> Result<(Option<i32>, Duration)> {
         let other = if whole()? == "one" { 1 } else { 0 };
         // Whatever is kept is opened anew.
         let forget = "for g in /run/nixus-secrets.d/[0-9]*; do \
                       [ \"$g\" -ef /run/nixus-secrets ] || rm -rf \"$g\"; done";
         web1.must(["sh", "-c", forget])?;
+        let begun = Instant::now();
         let ended = web1.exec([
             "timeout",
             "--signal=KILL",
@@ -281,16 +282,17 @@ fn a_kill_or_a_power_cut_in_the_middle_of_the_swap_mixes_no_generations() -> Res
             "activate",
             &descriptions[other],
         ])?;
+        let took = begun.elapsed();
         whole()?;
-        Ok(ended.code)
+        Ok((ended.code, took))
     };
-    let begun = Instant::now();
-    ensure!(activate(PATIENCE)? == Some(0));
-    let whole_time = begun.elapsed();
+    let (code, took) = activate(PATIENCE)?;
+    ensure!(code == Some(0), "it ended with {code:?}");
     let mut seen = std::collections::BTreeMap::new();
     // The command to start it is in the time, and a busy machine in both: some are killed and some are not.
     for round in 1..=60 {
-        *seen.entry(activate(whole_time * round / 50)?).or_insert(0) += 1;
+        let (code, _) = activate(took * round / 50)?;
+        *seen.entry(code).or_insert(0) += 1;
     }
     ensure!(
         seen.len() > 1,
