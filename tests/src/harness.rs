@@ -102,6 +102,22 @@ impl Test {
     }
 }
 
+#[cfg(test)]
+impl Test {
+    /// A light test of the stand-in's hosts, for the harness's own tests.
+    fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            file: "",
+            weight: 1,
+            long: false,
+            kinds: &[Kind::StandIn],
+            only_stand_in: None,
+            run: || Ok(()),
+        }
+    }
+}
+
 /// What a test may end with.
 pub trait Ending {
     /// As a result.
@@ -365,13 +381,8 @@ mod tests {
     #[test]
     fn a_test_runs_on_the_kinds_that_it_names_or_on_the_one_that_is_asked_for() {
         let test = |kinds| Test {
-            name: "main::a::one",
-            file: "",
-            weight: 1,
-            long: false,
             kinds,
-            only_stand_in: None,
-            run: || Ok(()),
+            ..Test::named("main::a::one")
         };
         let names = |kinds, asked| -> Vec<&str> {
             let tests = test(kinds).of_each_kind(asked);

@@ -23,6 +23,17 @@ fn property(host: &Host, unit: &str, property: &str) -> Result<String> {
     Ok(value.trim().to_owned())
 }
 
+/// A host that keeps a system with a demo, and that system.
+fn with_demo() -> Result<(Story, String)> {
+    let story = Story::begin(&["web1"])?;
+    let commit = story
+        .lab()
+        .deploy("web1", &service("demo", "1", ""), "run a demo")?;
+    story.kept("web1", &commit)?;
+    let kept = story.host("web1")?.current_system()?;
+    Ok((story, kept))
+}
+
 /// How often PID 1 was executed anew since it was started.
 fn reexecutions(host: &Host) -> Result<usize> {
     let log = host.must(["journalctl", "--boot", "--no-pager", "_PID=1"])?;
@@ -76,13 +87,8 @@ fn d_bus_is_restarted_by_the_activation() -> Result<()> {
 
 #[test(only_nixos)]
 fn a_pre_switch_check_of_ones_own_refuses_and_nothing_has_changed() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let (story, kept) = with_demo()?;
     let web1 = story.host("web1")?;
-    let commit = story
-        .lab()
-        .deploy("web1", &service("demo", "1", ""), "run a demo")?;
-    story.kept("web1", &commit)?;
-    let kept = web1.current_system()?;
     let runs = pid(web1, "demo")?;
     let refuses = r#"system.preSwitchChecks.shop = "echo the shop is open >&2; exit 1";"#;
     let broken = service("demo", "2", "") + refuses;
@@ -94,13 +100,8 @@ fn a_pre_switch_check_of_ones_own_refuses_and_nothing_has_changed() -> Result<()
 
 #[test(only_nixos)]
 fn a_switch_that_is_killed_half_way_is_undone_with_all_that_it_had_stopped() -> Result<()> {
-    let story = Story::begin(&["web1"])?;
+    let (story, kept) = with_demo()?;
     let web1 = story.host("web1")?;
-    let commit = story
-        .lab()
-        .deploy("web1", &service("demo", "1", ""), "run a demo")?;
-    story.kept("web1", &commit)?;
-    let kept = web1.current_system()?;
     let hangs = service("demo", "2", "") + r#"lab.break.activation = "hang";"#;
     story.lab().deploy("web1", &hangs, "hang half-way")?;
     web1.wait_until("the demo is stopped and activate hangs", PATIENCE, |host| {

@@ -81,15 +81,7 @@ mod tests {
             let names = ["main::a::one", "main::a::one_more", "main::b::two"];
             let chosen: Vec<&str> = names
                 .into_iter()
-                .map(|name| Test {
-                    name,
-                    file: "",
-                    weight: 1,
-                    long: false,
-                    kinds: &[Kind::StandIn],
-                    only_stand_in: None,
-                    run: || Ok(()),
-                })
+                .map(Test::named)
                 .filter(|test| arguments.choose(test))
                 .map(|test| test.shown())
                 .collect();

@@ -60,20 +60,14 @@ fn in_source(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::Kind;
 
     #[test]
     fn a_file_that_is_not_listed_or_does_not_register_its_tests_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         let test = Test {
-            name: "main::a::one",
             file: "tests/tests/a.rs",
-            weight: 1,
-            long: false,
-            kinds: &[Kind::StandIn],
-            only_stand_in: None,
-            run: || Ok(()),
+            ..Test::named("main::a::one")
         };
         write("main.rs", "mod a;\n");
         write("a.rs", "#[test]\nfn one() {}\n");

@@ -71,29 +71,18 @@ mod tests {
 
     use super::*;
 
-    const ONE: Test = Test {
-        name: "main::health::one",
-        file: "",
-        weight: 1,
-        long: false,
-        kinds: &[Kind::StandIn],
-        only_stand_in: None,
-        run: || Ok(()),
-    };
-
     fn tests() -> Vec<Test> {
-        let named = |name| Test { name, ..ONE };
         let mut all: Vec<Test> = ["a", "b", "c", "d", "e", "f", "g", "h"]
-            .map(|name| named(format!("main::health::{name}").leak()))
+            .map(|name| Test::named(format!("main::health::{name}").leak()))
             .to_vec();
-        all.push(named("main::git_server::of_no_host"));
+        all.push(Test::named("main::git_server::of_no_host"));
         all.push(Test {
             kinds: &[Kind::StandIn, Kind::Nixos],
-            ..named("main::health::on_both")
+            ..Test::named("main::health::on_both")
         });
         all.push(Test {
             only_stand_in: Some("it has another loader"),
-            ..named("main::health::elsewhere")
+            ..Test::named("main::health::elsewhere")
         });
         all
     }

@@ -63,17 +63,12 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::Kind;
 
     fn tests(weights: &[(&'static str, usize, bool)]) -> Vec<Test> {
         let one = |&(name, weight, long)| Test {
-            name,
-            file: "",
             weight,
             long,
-            kinds: &[Kind::StandIn],
-            only_stand_in: None,
-            run: || Ok(()),
+            ..Test::named(name)
         };
         weights.iter().map(one).collect()
     }

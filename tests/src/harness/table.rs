@@ -90,22 +90,13 @@ fn seconds(nanoseconds: u64) -> f64 {
 mod tests {
     use super::super::Test;
     use super::*;
-    use crate::kind::Kind;
     use crate::meter::{Cost, Wait};
 
     #[test]
     fn the_slowest_come_first_and_the_sums_last() {
         let second = 1_000_000_000;
         let one = |name: &'static str, seconds: u64| Ended {
-            test: Test {
-                name,
-                file: "",
-                weight: 1,
-                long: false,
-                kinds: &[Kind::StandIn],
-                only_stand_in: None,
-                run: || Ok(()),
-            },
+            test: Test::named(name),
             failure: None,
             cost: Cost {
                 begun: second,
