@@ -247,19 +247,27 @@ impl Work {
         if tree.is_some() {
             nixos::take_notes(&self.root)?;
         }
-        let mut toplevels = BTreeMap::new();
-        for name in hosts {
-            let installable = format!(
-                "path:/tmp/repository#nixosConfigurations.{name}.config.system.build.toplevel"
-            );
-            let path = self
-                .root
-                .nix(&["build", "--no-link", "--print-out-paths", &installable])?;
-            if !path.starts_with("/nix/store/") {
-                bail!("nix build gave {path:?} for {name}");
-            }
-            toplevels.insert((*name).to_owned(), path);
+        // One evaluation for all of them.
+        let installables: Vec<String> = hosts
+            .iter()
+            .map(|name| {
+                format!(
+                    "path:/tmp/repository#nixosConfigurations.{name}.config.system.build.toplevel"
+                )
+            })
+            .collect();
+        let mut arguments = vec!["build", "--no-link", "--print-out-paths"];
+        arguments.extend(installables.iter().map(String::as_str));
+        let said = self.root.nix(&arguments)?;
+        let paths: Vec<&str> = said.lines().collect();
+        if paths.len() != hosts.len() || !paths.iter().all(|path| path.starts_with("/nix/store/")) {
+            bail!("nix build gave {said:?} for {hosts:?}");
         }
+        let toplevels = hosts
+            .iter()
+            .zip(paths)
+            .map(|(name, path)| ((*name).to_owned(), path.to_owned()))
+            .collect();
         Ok(Content { toplevels, lock })
     }
 }
