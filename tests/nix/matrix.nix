@@ -2,34 +2,11 @@
 # own packages. `refused` are words of the failed assertions that are right; `expect` looks at the host.
 { tree }:
 let
-  lib = import (tree + "/lib");
-  nixpkgs = {
-    lib = lib // {
-      nixosSystem =
-        arguments:
-        import (tree + "/nixos/lib/eval-config.nix") (
-          {
-            inherit lib;
-            system = null;
-          }
-          // arguments
-        );
-    };
-  };
-  pkgs = import tree {
-    system = "x86_64-linux";
-    config = { };
-    # In Haskell, of whose packages this copy of nixpkgs has no list.
-    overlays = [
-      (_: prev: {
-        shellcheck = prev.hello;
-        shellcheck-minimal = prev.hello // {
-          compiler.bootstrapAvailable = false;
-        };
-      })
-    ];
-  };
-  nixosModule = import ../../reconciler/nix/module.nix { packageFor = _: pkgs.hello; };
+  real = import ./real.nix { inherit tree; };
+  inherit (real) lib pkgs systemd-boot;
+  nixpkgs = real.nixpkgsWith [ ];
+  nixosModule = import ../../reconciler/nix/module.nix { packageFor = _: pkgs.nixus; };
+  differing = import ./pairs.nix { inherit lib; };
   mkFleet = import ../../reconciler/nix/fleet { inherit nixosModule; };
   # Nobody has their other halves.
   key = name: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA${builtins.substring 0 42 (builtins.hashString "sha256" name)}";
@@ -46,15 +23,7 @@ let
             knownHosts = "git.example.org ${key "git"}";
             operators = [ "${key "operator"} operator" ];
           };
-          defaults = {
-            nixpkgs.pkgs = pkgs;
-            services.openssh.enable = true;
-            fileSystems."/" = {
-              device = "/dev/disk/by-label/nixos";
-              fsType = "ext4";
-            };
-            system.stateVersion = "26.11";
-          };
+          defaults.services.openssh.enable = true;
           # Each is the peer of its neighbours.
           ssh.access = lib.genAttrs (map (number: "host${toString number}") (lib.range 1 count)) (name: {
             hostKeys.ed25519 = key name;
@@ -71,13 +40,6 @@ let
         }
       ];
     };
-  systemd-boot = {
-    boot.loader.systemd-boot.enable = true;
-    fileSystems."/boot" = {
-      device = "/dev/disk/by-label/boot";
-      fsType = "vfat";
-    };
-  };
   row = module: { module.imports = [ systemd-boot module ]; };
   refused = words: module: row module // { refused = [ words ]; };
   secret = {
@@ -238,18 +200,7 @@ let
       ) row.refused
     else
       map (message: "is refused: ${message}") said
-      ++ lib.optionals (said == [ ]) (
-        lib.concatLists (
-          lib.mapAttrsToList (
-            what: pair:
-            let
-              got = builtins.elemAt pair 0;
-              want = builtins.elemAt pair 1;
-            in
-            lib.optional (got != want) "${what}: ${builtins.toJSON got} and not ${builtins.toJSON want}"
-          ) expected
-        )
-      );
+      ++ lib.optionals (said == [ ]) (differing expected);
 in
 {
   names = builtins.attrNames rows;

@@ -1,47 +1,29 @@
 //! Nixus beside what people have: each row of `nix/matrix.nix` evaluated with all of nixpkgs, its own modules and
 //! packages. No host runs for it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
 use anyhow::{Result, ensure};
-use lab::evaluator::Evaluator;
+use lab::evaluator::{self, Evaluator};
 use lab::harness::some_rows;
 use lab::test;
 
-/// How many evaluations run at a time; each takes a gigabyte.
-const AT_A_TIME: usize = 2;
+const MATRIX: &str = "matrix.nix";
 /// How many rows each run has; `--hosts nixos` has all of them.
 const AT_LEAST: usize = 6;
 
 #[test(only_nixos, weight = 2)]
 fn nixus_goes_with_what_people_have() -> Result<()> {
     let evaluator = Evaluator::new()?;
-    let (names, _): (Vec<String>, u64) = evaluator.of_matrix("names")?;
+    let (names, _): (Vec<String>, u64) = evaluator.of_nixpkgs(MATRIX, "names")?;
     ensure!(names.len() > 20, "only {} rows", names.len());
     let names = some_rows(names, AT_LEAST);
     eprintln!("rows of the matrix: {}", names.join(", "));
-    let next = AtomicUsize::new(0);
-    let judge = || -> Vec<String> {
-        let mut wrong = Vec::new();
-        while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match evaluator.of_matrix::<Vec<String>>(&format!("problems {name:?}")) {
-                Ok((problems, _)) => {
-                    wrong.extend(problems.iter().map(|problem| format!("{name}: {problem}")));
-                }
-                Err(error) => wrong.push(format!("{name}: {error:#}")),
-            }
-        }
-        wrong
-    };
-    let wrong: Vec<String> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(judge)).collect();
-        let ended = threads.into_iter().map(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|_| vec!["an evaluation panicked".to_owned()])
-        });
-        ended.flatten().collect()
+    let wrong = evaluator::wrong_with(&names, |name| {
+        let problems = evaluator.of_nixpkgs::<Vec<String>>(MATRIX, &format!("problems {name:?}"));
+        let (problems, _) = problems.unwrap_or_else(|error| (vec![format!("{error:#}")], 0));
+        problems
+            .iter()
+            .map(|problem| format!("{name}: {problem}"))
+            .collect()
     });
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
@@ -51,7 +33,8 @@ fn nixus_goes_with_what_people_have() -> Result<()> {
 fn a_hosts_system_costs_the_same_in_a_fleet_of_ten_and_of_a_hundred() -> Result<()> {
     let evaluator = Evaluator::new()?;
     let calls = |count: usize| -> Result<u64> {
-        let (path, calls): (String, u64) = evaluator.of_matrix(&format!("toplevel {count}"))?;
+        let (path, calls): (String, u64) =
+            evaluator.of_nixpkgs(MATRIX, &format!("toplevel {count}"))?;
         ensure!(path.ends_with(".drv"), "{path}");
         Ok(calls)
     };
