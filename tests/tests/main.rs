@@ -29,6 +29,7 @@ mod outages;
 mod passes;
 mod pipelines;
 mod programs;
+mod real_modules;
 mod real_switches;
 mod real_systems;
 mod releases;

@@ -59,7 +59,10 @@
     expect = hosts: {
       port = [
         hosts.db1.networking.firewall.allowedTCPPorts
-        [ 873 ]
+        [
+          22
+          873
+        ]
       ];
       texts = [
         (lib.mapAttrs (_: host: host.environment.etc.backup.text) hosts)
@@ -72,6 +75,7 @@
   };
   "a host may have a nixpkgs of its own" = {
     fleet = {
+      defaults.system.stateVersion = "25.11";
       nodes.web1 = { };
       nodes.old1.nixpkgs = {
         lib = nixpkgs.lib // {

@@ -23,7 +23,12 @@ let
     outPath = "/nix/store/00000000000000000000000000000000-${name}";
     drvPath = "/nix/store/00000000000000000000000000000000-${name}.drv";
   };
-  packages = lib.genAttrs [ "gitMinimal" "openssh" "wireguard-tools" "nixus" ] package;
+  packages = lib.genAttrs [ "gitMinimal" "openssh" "wireguard-tools" "nixus" ] package // {
+    nix = package "nix-2.28.3" // {
+      pname = "nix";
+      version = "2.28.3";
+    };
+  };
   module =
     { config, lib, ... }:
     {
@@ -72,13 +77,7 @@ let
         nixpkgs.hostPlatform = option types.str "x86_64-linux";
         nix = {
           enable = option types.bool true;
-          package = option types.unspecified (
-            package "nix-2.28.3"
-            // {
-              pname = "nix";
-              version = "2.28.3";
-            }
-          );
+          package = option types.package packages.nix;
           settings = option attrs { };
         };
         programs.ssh = {
@@ -141,6 +140,7 @@ let
             )) { };
           };
           resolved.enable = option types.bool false;
+          userborn.enable = option types.bool false;
         };
         security = option attrs { };
         system = {
@@ -164,13 +164,17 @@ let
         };
         users = {
           users = option (types.attrsOf (
-            types.submodule {
+            types.submodule ({ config, ... }: {
               freeformType = types.attrsOf types.anything;
+              config.group = lib.mkIf config.isNormalUser (lib.mkDefault "users");
               options = {
                 openssh.authorizedKeys.keys = option list [ ];
                 extraGroups = option list [ ];
+                group = option types.str "";
+                isNormalUser = option types.bool false;
+                isSystemUser = option types.bool false;
               };
-            }
+            })
           )) { };
           groups = option attrs { };
         };
@@ -182,6 +186,25 @@ let
           # A file is its text: there is nothing that could make it.
           writeText = name: text: "/nix/store/00000000000000000000000000000000-${name}:${text}";
         };
+        # As nixpkgs has it (sshd.nix, users-groups.nix).
+        networking.firewall.allowedTCPPorts =
+          let
+            sshd = config.services.openssh;
+          in
+          # Ahead of what others open, as there.
+          lib.mkIf (sshd.enable && sshd.openFirewall) (lib.mkBefore sshd.ports);
+        assertions = lib.concatLists (
+          lib.mapAttrsToList (name: user: [
+            {
+              assertion = user.isSystemUser != user.isNormalUser;
+              message = "Exactly one of users.users.${name}.isSystemUser and users.users.${name}.isNormalUser must be set.";
+            }
+            {
+              assertion = user.group != "";
+              message = "users.users.${name}.group is unset.";
+            }
+          ]) (removeAttrs config.users.users [ "root" ])
+        );
         system.build.toplevel =
           let
             failed = builtins.filter (one: !one.assertion) config.assertions;

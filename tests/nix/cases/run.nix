@@ -8,9 +8,21 @@
 #
 # or what is refused: `refused` are words of failed assertions, each of which must be said; `throws`
 # are words of an evaluation's error, which only its caller can see.
-{ lib }:
+#
+# The hosts are of the stand-in (nixos.nix) with the types of `lib`, or with `tree`, which is all of nixpkgs, of
+# NixOS' own modules.
+{
+  tree ? null,
+  lib ? import (tree + "/lib"),
+}:
 let
-  nixpkgs = import ./nixos.nix { inherit lib; };
+  real = import ../real.nix { inherit tree; };
+  nixpkgs =
+    if tree == null then
+      import ./nixos.nix { inherit lib; }
+    else
+      real.nixpkgsWith [ real.systemd-boot ];
+  differing = import ../pairs.nix { inherit lib; };
   nixosModule = import ../../../reconciler/nix/module.nix { packageFor = pkgs: pkgs.nixus; };
   mkFleet = import ../../../reconciler/nix/fleet { inherit nixosModule; };
   # Keys with a name in them; nobody has their other halves.
@@ -80,7 +92,11 @@ let
         else
           lib.concatMap (host: failed host.assertions) (builtins.attrValues hosts);
       unsaid = builtins.filter (words: !(builtins.any (lib.hasInfix words) said)) (case.refused or [ ]);
-      expected = (case.expect or (_: { })) hosts // (case.gives or (_: { })) fleet;
+      warnings = builtins.mapAttrs (_: host: host.warnings) hosts;
+      expected =
+        lib.mapAttrs' (name: said: lib.nameValuePair "what ${name} is warned of" [ said [ ] ]) warnings
+        // (case.expect or (_: { })) hosts
+        // (case.gives or (_: { })) fleet;
     in
     if case ? refused then
       map (words: "was to be refused with ${show words}, and was with ${show said}") unsaid
@@ -89,16 +105,7 @@ let
       ) "was refused for other reasons too: ${show said}"
     else
       map (message: "is refused: ${message}") said
-      ++ lib.concatLists (
-        lib.mapAttrsToList (
-          what: pair:
-          let
-            got = builtins.elemAt pair 0;
-            want = builtins.elemAt pair 1;
-          in
-          lib.optional (got != want) "${what} is ${show got} and not ${show want}"
-        ) expected
-      );
+      ++ differing expected;
 
   cases = lib.concatLists (
     lib.mapAttrsToList (
@@ -106,13 +113,18 @@ let
     ) tables
   );
   isThrown = one: one.case ? throws;
-in
-{
-  # Those that can be judged here.
+  row = one: "${one.table}: ${one.name}";
   judged = map (one: {
     inherit (one) table name;
     problems = problems one.case;
   }) (builtins.filter (one: !(isThrown one)) cases);
+in
+{
+  # Those that can be judged here.
+  inherit judged;
+  # The same by their tables and names, of which some are judged.
+  rows = map row judged;
+  judge = rows: builtins.filter (one: builtins.elem (row one) rows) judged;
   # Those whose caller has to look at the error.
   throwing = map (one: {
     inherit (one) table name;

@@ -9,7 +9,10 @@ let
   secret =
     given:
     host {
-      users.users.shop.isSystemUser = true;
+      users.users.shop = {
+        isSystemUser = true;
+        group = "acme";
+      };
       users.groups.acme = { };
       secrets.files.db = {
         inherit file;
@@ -173,8 +176,8 @@ in
   };
   "where a unit makes users, one after it opens secrets" = {
     fleet = host {
-      options.services.userborn.enable = lib.mkOption { default = true; };
-      config.secrets.files.db.file = file;
+      services.userborn.enable = true;
+      secrets.files.db.file = file;
     };
     expect = hosts: {
       script = [

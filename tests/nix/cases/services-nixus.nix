@@ -1,8 +1,11 @@
 # services.nixus on a host, whatever the fleet.
-{ key, ... }:
+{ key, lib, ... }:
 let
   web1 = configuration: { nodes.web1 = { inherit configuration; }; };
   text = host: host.environment.etc."nixus/config.toml".text;
+  # NixOS has settings of its own.
+  synced = host: lib.filterAttrs (name: _: lib.hasPrefix "fsync-" name) host.nix.settings;
+  ours = lib.filterAttrs (name: _: lib.hasPrefix "nixus-" name);
 in
 {
   "a host has what the fleet says, and nothing that it does not" = {
@@ -44,7 +47,7 @@ in
         true
       ];
       "store paths are synced" = [
-        hosts.web1.nix.settings
+        (synced hosts.web1)
         {
           fsync-metadata = true;
           fsync-store-paths = true;
@@ -63,7 +66,7 @@ in
             unit.stopIfChanged
             unit.unitConfig.X-StopOnRemoval
           ]
-        ) hosts.web1.systemd.services)
+        ) (ours hosts.web1.systemd.services))
         {
           "nixus-probe@" = [
             false
@@ -115,28 +118,32 @@ in
     };
     expect = hosts: {
       watchdog = [
-        hosts.web1.systemd.settings.Manager
+        {
+          inherit (hosts.web1.systemd.settings.Manager) RuntimeWatchdogSec RebootWatchdogSec;
+        }
         {
           RuntimeWatchdogSec = "30s";
           RebootWatchdogSec = "10min";
         }
       ];
       store = [
-        hosts.web1.nix.settings
+        (synced hosts.web1)
         { }
       ];
     };
   };
   "an older Nix is not told what it does not know" = {
-    fleet = web1 {
-      nix.package = {
-        pname = "nix";
-        version = "2.24.9";
-      };
-    };
+    fleet = web1 (
+      { pkgs, ... }:
+      {
+        nix.package = pkgs.nix // {
+          version = "2.24.9";
+        };
+      }
+    );
     expect = hosts: {
       store = [
-        hosts.web1.nix.settings
+        (synced hosts.web1)
         { fsync-metadata = true; }
       ];
     };
@@ -156,7 +163,7 @@ in
       account = [
         hosts.web1.users.users.nixus-probe.openssh.authorizedKeys.keys
         [
-          "command=\"/nix/store/00000000000000000000000000000000-nixus/bin/nixus probe db1\",restrict ${key "db1"}"
+          "command=\"${hosts.web1.services.nixus.package}/bin/nixus probe db1\",restrict ${key "db1"}"
         ]
       ];
       "only addresses are exempt: sshd takes no names" = [

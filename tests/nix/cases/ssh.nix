@@ -239,7 +239,12 @@ in
   };
   "access to an account that there is not" = {
     fleet = fleet { db1.keys.x = { publicKey = key "x"; hasAccessTo.web1.nobody1 = true; }; };
-    refused = [ "ssh.access gives keys to nobody1 on web1, where there is no such user" ];
+    # The last two are NixOS' own, of the account that the key would make.
+    refused = [
+      "ssh.access gives keys to nobody1 on web1, where there is no such user"
+      "Exactly one of users.users.nobody1.isSystemUser and users.users.nobody1.isNormalUser must be set."
+      "users.users.nobody1.group is unset."
+    ];
   };
   "access for somebody whom sshd keeps out" = {
     fleet = {

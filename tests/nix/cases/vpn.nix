@@ -3,6 +3,8 @@
 let
   members = names: lib.genAttrs names (name: { publicKey = wireguard name; });
   fleet = names: network: {
+    # Beside the scripted networking NixOS itself warns of networkd.
+    defaults.networking.useNetworkd = true;
     nodes = lib.genAttrs names (_: { });
     vpn.networks.lan = network;
   };
@@ -56,7 +58,9 @@ let
       { vpn.networks.lan = more; }
     ];
   };
-  netdev = host: host.systemd.network.netdevs."50-vpn-lan";
+  netdev = host: {
+    inherit (host.systemd.network.netdevs."50-vpn-lan") netdevConfig wireguardConfig wireguardPeers;
+  };
   network = host: host.systemd.network.networks."50-vpn-lan";
   ports = lib.mapAttrs (_: host: host.networking.firewall.allowedUDPPorts);
   two = { publicKey = wireguard "two"; };
@@ -104,11 +108,11 @@ in
       "it forwards" = [
         [
           (network hosts.hub).networkConfig.IPv4Forwarding
-          hosts.hub.boot.kernel.sysctl
+          hosts.hub.boot.kernel.sysctl."net.ipv6.conf.all.forwarding"
         ]
         [
           true
-          { "net.ipv6.conf.all.forwarding" = true; }
+          true
         ]
       ];
       client = [
@@ -162,13 +166,14 @@ in
         [ (wireguard "a") ]
       ];
       itself = [
-        hosts.b.systemd.network
-        {
-          enable = false;
-          netdevs = { };
-          networks = { };
-          wait-online.enable = true;
-        }
+        [
+          hosts.b.systemd.network.netdevs
+          (hosts.b.systemd.network.networks ? "50-vpn-lan")
+        ]
+        [
+          { }
+          false
+        ]
       ];
     };
   };

@@ -1,0 +1,100 @@
+//! What the tables of `nix/cases` promise, on NixOS' own modules in place of the stand-in of them (`modules`). No
+//! host runs for it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use lab::evaluator::{self, Evaluator};
+use lab::harness::some_rows;
+use lab::test;
+use serde::Deserialize;
+
+const CASES: &str = "cases/run.nix";
+/// How many cases each run has; `--hosts nixos` has all of them.
+const AT_LEAST: usize = 24;
+/// How many cases an evaluation has: more take more memory, and fewer more of the processor.
+const TOGETHER: usize = 8;
+
+#[derive(Deserialize)]
+struct Judged {
+    table: String,
+    name: String,
+    problems: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Throwing {
+    table: String,
+    name: String,
+    throws: String,
+}
+
+/// What one evaluation looks at.
+enum Asked<'a> {
+    Judged(&'a [String]),
+    Throwing(&'a Throwing),
+}
+
+#[test(only_nixos, weight = 2)]
+fn real_modules_give_each_host_what_the_tables_say() -> Result<()> {
+    let evaluator = Evaluator::new()?;
+    let (mut rows, _): (Vec<String>, u64) = evaluator.of_nixpkgs(CASES, "rows")?;
+    let (throwing, _): (Vec<Throwing>, u64) = evaluator.of_nixpkgs(CASES, "throwing")?;
+    let throwing: BTreeMap<String, Throwing> = throwing
+        .into_iter()
+        .map(|case| (format!("{}: {}", case.table, case.name), case))
+        .collect();
+    rows.extend(throwing.keys().cloned());
+    ensure!(rows.len() > 120, "only {} cases", rows.len());
+    let count = rows.len();
+    let rows = some_rows(rows, AT_LEAST);
+    eprintln!(
+        "{} of {count} cases with NixOS' own modules: {}",
+        rows.len(),
+        rows.join(", ")
+    );
+    let (throw, judged): (Vec<String>, Vec<String>) =
+        rows.into_iter().partition(|row| throwing.contains_key(row));
+    let asked: Vec<Asked> = judged
+        .chunks(TOGETHER)
+        .map(Asked::Judged)
+        .chain(throw.iter().map(|row| Asked::Throwing(&throwing[row])))
+        .collect();
+    let wrong = evaluator::wrong_with(&asked, |asked| {
+        let wrong = match asked {
+            Asked::Judged(rows) => judge(&evaluator, rows),
+            Asked::Throwing(case) => fail(&evaluator, case),
+        };
+        wrong.unwrap_or_else(|error| vec![format!("{error:#}")])
+    });
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+fn judge(evaluator: &Evaluator, rows: &[String]) -> Result<Vec<String>> {
+    let quoted: Vec<String> = rows.iter().map(|row| format!("{row:?}")).collect();
+    let attribute = format!("judge [ {} ]", quoted.join(" "));
+    let (judged, _): (Vec<Judged>, u64) = evaluator.of_nixpkgs(CASES, &attribute)?;
+    ensure!(judged.len() == rows.len(), "{attribute}: a case is missing");
+    let wrong = judged.iter().flat_map(|case| {
+        let told = |problem| format!("{}: {}: {problem}", case.table, case.name);
+        case.problems.iter().map(told)
+    });
+    Ok(wrong.collect())
+}
+
+fn fail(evaluator: &Evaluator, case: &Throwing) -> Result<Vec<String>> {
+    let Throwing {
+        table,
+        name,
+        throws,
+    } = case;
+    let said = evaluator.with_nixpkgs(CASES, &format!("throw {table:?} {name:?}"))?;
+    if !said.ok() && said.stderr.contains(throws) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![format!(
+        "{table}: {name}: was to fail with {throws:?}, and said {}",
+        said.stderr
+    )])
+}
