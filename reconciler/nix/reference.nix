@@ -4,21 +4,7 @@
 #     'import ./reconciler/nix/reference.nix { lib = import <nixpkgs/lib>; }' > reconciler/nix/OPTIONS.md
 { lib }:
 let
-  evaluate =
-    modules:
-    (lib.evalModules {
-      modules = modules ++ [ { _module.check = false; } ];
-      # Only options are looked at, and what they have for a default is not.
-      specialArgs.pkgs = { };
-    }).options;
-  host = evaluate [
-    (import ./module.nix { packageFor = _: { }; })
-    ./fleet/public.nix
-    ./fleet/dns-of-host.nix
-  ];
-  fleet = evaluate [
-    (import ./fleet/modules.nix { nixosModule = { }; })
-  ];
+  documented = import ./documented.nix { inherit lib; };
   # systemd.time(7), as nixpkgs' manual writes it.
   plain = builtins.replaceStrings [ "{manpage}" ] [ "" ];
   shown =
@@ -37,12 +23,7 @@ let
   section =
     title: text: options:
     "## ${title}\n\n${text}\n\n"
-    + lib.concatMapStrings entry (
-      builtins.filter (
-        option:
-        !option.internal && option.visible && !(lib.hasPrefix "_module" option.name)
-      ) (lib.optionAttrSetToDocList options)
-    );
+    + lib.concatMapStrings entry options;
 in
 ''
   # Options
@@ -50,5 +31,5 @@ in
   Made from the modules by `reference.nix`; the tests compare.
 
 ''
-+ section "Of a host" "NixOS options, from `nixosModules.default` and, where they are the fleet's, from `mkFleet`." host
-+ section "Of the fleet" "Options of the modules that are given to `mkFleet`." fleet
++ section "Of a host" "NixOS options, from `nixosModules.default` and, where they are the fleet's, from `mkFleet`." documented.host
++ section "Of the fleet" "Options of the modules that are given to `mkFleet`." documented.fleet
