@@ -6,6 +6,7 @@ let
   isRead =
     name:
     lib.hasSuffix ".zone" name
+    || lib.hasSuffix "-authorized_keys" name
     || builtins.elem name [
       "nixus-secrets.json"
       "sshd.conf-settings"

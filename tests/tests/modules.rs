@@ -278,6 +278,31 @@ fn the_flake_has_packages_modules_and_the_template_for_each_platform() -> Result
     Ok(())
 }
 
+#[derive(Deserialize)]
+struct Unset {
+    host: Vec<String>,
+    fleet: Vec<String>,
+    options: usize,
+}
+
+/// What comes of the values is looked at with NixOS' own modules (`real_modules`).
+#[test]
+fn every_option_has_a_realistic_value() -> Result<()> {
+    let evaluator = Evaluator::new()?;
+    let Some(Library::Nixpkgs) = libraries(&evaluator, "the options' values")?.first() else {
+        return Ok(());
+    };
+    let unset: Unset = evaluator.must(Library::Nixpkgs, "unset")?;
+    ensure!(
+        unset.host.is_empty() && unset.fleet.is_empty(),
+        "tests/nix/cases/options.nix sets no {} of a host, and no {} of the fleet",
+        unset.host.join(", "),
+        unset.fleet.join(", ")
+    );
+    ensure!(unset.options > 200, "only {} options", unset.options);
+    say(&format!("modules: {} options have a value", unset.options))
+}
+
 /// How a type is called is the library's own, and changes with it.
 fn without_types(text: &str) -> Vec<&str> {
     text.lines()

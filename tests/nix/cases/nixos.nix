@@ -8,6 +8,10 @@ let
     mkOption {
       inherit type default;
     };
+  # In order, each once (nixpkgs' firewall.nix).
+  ports = option (types.listOf types.port) [ ] // {
+    apply = all: lib.unique (lib.sort builtins.lessThan all);
+  };
   attrs = types.attrsOf types.anything;
   list = types.listOf types.str;
   unit = types.attrsOf (
@@ -61,8 +65,8 @@ let
           nftables.enable = option types.bool false;
           firewall = {
             enable = option types.bool true;
-            allowedTCPPorts = option (types.listOf types.port) [ ];
-            allowedUDPPorts = option (types.listOf types.port) [ ];
+            allowedTCPPorts = ports;
+            allowedUDPPorts = ports;
             interfaces = option attrs { };
             extraInputRules = option types.lines "";
             extraCommands = option types.lines "";
@@ -191,8 +195,7 @@ let
           let
             sshd = config.services.openssh;
           in
-          # Ahead of what others open, as there.
-          lib.mkIf (sshd.enable && sshd.openFirewall) (lib.mkBefore sshd.ports);
+          lib.mkIf (sshd.enable && sshd.openFirewall) sshd.ports;
         assertions = lib.concatLists (
           lib.mapAttrsToList (name: user: [
             {

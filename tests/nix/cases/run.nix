@@ -4,6 +4,7 @@
 #     fleet = { … };                           # a module of the fleet
 #     expect = hosts: { what = [ got want ]; } # from the hosts' configurations
 #     gives = fleet: { what = [ got want ]; }  # from what mkFleet gives; instead of it, or beside it
+#     texts = hosts: { name = text; };         # which are to be as the files in `folder`
 #   };
 #
 # or what is refused: `refused` are words of failed assertions, each of which must be said; `throws`
@@ -23,6 +24,9 @@ let
     else
       real.nixpkgsWith [ real.systemd-boot ];
   differing = import ../pairs.nix { inherit lib; };
+  read = import ./rendered.nix { inherit lib; };
+  hostsOf = fleet: builtins.mapAttrs (_: node: node.configuration) fleet.config.nodes;
+  textsOf = case: hosts: builtins.mapAttrs (_: read.plain) (case.texts hosts);
   nixosModule = import ../../../reconciler/nix/module.nix { packageFor = pkgs: pkgs.nixus; };
   mkFleet = import ../../../reconciler/nix/fleet { inherit nixosModule; };
   # Keys with a name in them; nobody has their other halves.
@@ -52,8 +56,10 @@ let
       nixpkgs
       wireguard
       ;
+    inherit (real) pkgs;
   };
-  tables = lib.mapAttrs (_: file: import file arguments) {
+  tables =
+    lib.mapAttrs (_: file: import file arguments) {
     "services.nixus" = ./services-nixus.nix;
     fleet = ./fleet.nix;
     "ssh.access" = ./ssh.nix;
@@ -61,7 +67,9 @@ let
     "vpn.networks" = ./vpn.nix;
     dns = ./dns.nix;
     secrets = ./secrets.nix;
-  };
+  }
+  // lib.optionalAttrs (tree != null) { options = ofOptions; };
+  ofOptions = import ./options.nix arguments;
 
   evaluate =
     case:
@@ -83,7 +91,7 @@ let
     case:
     let
       fleet = evaluate case;
-      hosts = builtins.mapAttrs (_: node: node.configuration) fleet.config.nodes;
+      hosts = hostsOf fleet;
       ofFleet = failed fleet.config.assertions;
       # Where the fleet itself is wrong, its hosts are not looked at.
       said =
@@ -95,6 +103,7 @@ let
       warnings = builtins.mapAttrs (_: host: host.warnings) hosts;
       expected =
         lib.mapAttrs' (name: said: lib.nameValuePair "what ${name} is warned of" [ said [ ] ]) warnings
+        // lib.optionalAttrs (case ? texts) (read.differing case.folder (textsOf case hosts))
         // (case.expect or (_: { })) hosts
         // (case.gives or (_: { })) fleet;
     in
@@ -124,6 +133,13 @@ in
   inherit judged;
   # The same by their tables and names, of which some are judged.
   rows = map row judged;
+  # What the files in a folder of rendered/ should be, if what there is is right.
+  texts =
+    table: name:
+    let
+      case = tables.${table}.${name};
+    in
+    textsOf case (hostsOf (evaluate case));
   judge = rows: builtins.filter (one: builtins.elem (row one) rows) judged;
   # Those whose caller has to look at the error.
   throwing = map (one: {
@@ -153,6 +169,12 @@ in
       hosts = builtins.mapAttrs built fleet.nixosConfigurations;
       secrets = fleet.nixusSecrets;
     };
+
+  # The options of OPTIONS.md that no fleet of options.nix sets.
+  unset = import ./unset.nix {
+    inherit lib;
+    fleets = map (case: case.fleet) (builtins.attrValues ofOptions);
+  };
 
   # What the drift test compares with the Rust side.
   settings = import ./settings.nix arguments;

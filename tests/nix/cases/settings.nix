@@ -227,5 +227,6 @@ in
   options = options [ ] (
     removeAttrs (evaluated.options.services.nixus.settings.type.getSubOptions [ ]) [ "_module" ]
   );
+  inherit files;
   rendered = map (settings: toml.render (host settings).config.services.nixus.settings) files;
 }
