@@ -245,7 +245,7 @@ in
   options.vpn.networks = mkOption {
     type = types.attrsOf (types.submodule network);
     default = { };
-    description = "WireGuard networks, by name.";
+    description = "WireGuard networks, by name. systemd-networkd has their interfaces, and on a host whose other interfaces it has not, these alone; NixOS warns of the two beside each other where `networking.useDHCP` is on.";
   };
   config.assertions = lib.concatLists (lib.mapAttrsToList check config.vpn.networks);
 }

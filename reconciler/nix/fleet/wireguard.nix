@@ -111,15 +111,20 @@ let
           ];
         };
       };
-      networking.firewall.allowedUDPPorts = lib.mkIf listens [ me.port ];
-      # IPv6 forwards for all interfaces or for none (ip-sysctl.rst).
+      networking.firewall = {
+        allowedUDPPorts = lib.mkIf listens [ me.port ];
+        # WireGuard's own packets come in without the mark, and the way back of such leads into the tunnel.
+        checkReversePath = lib.mkIf through (lib.mkDefault "loose");
+      };
+      # IPv6 forwards for all interfaces or for none (ip-sysctl.rst). NixOS 25.11 has a default of its own for
+      # IPv4 (nixpkgs' network-interfaces.nix), and two of one priority are an error.
       boot.kernel.sysctl = lib.mkIf isServer (
         lib.optionalAttrs (network.ipv6 != null) {
-          "net.ipv6.conf.all.forwarding" = lib.mkDefault true;
+          "net.ipv6.conf.all.forwarding" = lib.mkOverride 900 true;
         }
         # Answers come in by another interface, which must forward as well.
         // lib.optionalAttrs network.internetGateway {
-          "net.ipv4.conf.all.forwarding" = lib.mkDefault true;
+          "net.ipv4.conf.all.forwarding" = lib.mkOverride 900 true;
         }
       );
       assertions = [
@@ -144,6 +149,10 @@ let
           (lib.mkIf (mine != { }) {
             # Where networkd has this to do alone, nothing else comes online by it.
             systemd.network.wait-online.enable = lib.mkDefault config.networking.useNetworkd;
+            # nixpkgs' module would give a host another resolver with its first network, and dhcpcd asks at each
+            # interface that is there.
+            services.resolved.enable = lib.mkIf (!config.networking.useNetworkd) (lib.mkOverride 900 false);
+            networking.dhcpcd.denyInterfaces = map (network: network.interface) (builtins.attrValues mine);
           })
         ]
       );

@@ -59,6 +59,7 @@ let
           hostName = option types.str "nixos";
           useNetworkd = option types.bool false;
           useDHCP = option types.bool true;
+          dhcpcd.denyInterfaces = option list [ ];
           nameservers = option list [ ];
           hosts = option (types.attrsOf list) { };
           resolvconf.useLocalResolver = option types.bool false;
@@ -67,6 +68,7 @@ let
             enable = option types.bool true;
             allowedTCPPorts = ports;
             allowedUDPPorts = ports;
+            checkReversePath = option (types.either types.bool types.str) true;
             interfaces = option attrs { };
             extraInputRules = option types.lines "";
             extraCommands = option types.lines "";
@@ -190,7 +192,14 @@ let
           # A file is its text: there is nothing that could make it.
           writeText = name: text: "/nix/store/00000000000000000000000000000000-${name}:${text}";
         };
-        # As nixpkgs has it (sshd.nix, users-groups.nix).
+        # As nixpkgs has it (network-interfaces.nix, networkd.nix, sshd.nix, users-groups.nix).
+        warnings =
+          let
+            inherit (config.networking) useDHCP useNetworkd;
+          in
+          lib.optional (config.systemd.network.enable && useDHCP && !useNetworkd)
+            "The combination of `systemd.network.enable = true`, `networking.useDHCP = true` and `networking.useNetworkd = false` can cause both networkd and dhcpcd to manage the same interfaces.";
+        services.resolved.enable = lib.mkIf config.systemd.network.enable (lib.mkDefault true);
         networking.firewall.allowedTCPPorts =
           let
             sshd = config.services.openssh;

@@ -239,6 +239,14 @@ in
           web1 = "web1\n";
         }
       ];
+      "what comes in that would go out by the tunnel" = [
+        (lib.mapAttrs (_: host: host.networking.firewall.checkReversePath) hosts)
+        {
+          db1 = true;
+          hub = true;
+          web1 = "loose";
+        }
+      ];
       "the ports that are open" = [
         (lib.mapAttrs (_: host: {
           tcp = host.networking.firewall.allowedTCPPorts;

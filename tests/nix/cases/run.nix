@@ -8,7 +8,8 @@
 #   };
 #
 # or what is refused: `refused` are words of failed assertions, each of which must be said; `throws`
-# are words of an evaluation's error, which only its caller can see.
+# are words of an evaluation's error, which only its caller can see. No host may warn of anything but with the
+# words in `warns`.
 #
 # The hosts are of the stand-in (nixos.nix) with the types of `lib`, or with `tree`, which is all of nixpkgs, of
 # NixOS' own modules.
@@ -100,7 +101,10 @@ let
         else
           lib.concatMap (host: failed host.assertions) (builtins.attrValues hosts);
       unsaid = builtins.filter (words: !(builtins.any (lib.hasInfix words) said)) (case.refused or [ ]);
-      warnings = builtins.mapAttrs (_: host: host.warnings) hosts;
+      isExpected = warning: builtins.any (words: lib.hasInfix words warning) (case.warns or [ ]);
+      warnings = builtins.mapAttrs (
+        _: host: builtins.filter (warning: !(isExpected warning)) host.warnings
+      ) hosts;
       expected =
         lib.mapAttrs' (name: said: lib.nameValuePair "what ${name} is warned of" [ said [ ] ]) warnings
         // lib.optionalAttrs (case ? texts) (read.differing case.folder (textsOf case hosts))

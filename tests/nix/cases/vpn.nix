@@ -230,6 +230,14 @@ in
         hosts.hub.boot.kernel.sysctl."net.ipv4.conf.all.forwarding"
         true
       ];
+      "answers of the server come in at the client" = [
+        (lib.mapAttrs (_: host: host.networking.firewall.checkReversePath) hosts)
+        {
+          a = "loose";
+          b = true;
+          hub = true;
+        }
+      ];
       "all of the client's traffic" = [
         (builtins.head (netdev hosts.a).wireguardPeers).AllowedIPs
         [
@@ -247,6 +255,50 @@ in
       "not the other client's" = [
         (network hosts.b).routingPolicyRules
         [ ]
+      ];
+    };
+  };
+  "a gateway forwards whatever NixOS has by default" = {
+    fleet = {
+      imports = [ (star { internetGateway = true; }) ];
+      # In 25.11.
+      nodes.hub.configuration.boot.kernel.sysctl."net.ipv4.conf.all.forwarding" = lib.mkDefault false;
+    };
+    expect = hosts: {
+      it = [
+        hosts.hub.boot.kernel.sysctl."net.ipv4.conf.all.forwarding"
+        true
+      ];
+    };
+  };
+  "beside the scripted networking it changes nothing else" = {
+    fleet = {
+      imports = [ (star { }) ];
+      defaults.networking.useNetworkd = lib.mkForce false;
+      nodes.b.configuration.services.resolved.enable = true;
+    };
+    # Which knows nothing of what networkd is told.
+    warns = [ "can cause both networkd and dhcpcd to manage the same interfaces" ];
+    expect = hosts: {
+      resolvers = [
+        (lib.mapAttrs (_: host: host.services.resolved.enable) hosts)
+        {
+          a = false;
+          b = true;
+          hub = false;
+        }
+      ];
+      "what dhcpcd leaves alone" = [
+        hosts.a.networking.dhcpcd.denyInterfaces
+        [ "vpn-lan" ]
+      ];
+      "what networkd has" = [
+        (builtins.attrNames hosts.a.systemd.network.networks)
+        [ "50-vpn-lan" ]
+      ];
+      "no boot waits for it" = [
+        hosts.a.systemd.network.wait-online.enable
+        false
       ];
     };
   };

@@ -12,6 +12,7 @@ in
       useNetworkd = option true;
       useDHCP = option false;
       firewall = option { };
+      dhcpcd = option { };
       resolvconf = option { };
     };
     boot = {
@@ -49,6 +50,7 @@ in
       };
       systemPackages = option [ ];
     };
+    services.resolved = option { };
     services.openssh = {
       enable = option false;
       ports = option [ 22 ];
