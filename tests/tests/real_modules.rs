@@ -15,7 +15,7 @@ const OPTIONS: &str = "options: ";
 /// How many other cases each run has; `--hosts nixos` has all of them.
 const AT_LEAST: usize = 24;
 /// How many cases an evaluation has: more take more memory, and fewer more of the processor.
-const TOGETHER: usize = 8;
+const TOGETHER: usize = 5;
 
 #[derive(Deserialize)]
 struct Judged {
