@@ -61,15 +61,15 @@ let
   };
   tables =
     lib.mapAttrs (_: file: import file arguments) {
-    "services.nixus" = ./services-nixus.nix;
-    fleet = ./fleet.nix;
-    "ssh.access" = ./ssh.nix;
-    peers = ./peers.nix;
-    "vpn.networks" = ./vpn.nix;
-    dns = ./dns.nix;
-    secrets = ./secrets.nix;
-  }
-  // lib.optionalAttrs (tree != null) { options = ofOptions; };
+      "services.nixus" = ./services-nixus.nix;
+      fleet = ./fleet.nix;
+      "ssh.access" = ./ssh.nix;
+      peers = ./peers.nix;
+      "vpn.networks" = ./vpn.nix;
+      dns = ./dns.nix;
+      secrets = ./secrets.nix;
+    }
+    // lib.optionalAttrs (tree != null) { options = ofOptions; };
   ofOptions = import ./options.nix arguments;
 
   evaluate =
