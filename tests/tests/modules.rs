@@ -6,24 +6,61 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use lab::command::Output;
 use lab::evaluator::{Evaluator, Library};
 use lab::test;
 use nixus::config::Config;
 use nixus_switcher::protocol::VERSION;
 use serde::Deserialize;
 
+/// A case of the tables that has evaluated.
 #[derive(Deserialize)]
-struct Judged {
+pub struct Judged {
     table: String,
     name: String,
     problems: Vec<String>,
 }
 
+impl Judged {
+    /// What is not as the table says.
+    pub fn wrong(&self) -> impl Iterator<Item = String> {
+        let Self { table, name, .. } = self;
+        let problems = self.problems.iter();
+        problems.map(move |problem| format!("{table}: {name}: {problem}"))
+    }
+}
+
+/// A case of the tables whose evaluation is to fail.
 #[derive(Deserialize)]
-struct Throwing {
+pub struct Throwing {
     table: String,
     name: String,
     throws: String,
+}
+
+impl Throwing {
+    /// The table and the name, as the rows of the tables have them.
+    pub fn row(&self) -> String {
+        format!("{}: {}", self.table, self.name)
+    }
+
+    /// What is to be evaluated.
+    pub fn attribute(&self) -> String {
+        format!("throw {:?} {:?}", self.table, self.name)
+    }
+
+    /// What is wrong with how it ended.
+    pub fn wrong(&self, said: &Output) -> Option<String> {
+        let fails = !said.ok() && said.stderr.contains(&self.throws);
+        (!fails).then(|| {
+            format!(
+                "{}: was to fail with {:?}, and said {}",
+                self.row(),
+                self.throws,
+                said.stderr
+            )
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -71,21 +108,9 @@ fn modules_give_each_host_what_their_tables_say() -> Result<()> {
     let count = judged.len() + throwing.len();
     for library in libraries(&evaluator, &format!("{count} cases"))? {
         let judged: Vec<Judged> = evaluator.must(library, "judged")?;
-        for case in &judged {
-            for problem in &case.problems {
-                wrong.push(format!("{}: {}: {problem}", case.table, case.name));
-            }
-        }
+        wrong.extend(judged.iter().flat_map(Judged::wrong));
         for case in &throwing {
-            let attribute = format!("throw {:?} {:?}", case.table, case.name);
-            let said = evaluator.evaluate(library, &attribute)?;
-            if said.ok() || !said.stderr.contains(&case.throws) {
-                let (table, name) = (&case.table, &case.name);
-                wrong.push(format!(
-                    "{table}: {name}: was to fail with {:?}, and said {}",
-                    case.throws, said.stderr
-                ));
-            }
+            wrong.extend(case.wrong(&evaluator.evaluate(library, &case.attribute())?));
         }
         let count = judged.len() + throwing.len();
         say(&format!(

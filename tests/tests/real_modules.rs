@@ -7,7 +7,8 @@ use anyhow::{Result, ensure};
 use lab::evaluator::{self, Evaluator};
 use lab::harness::some_rows;
 use lab::test;
-use serde::Deserialize;
+
+use crate::modules::{Judged, Throwing};
 
 const CASES: &str = "cases/run.nix";
 /// The table that every run has all of: every option at a realistic value.
@@ -16,20 +17,6 @@ const OPTIONS: &str = "options: ";
 const AT_LEAST: usize = 24;
 /// How many cases an evaluation has: more take more memory, and fewer more of the processor.
 const TOGETHER: usize = 5;
-
-#[derive(Deserialize)]
-struct Judged {
-    table: String,
-    name: String,
-    problems: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Throwing {
-    table: String,
-    name: String,
-    throws: String,
-}
 
 /// What one evaluation looks at.
 enum Asked<'a> {
@@ -44,7 +31,7 @@ fn real_modules_give_each_host_what_the_tables_say() -> Result<()> {
     let (throwing, _): (Vec<Throwing>, u64) = evaluator.of_nixpkgs(CASES, "throwing")?;
     let throwing: BTreeMap<String, Throwing> = throwing
         .into_iter()
-        .map(|case| (format!("{}: {}", case.table, case.name), case))
+        .map(|case| (case.row(), case))
         .collect();
     rows.extend(throwing.keys().cloned());
     ensure!(rows.len() > 120, "only {} cases", rows.len());
@@ -68,7 +55,9 @@ fn real_modules_give_each_host_what_the_tables_say() -> Result<()> {
     let wrong = evaluator::wrong_with(&asked, |asked| {
         let wrong = match asked {
             Asked::Judged(rows) => judge(&evaluator, rows),
-            Asked::Throwing(case) => fail(&evaluator, case),
+            Asked::Throwing(case) => evaluator
+                .with_nixpkgs(CASES, &case.attribute())
+                .map(|said| case.wrong(&said).into_iter().collect()),
         };
         wrong.unwrap_or_else(|error| vec![format!("{error:#}")])
     });
@@ -81,25 +70,5 @@ fn judge(evaluator: &Evaluator, rows: &[String]) -> Result<Vec<String>> {
     let attribute = format!("judge [ {} ]", quoted.join(" "));
     let (judged, _): (Vec<Judged>, u64) = evaluator.of_nixpkgs(CASES, &attribute)?;
     ensure!(judged.len() == rows.len(), "{attribute}: a case is missing");
-    let wrong = judged.iter().flat_map(|case| {
-        let told = |problem| format!("{}: {}: {problem}", case.table, case.name);
-        case.problems.iter().map(told)
-    });
-    Ok(wrong.collect())
-}
-
-fn fail(evaluator: &Evaluator, case: &Throwing) -> Result<Vec<String>> {
-    let Throwing {
-        table,
-        name,
-        throws,
-    } = case;
-    let said = evaluator.with_nixpkgs(CASES, &format!("throw {table:?} {name:?}"))?;
-    if !said.ok() && said.stderr.contains(throws) {
-        return Ok(Vec::new());
-    }
-    Ok(vec![format!(
-        "{table}: {name}: was to fail with {throws:?}, and said {}",
-        said.stderr
-    )])
+    Ok(judged.iter().flat_map(Judged::wrong).collect())
 }
