@@ -7,6 +7,7 @@
   imports = [
     (import ./options.nix { inherit packageFor; })
     ./settings.nix
+    ./activation.nix
     ./assertions.nix
     ./files.nix
     ./machine.nix

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use nixus_switcher::systemd::UNDISTURBED;
 use thiserror::Error;
 
 use crate::process::{Invocation, ProcessError};
@@ -184,7 +185,7 @@ pub async fn stop(unit: &str) -> Result<(), SystemdError> {
     Ok(())
 }
 
-/// Starts `program` in a transient service of its own, which outlives this process.
+/// Starts `program` in a transient service of its own, which outlives this process, and emergency mode.
 pub async fn start_transient(
     unit: &str,
     program: &Path,
@@ -192,6 +193,7 @@ pub async fn start_transient(
 ) -> Result<(), SystemdError> {
     Invocation::new("systemd-run", ANSWER)
         .args(["--quiet", "--collect", "--no-ask-password", "--unit", unit])
+        .args(UNDISTURBED.map(|property| format!("--property={property}")))
         .args(["--service-type=exec", "--working-directory=/", "--"])
         .arg(program)
         .args(arguments)

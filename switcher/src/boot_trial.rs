@@ -94,6 +94,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             started: self.system.wallclock(),
             active_before: Vec::new(),
             failed_before: unproven.failed_before.clone(),
+            activation_failed_before: false,
             network_before: Network::default(),
             plan: unproven.plan,
             evidence: None,

@@ -17,12 +17,20 @@ impl fmt::Display for Cause {
             Self::Busy => f.write_str("somebody else is switching this host"),
             Self::NotReady { reason } => write!(f, "not ready: {reason}"),
             Self::StoreDamaged { what } => write!(f, "damaged in the store: {what}"),
-            Self::ActivationFailed { exit_code, units } => {
-                write!(f, "activation failed with exit code {exit_code}")?;
+            Self::ActivationFailed {
+                exit_code,
+                units,
+                findings,
+            } => {
+                f.write_str("activation failed")?;
+                // It ended well, and what it left is not.
+                if *exit_code != 0 {
+                    write!(f, " with exit code {exit_code}")?;
+                }
                 if !units.is_empty() {
                     write!(f, ", failed units: {}", units.join(", "))?;
                 }
-                Ok(())
+                findings.iter().try_for_each(|one| write!(f, ", {one}"))
             }
             Self::ActivationTimedOut { seconds } => {
                 write!(f, "activation did not end within {seconds} s")

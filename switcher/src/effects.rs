@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::activation::said::Said;
+use crate::activation::{self, Facts, UNITS_FAILED, Verdict};
 use crate::boot_proven;
 use crate::disk::Disk;
 use crate::journal::Deployment;
 use crate::nixos::chain;
-use crate::protocol::{Cause, FailedUnits, Toplevel};
+use crate::protocol::{Cause, Toplevel};
 use crate::roots::{self, Root};
 use crate::run::Switcher;
 use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, TrialEnd};
@@ -20,10 +22,10 @@ mod others;
 
 /// `switch-to-configuration` ends with EAGAIN when somebody else holds its lock.
 const BUSY: i32 = 11;
-/// Units are failed; whether by this activation has to be found out.
-const UNITS_FAILED: i32 = 4;
 /// The new system cannot take over from the one that runs.
 const REBOOT_NEEDED: i32 = 100;
+/// Why an activation gave up twice that says nothing of the system itself.
+const SESSIONS: &str = "users' sessions were in its way, twice";
 /// How long to wait for somebody else's `switch-to-configuration` before trying again.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -125,7 +127,9 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             .system
             .network()
             .map_err(|error| not_ready(chain(&error)))?;
+        let activation_failed = self.system.activation_failed(&open.old.toplevel);
         if let Some(open) = self.record.deployment.as_mut() {
+            open.activation_failed_before = activation_failed;
             open.active_before = units.active;
             open.failed_before = units.failed;
             open.network_before = network;
@@ -147,61 +151,109 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
     }
 
     fn activate(&mut self, open: &Deployment) -> Event {
+        match self.activate_once(open, true) {
+            Some(event) => event,
+            // A session that ended meanwhile is over now.
+            None => {
+                self.system
+                    .say("only users' sessions were in the way of the activation: once more");
+                self.activate_once(open, false).unwrap_or(Event::Activated)
+            }
+        }
+    }
+
+    /// Activates; nothing where only users' sessions were in the way, of the first of two tries.
+    fn activate_once(&mut self, open: &Deployment, first: bool) -> Option<Event> {
         let candidate = &open.request.candidate;
         let limit = self.left(open);
         let end = self.run(candidate, Action::Test, false, limit);
-        let failed = |exit_code, units| {
-            Event::ActivationFailed(Cause::ActivationFailed { exit_code, units })
+        let failed = |exit_code, units, findings| {
+            Some(Event::ActivationFailed(Cause::ActivationFailed {
+                exit_code,
+                units,
+                findings,
+            }))
         };
         let code = match end {
             SwitchEnd::Exited(BUSY) if self.system.current().ok().as_ref() != Some(candidate) => {
-                return Event::ActivationBusy;
+                return Some(Event::ActivationBusy);
             }
             SwitchEnd::Exited(REBOOT_NEEDED) => {
-                return Event::ActivationFailed(Cause::RebootNeeded);
+                return Some(Event::ActivationFailed(Cause::RebootNeeded));
             }
             SwitchEnd::Exited(code) => code,
             SwitchEnd::TimedOut => {
-                return Event::ActivationFailed(Cause::ActivationTimedOut {
+                return Some(Event::ActivationFailed(Cause::ActivationTimedOut {
                     seconds: open.request.policy.activation_seconds,
-                });
+                }));
             }
             SwitchEnd::NotRun(reason) => {
                 self.system.say(&format!(
                     "switch-to-configuration could not be run: {reason}"
                 ));
                 // systemd's EXIT_EXEC.
-                return failed(203, Vec::new());
-            }
-        };
-        let units = match self.newly_failed(open) {
-            Ok(units) => units,
-            Err(reason) => {
-                self.system.say(&reason);
-                return failed(code, Vec::new());
+                return failed(203, Vec::new(), Vec::new());
             }
         };
         if let Some(other) = self.others(open) {
             self.system
                 .say(&format!("somebody else switched to {other}"));
-            return Event::ActivationFailed(Cause::Busy);
+            return Some(Event::ActivationFailed(Cause::Busy));
         }
-        if code != 0 && code != UNITS_FAILED {
-            return failed(code, units);
-        }
-        if self.system.current().ok().as_ref() != Some(candidate) {
+        let looked = self.newly_failed(open).and_then(|units| {
+            let stopped = self.system.stopped(candidate, &open.active_before);
+            stopped
+                .map(|stopped| (units, stopped))
+                .map_err(|error| chain(&error))
+        });
+        let (units, stopped) = match looked {
+            Ok(found) => found,
+            Err(reason) => {
+                self.system.say(&reason);
+                return failed(code, Vec::new(), Vec::new());
+            }
+        };
+        let runs = self.system.current().ok().as_ref() == Some(candidate);
+        if !runs {
             self.system
                 .say("the activation ended, and another system runs than the candidate");
-            return failed(code, units);
         }
-        if !units.is_empty() {
-            self.system
-                .say(&format!("newly failed units: {}", units.join(", ")));
-            if open.request.policy.failed_units == FailedUnits::Revert {
-                return failed(code, units);
+        let said = Said::read(&self.system.said());
+        let verdict = activation::judge(&Facts {
+            code,
+            said: &said,
+            failed: &units,
+            failed_before: &open.failed_before,
+            stopped: &stopped,
+            runs,
+            policy: open.request.policy.failed_units,
+        });
+        match verdict {
+            Verdict::Failed { units, findings } => {
+                for finding in &findings {
+                    self.system.say(finding);
+                }
+                if !units.is_empty() {
+                    self.system
+                        .say(&format!("newly failed units: {}", units.join(", ")));
+                }
+                failed(code, units, findings)
+            }
+            Verdict::OnlySessions if first => None,
+            Verdict::OnlySessions if code == UNITS_FAILED => {
+                self.system
+                    .say("units of users were not all put right; the system itself is well");
+                Some(Event::Activated)
+            }
+            // It gave up before it had started the system's units.
+            Verdict::OnlySessions => failed(code, Vec::new(), vec![SESSIONS.to_owned()]),
+            Verdict::Succeeded(lines) => {
+                for line in &lines {
+                    self.system.say(line);
+                }
+                Some(Event::Activated)
             }
         }
-        Event::Activated
     }
 
     fn verify(&mut self, open: &Deployment) -> Event {

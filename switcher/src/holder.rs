@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::disk::{Disk, Held, HostDisk, read_bounded};
 use crate::layout::Layout;
-use crate::systemd::Systemd;
+use crate::systemd::{SECOND, Systemd, is_ours};
 
 /// Takes the lock, for at most `wait`; `None` where somebody else holds it.
 pub fn take(layout: &Layout, wait: Duration) -> io::Result<Option<Held>> {
@@ -42,17 +42,15 @@ pub fn kill_others(layout: &Layout, systemd: &Systemd, deployment: &str) -> Vec<
     {
         units.push(String::from_utf8_lossy(&bytes).trim().to_owned());
     }
-    for kind in ["expire", "stc"] {
+    for kind in ["nixus-expire-", "nixus-stc-", SECOND] {
         // systemd that does not answer cannot tell; then the first two are what can be known.
         units.extend(
             systemd
-                .names(&format!("nixus-{kind}-{deployment}-*.service"))
+                .names(&format!("{kind}{deployment}-*.service"))
                 .unwrap_or_default(),
         );
     }
-    units.retain(|unit| {
-        unit.starts_with("nixus-") && unit.ends_with(".service") && Some(unit) != own.as_ref()
-    });
+    units.retain(|unit| is_ours(unit) && unit.ends_with(".service") && Some(unit) != own.as_ref());
     units.dedup();
     units
         .iter()

@@ -129,6 +129,9 @@ pub struct Deployment {
     pub active_before: Vec<String>,
     /// Units that were failed before.
     pub failed_before: Vec<String>,
+    /// The activation of the old system had failed, and may fail so again.
+    #[serde(default)]
+    pub activation_failed_before: bool,
     /// The network before; nothing of it may be lost.
     #[serde(default)]
     pub network_before: Network,

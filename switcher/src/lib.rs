@@ -38,6 +38,7 @@
 // These panic where nobody reads; see `say`.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+pub mod activation;
 pub mod arrival;
 pub mod boot_mark;
 mod boot_proven;

@@ -159,6 +159,7 @@ fn rebuild<D: Disk, S: System>(
         started: now,
         active_before: Vec::new(),
         // What failed before is lost; what is failed now is not blamed on the way back.
+        activation_failed_before: false,
         failed_before: system.units().map(|units| units.failed).unwrap_or_default(),
         network_before: Network::default(),
         plan: None,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::sys::statvfs::statvfs;
 use nix::time::{ClockId, clock_gettime};
 
+use crate::activation::{Stopped, mark};
 use crate::bootloader;
 use crate::disk::{lock_file, read_bounded};
 use crate::journal::{Deployment, Watch};
@@ -26,8 +27,9 @@ mod soundness;
 
 /// The journal, the history, evidence and a log must fit.
 const STATE_BYTES: u64 = 16 << 20;
-/// Requests, exit codes and small files of the activation itself must fit into /run.
-const RUN_BYTES: u64 = 1 << 20;
+/// systemd reloads no units with less than 16 MiB left in /run (src/core/dbus-manager.c,
+/// `RELOAD_DISK_SPACE_MIN`), and requests, exit codes and files of the activation have to fit beside it.
+const RUN_BYTES: u64 = (16 << 20) + (2 << 20);
 /// What else the boot loader's installation writes.
 const BOOT_BYTES: u64 = 1 << 20;
 const LOGS_KEPT: usize = 20;
@@ -42,6 +44,7 @@ pub struct NixOs {
     systemd: Systemd,
     exe: PathBuf,
     switching: Option<File>,
+    said: String,
 }
 
 impl NixOs {
@@ -52,6 +55,7 @@ impl NixOs {
             systemd: Systemd::find(layout, exe.clone())?,
             exe,
             switching: None,
+            said: String::new(),
         })
     }
 
@@ -194,6 +198,19 @@ impl System for NixOs {
         self.systemd.units()
     }
 
+    fn stopped(
+        &self,
+        candidate: &Toplevel,
+        before: &[String],
+    ) -> Result<Vec<Stopped>, SystemError> {
+        let wanted = toplevel::wanted(&self.layout, candidate);
+        self.systemd.stopped(before, &wanted)
+    }
+
+    fn activation_failed(&self, system: &Toplevel) -> bool {
+        mark::failed(&self.layout, system) == Some(true)
+    }
+
     fn network(&self) -> Result<Network, SystemError> {
         Network::now(&self.layout).map_err(|source| SystemError::File {
             path: self.layout.at("/proc/net"),
@@ -244,14 +261,18 @@ impl System for NixOs {
             // A switcher that died left the candidate's verification behind.
             self.systemd.ask("stop", VERIFY_UNIT);
         }
-        let end = self.systemd.switch(switch);
+        let (end, said) = self.systemd.switch(switch);
         if end != SwitchEnd::Exited(0) {
-            let log = self.layout.log(&switch.deployment);
-            for line in tail(&log, 20) {
+            for line in tail(&said, 20) {
                 self.say(&format!("  {line}"));
             }
         }
+        self.said = said;
         end
+    }
+
+    fn said(&self) -> String {
+        self.said.clone()
     }
 
     fn hold_switching(&mut self, hold: bool) -> Result<(), SystemError> {
@@ -361,11 +382,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn tail(path: &Path, lines: usize) -> Vec<String> {
-    let Ok(bytes) = read_bounded(path, 64 << 20) else {
-        return Vec::new();
-    };
-    let text = String::from_utf8_lossy(&bytes);
+fn tail(text: &str, lines: usize) -> Vec<String> {
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..]
         .iter()

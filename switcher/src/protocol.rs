@@ -336,6 +336,9 @@ pub enum Cause {
         exit_code: i32,
         /// Units that are failed and were not before.
         units: Vec<String>,
+        /// What else is wrong, each in words.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        findings: Vec<String>,
     },
     /// The activation did not end in time.
     ActivationTimedOut {

@@ -119,6 +119,7 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             started: self.system.wallclock(),
             active_before: Vec::new(),
             failed_before: Vec::new(),
+            activation_failed_before: false,
             network_before: Network::default(),
             plan: None,
             evidence: None,

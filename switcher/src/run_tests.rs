@@ -1,4 +1,5 @@
 use super::*;
+use crate::activation::Stopped;
 use crate::history;
 use crate::phase::PhaseName;
 use crate::protocol::{Cause, CheckOutcome, Ending, Outcome};
@@ -85,6 +86,49 @@ fn scripts() -> Vec<(&'static str, Script)> {
             "a unit was broken before",
             Script {
                 activation: SwitchEnd::Exited(4),
+                ..base()
+            },
+        ),
+        (
+            "a snippet fails beside a unit that was broken before",
+            Script {
+                activation: SwitchEnd::Exited(4),
+                said: "Activation script snippet 'database' failed (1)\nFailed to run activate script\n",
+                ..base()
+            },
+        ),
+        (
+            "a service that ran does not run any more",
+            Script {
+                stopped: vec![Stopped {
+                    unit: "shop.service".to_owned(),
+                    how: "it does not run any more".to_owned(),
+                }],
+                ..base()
+            },
+        ),
+        (
+            "a user's session ends meanwhile",
+            Script {
+                activation: SwitchEnd::Exited(4),
+                said: "warning: user activation for p4 failed\n",
+                ..base()
+            },
+        ),
+        (
+            "users' sessions keep it from its end",
+            Script {
+                activation: SwitchEnd::Exited(1),
+                said: "Error: Failed to get runtime directory for p4\n",
+                ..base()
+            },
+        ),
+        (
+            "the way back ends as the old system's activation had",
+            Script {
+                verdict: Some(CheckOutcome::Fail),
+                back: SwitchEnd::Exited(2),
+                activation_failed_before: true,
                 ..base()
             },
         ),

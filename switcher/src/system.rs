@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::activation::Stopped;
 use crate::journal::{Deployment, Watch};
 use crate::network::Network;
 use crate::phase::{Phase, PhaseName};
@@ -127,6 +128,11 @@ pub trait System {
     fn own_path(&self) -> Option<PathBuf>;
     /// The units now.
     fn units(&self) -> Result<Units, SystemError>;
+    /// Of these units, that were active before: those that do not run although the candidate wants them.
+    fn stopped(&self, candidate: &Toplevel, before: &[String])
+    -> Result<Vec<Stopped>, SystemError>;
+    /// Whether the last activation of a system is known to have failed.
+    fn activation_failed(&self, system: &Toplevel) -> bool;
     /// The network now.
     fn network(&self) -> Result<Network, SystemError>;
     /// Makes what was written to the store and to `/boot` durable.
@@ -145,6 +151,8 @@ pub trait System {
     fn disarm(&mut self, unit: &str);
     /// Runs `switch-to-configuration` to its end.
     fn switch(&mut self, switch: &Switch) -> SwitchEnd;
+    /// What the last run of `switch-to-configuration` printed, as far as it is known.
+    fn said(&self) -> String;
     /// Keeps everybody else from switching, or lets them. Fails where somebody is switching.
     fn hold_switching(&mut self, hold: bool) -> Result<(), SystemError>;
     /// Starts the candidate's verification and waits for evidence until the deadline.

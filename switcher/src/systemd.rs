@@ -1,15 +1,20 @@
 //! systemd, by its own programs: `systemd-run` and `systemctl`, with argument vectors.
 
 use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::activation::Stopped;
 use crate::arrival::Arrivals;
+use crate::disk::read_bounded;
 use crate::exit_file::Exit;
 use crate::journal::Watch;
 use crate::layout::Layout;
+use crate::phase::PhaseName;
 use crate::process::{find, run, run_well};
 use crate::protocol::DeploymentId;
 use crate::system::{Switch, SwitchEnd, SystemError, Units};
@@ -17,17 +22,39 @@ use crate::waits::{self, Kind};
 
 mod answers;
 
-use answers::{parse_state, parse_units, sort_units};
+use answers::{
+    STOPPED_PROPERTIES, idle, parse_failing, parse_state, parse_stopped, parse_units, restarting,
+    sort_units,
+};
 
 /// The longest that systemd may take to answer; a daemon-reload can take long on a busy host.
 const ANSWER: Duration = Duration::from_secs(60);
 /// The same where it did not answer the last time.
 const SILENT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(25);
+/// What of the words of one run is read, in bytes.
+const SAID_LIMIT: u64 = 4 << 20;
 /// How long killed processes may take to be gone.
 const KILLED: Duration = Duration::from_secs(30);
 /// A watchdog fires this much after its deadline, so that a switcher that works is not overtaken.
 pub const GRACE_SECONDS: u64 = 5;
+/// The second watchdog fires this much after the first.
+const SECOND_SECONDS: u64 = 15;
+/// What the units of the first watchdogs are called, before the deployment and the phase.
+const FIRST: &str = "nixus-expire-";
+/// The same of the second ones: no order to stop or mask `nixus-*` ends them.
+pub(crate) const SECOND: &str = "deployment-deadline-";
+
+/// What a transient unit needs to survive an order that is meant for all others: `systemctl isolate`, or
+/// the emergency mode that a failed mount leads to, which ends `sysinit.target` and all that needs it
+/// (systemd.unit(5), `IgnoreOnIsolate=`; systemd.service(5), "Default Dependencies"). Only a shutdown
+/// ends it.
+pub const UNDISTURBED: [&str; 4] = [
+    "IgnoreOnIsolate=yes",
+    "DefaultDependencies=no",
+    "Conflicts=shutdown.target",
+    "Before=shutdown.target",
+];
 
 /// systemd's programs and ours, by their real paths.
 #[derive(Debug, Clone)]
@@ -98,11 +125,19 @@ impl Systemd {
         answer
     }
 
-    /// Starts the timer that ends a phase which nobody else ended, and sees that it is armed.
+    /// Starts the timers that end a phase which nobody else ended, and sees that they are armed.
     pub fn arm(&self, deployment: &DeploymentId, watch: &Watch) -> Result<(), SystemError> {
-        let args = arm_args(&self.exe.to_string_lossy(), deployment, watch);
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        self.patiently(ANSWER, |limit| run_well(&self.systemd_run, &args, limit))?;
+        let exe = self.exe.to_string_lossy();
+        let mut refused = None;
+        for (unit, seconds) in watchdogs(watch) {
+            let args = arm_args(&exe, deployment, watch.phase, &unit, seconds);
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let armed = self.patiently(ANSWER, |limit| run_well(&self.systemd_run, &args, limit));
+            refused = refused.or(armed.err());
+        }
+        if let Some(error) = refused {
+            return Err(error);
+        }
         if self.is_armed(&watch.unit) {
             Ok(())
         } else {
@@ -113,31 +148,68 @@ impl Systemd {
         }
     }
 
-    /// Whether a watchdog's timer waits.
+    /// Whether one of a watchdog's timers waits.
     pub fn is_armed(&self, unit: &str) -> bool {
-        let timer = format!("{unit}.timer");
-        self.systemctl(&["is-active", "--quiet", "--", &timer], ANSWER)
+        // Exit code 0 where at least one is active (systemctl(1), `is-active`).
+        let [first, second] = timers(unit);
+        self.systemctl(&["is-active", "--quiet", "--", &first, &second], ANSWER)
             .is_ok()
     }
 
-    /// Drops a watchdog's timer. Its service is left alone: it may be the one that asks for this.
+    /// Drops a watchdog's timers. Their services are left alone: one may be what asks for this.
     pub fn disarm(&self, unit: &str) {
-        let timer = format!("{unit}.timer");
         // A timer that stays does nothing: its deployment or phase is over when it fires.
-        self.tell(&["stop", "--", &timer], ANSWER);
+        let [first, second] = timers(unit);
+        self.tell(&["stop", "--", &first, &second], ANSWER);
     }
 
-    /// Runs `switch-to-configuration` in a unit of its own, to its end or to the limit.
-    pub fn switch(&self, switch: &Switch) -> SwitchEnd {
+    /// Runs `switch-to-configuration` in a unit of its own, to its end or to the limit; gives what it
+    /// printed as well, as far as that can be known.
+    pub fn switch(&self, switch: &Switch) -> (SwitchEnd, String) {
         let unit = switch_unit(switch);
-        let file = self.layout.exit_file(&unit);
-        let log = self.log(switch);
+        // A switch-to-configuration that cannot write what it has to say dies of it, in the middle of
+        // its work. The host's journal takes everything; a full disk must not end a way back.
+        let log = self.log(switch).filter(|_| !switch.unchecked);
+        let size = |log: &PathBuf| fs::metadata(log).map_or(0, |data| data.len());
+        let before = log.as_ref().map_or(0, size);
+        let end = self.run_switch(switch, &unit, log.as_deref());
+        let said = match &log {
+            Some(log) => read_from(log, before),
+            None => self.printed(&unit),
+        };
+        if log.is_none()
+            && let Some(log) = self.log(switch)
+        {
+            append(&log, &said);
+        }
+        (end, said)
+    }
+
+    /// What a unit printed, by the host's journal.
+    fn printed(&self, unit: &str) -> String {
+        let Some(journalctl) = find("journalctl") else {
+            return String::new();
+        };
+        let unit = format!("_SYSTEMD_UNIT={unit}");
+        let args = [
+            "--quiet",
+            "--no-pager",
+            "--output=cat",
+            "--lines=2000",
+            &unit,
+        ];
+        let printed = run(&journalctl, &args, Duration::from_secs(5));
+        printed.map(|output| output.stdout).unwrap_or_default()
+    }
+
+    fn run_switch(&self, switch: &Switch, unit: &str, log: Option<&Path>) -> SwitchEnd {
+        let file = self.layout.exit_file(unit);
         let _ = fs::remove_file(&file);
         if let Err(error) = fs::create_dir_all(self.layout.run()) {
             return SwitchEnd::NotRun(error.to_string());
         }
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let args = switch_args(switch, &text(&self.exe), &text(&file), log.as_deref());
+        let args = switch_args(switch, &text(&self.exe), &text(&file), log);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let what = || format!("switch-to-configuration {}", switch.action.as_str());
         let _wait = waits::begin(Kind::Child, what);
@@ -158,7 +230,7 @@ impl Systemd {
                 _ => break,
             }
         }
-        let killed = self.kill(&unit);
+        let killed = self.kill(unit);
         let _ = fs::remove_file(&file);
         match (started, killed) {
             (Err(error), _) => SwitchEnd::NotRun(error.to_string()),
@@ -231,10 +303,40 @@ impl Systemd {
     /// The units now.
     pub fn units(&self) -> Result<Units, SystemError> {
         let json = self.systemctl(&["list-units", "--all", "--output=json"], ANSWER)?;
+        let listed = parse_units(&json)?;
+        let failing = self.failing(&restarting(&listed))?;
         let dir = self.layout.units();
-        Ok(sort_units(parse_units(&json)?, |file| {
-            dir.join(file).exists()
-        }))
+        let in_etc = |file: &str| dir.join(file).exists();
+        let by_connection = |file: &str| is_by_connection(&dir, file);
+        Ok(sort_units(listed, &failing, in_etc, by_connection))
+    }
+
+    /// Those of these services whose program failed when it ended last.
+    fn failing(&self, units: &[&str]) -> Result<Vec<String>, SystemError> {
+        if units.is_empty() {
+            return Ok(Vec::new());
+        }
+        let args = [&["show", "--property=Id,ExecMainStatus", "--"], units].concat();
+        Ok(parse_failing(&self.systemctl(&args, ANSWER)?))
+    }
+
+    /// Of these units, that were active before, those that do not run although something wants them that
+    /// is there now: `wanted` has each unit with all that want it.
+    pub fn stopped(
+        &self,
+        before: &[String],
+        wanted: &BTreeMap<String, BTreeSet<String>>,
+    ) -> Result<Vec<Stopped>, SystemError> {
+        let json = self.systemctl(&["list-units", "--all", "--output=json"], ANSWER)?;
+        let now = parse_units(&json)?;
+        let idle = idle(before, wanted, &now);
+        if idle.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut args = vec!["show", STOPPED_PROPERTIES, "--"];
+        args.extend(idle.iter().copied());
+        let shown = self.systemctl(&args, ANSWER)?;
+        Ok(parse_stopped(&shown))
     }
 
     /// Starts units and waits for them.
@@ -286,6 +388,49 @@ impl Systemd {
     }
 }
 
+/// Whether a unit is one of Nixus' own.
+pub(crate) fn is_ours(unit: &str) -> bool {
+    unit.starts_with("nixus-") || unit.starts_with(SECOND)
+}
+
+/// Whether the units of a template such as `sshd@.service` are each for one connection: its socket says
+/// `Accept=yes` (systemd.socket(5)).
+fn is_by_connection(units: &Path, template: &str) -> bool {
+    let Some(name) = template.strip_suffix("@.service") else {
+        return false;
+    };
+    let socket = read_bounded(&units.join(format!("{name}.socket")), 1 << 20);
+    socket.is_ok_and(|text| {
+        String::from_utf8_lossy(&text).lines().any(|line| {
+            let accepts = line.trim().strip_prefix("Accept=");
+            // What systemd takes for true (src/basic/parse-util.c, parse_boolean).
+            accepts.is_some_and(|value| matches!(value, "1" | "yes" | "y" | "true" | "t" | "on"))
+        })
+    })
+}
+
+/// The text of a file from some place on, bounded.
+fn read_from(path: &Path, start: u64) -> String {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|mut file| {
+        file.seek(SeekFrom::Start(start))?;
+        file.take(SAID_LIMIT).read_to_end(&mut bytes)
+    });
+    // What cannot be read tells nothing.
+    match read {
+        Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => String::new(),
+    }
+}
+
+/// Adds to a log that people read; the host's journal has it as well.
+fn append(path: &Path, text: &str) {
+    let _ = fs::OpenOptions::new()
+        .append(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+}
+
 /// `cgroup.events` says whether anybody is in a cgroup or below it (cgroups(7)).
 fn is_populated(dir: &Path) -> bool {
     fs::read_to_string(dir.join("cgroup.events"))
@@ -322,13 +467,37 @@ fn await_args(exe: &str, deployment: &DeploymentId) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
+    args.extend(undisturbed("--property"));
     args.push(format!("--unit=nixus-switch-{deployment}"));
     args.extend(["--", exe, "boot-trial"].map(str::to_owned));
     args
 }
 
-fn arm_args(exe: &str, deployment: &DeploymentId, watch: &Watch) -> Vec<String> {
+/// The units of a watchdog, and after how many seconds each fires.
+fn watchdogs(watch: &Watch) -> [(String, u64); 2] {
     let seconds = watch.limit + GRACE_SECONDS;
+    [
+        (watch.unit.clone(), seconds),
+        (second(&watch.unit), seconds + SECOND_SECONDS),
+    ]
+}
+
+/// The second watchdog's unit, by the first one's.
+fn second(unit: &str) -> String {
+    format!("{SECOND}{}", unit.strip_prefix(FIRST).unwrap_or(unit))
+}
+
+fn timers(unit: &str) -> [String; 2] {
+    [format!("{unit}.timer"), format!("{}.timer", second(unit))]
+}
+
+fn arm_args(
+    exe: &str,
+    deployment: &DeploymentId,
+    phase: PhaseName,
+    unit: &str,
+    seconds: u64,
+) -> Vec<String> {
     let mut args: Vec<String> = [
         "--quiet",
         "--no-ask-password",
@@ -346,11 +515,12 @@ fn arm_args(exe: &str, deployment: &DeploymentId, watch: &Watch) -> Vec<String> 
     ]
     .map(str::to_owned)
     .to_vec();
+    args.extend(undisturbed("--property"));
+    args.extend(undisturbed("--timer-property"));
     args.push(format!("--on-active={seconds}s"));
-    args.push(format!("--unit={}", watch.unit));
+    args.push(format!("--unit={unit}"));
     args.push(format!(
-        "--description=Watchdog of Nixus deployment {deployment}, {}",
-        watch.phase
+        "--description=Watchdog of Nixus deployment {deployment}, {phase}"
     ));
     args.extend(
         [
@@ -360,11 +530,17 @@ fn arm_args(exe: &str, deployment: &DeploymentId, watch: &Watch) -> Vec<String> 
             "--deployment",
             deployment.as_str(),
             "--phase",
-            watch.phase.as_str(),
+            phase.as_str(),
         ]
         .map(str::to_owned),
     );
     args
+}
+
+fn undisturbed(option: &str) -> impl Iterator<Item = String> {
+    UNDISTURBED
+        .map(|property| format!("{option}={property}"))
+        .into_iter()
 }
 
 fn switch_args(switch: &Switch, exe: &str, file: &str, log: Option<&Path>) -> Vec<String> {
@@ -381,6 +557,7 @@ fn switch_args(switch: &Switch, exe: &str, file: &str, log: Option<&Path>) -> Ve
     ]
     .map(str::to_owned)
     .to_vec();
+    args.extend(undisturbed("--property"));
     args.push(format!("--unit={}", switch_unit(switch)));
     if let Some(log) = log {
         for stream in ["StandardOutput", "StandardError"] {

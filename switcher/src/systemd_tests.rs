@@ -20,11 +20,94 @@ const LISTED: &str = r#"[
 #[test]
 fn only_units_of_the_running_system_are_started_again() {
     let in_etc = |file: &str| file == "sshd.service" || file == "getty@.service";
-    let units = sort_units(parse_units(LISTED).unwrap(), in_etc);
+    let listed = || parse_units(LISTED).unwrap();
+    assert_eq!(restarting(&listed()), ["loop.service"]);
+    let failing = parse_failing("Id=loop.service\nExecMainStatus=1\n");
+    let units = sort_units(listed(), &failing, in_etc, |_| false);
     assert_eq!(units.active, ["getty@tty1.service", "sshd.service"]);
     assert_eq!(units.failed, ["broken.service", "loop.service"]);
+    // One that ended well and waits to be started again is not failed; and nobody can start what is for
+    // one connection.
+    let failing = parse_failing("Id=loop.service\nExecMainStatus=0\n");
+    let units = sort_units(listed(), &failing, in_etc, |file| file == "getty@.service");
+    assert_eq!(units.active, ["sshd.service"]);
+    assert_eq!(units.failed, ["broken.service"]);
     assert!(parse_units("nonsense").is_err());
     assert!(parse_units("[]").unwrap().is_empty());
+}
+
+#[test]
+fn instances_for_one_connection_are_told_by_their_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("sshd.socket", "[Socket]\nListenStream=22\nAccept=yes\n"),
+        ("getty.socket", "[Socket]\nAccept=no\n"),
+    ] {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    for (template, expected) in [
+        ("sshd@.service", true),
+        ("getty@.service", false),
+        ("user@.service", false),
+    ] {
+        assert_eq!(
+            is_by_connection(dir.path(), template),
+            expected,
+            "{template}"
+        );
+    }
+}
+
+#[test]
+fn what_ran_and_is_wanted_and_does_not_run_is_found() {
+    let before = [
+        "sshd.service",
+        "shop.service",
+        "job.service",
+        "gone.service",
+        "broken.service",
+        "x.slice",
+    ]
+    .map(str::to_owned);
+    let now = r#"[
+{"unit":"multi-user.target","load":"loaded","active":"active","sub":"active","description":"x"},
+{"unit":"sshd.service","load":"loaded","active":"active","sub":"running","description":"x"},
+{"unit":"shop.service","load":"bad-setting","active":"inactive","sub":"dead","description":"x"},
+{"unit":"broken.service","load":"loaded","active":"failed","sub":"failed","description":"x"}]"#;
+    let by = |target: &str| BTreeSet::from([target.to_owned()]);
+    let wanted = BTreeMap::from(
+        [
+            ("sshd.service", "multi-user.target"),
+            ("shop.service", "multi-user.target"),
+            ("gone.service", "multi-user.target"),
+            ("broken.service", "multi-user.target"),
+            // Nobody wants it now.
+            ("job.service", "rescue.target"),
+        ]
+        .map(|(unit, target)| (unit.to_owned(), by(target))),
+    );
+    let now = parse_units(now).unwrap();
+    assert_eq!(
+        idle(&before, &wanted, &now),
+        ["shop.service", "gone.service"]
+    );
+    let shown = "Id=shop.service\nLoadState=bad-setting\nActiveState=inactive\nType=simple\nResult=success\nExecMainStatus=0\nJob=0\n
+Id=once.service\nLoadState=loaded\nActiveState=inactive\nType=oneshot\nResult=success\nExecMainStatus=0\n
+Id=web.service\nLoadState=loaded\nActiveState=inactive\nType=simple\nResult=success\nExecMainStatus=0\n
+Id=slow.service\nLoadState=loaded\nActiveState=inactive\nType=simple\nResult=success\nJob=17\n
+Id=far.service\nLoadState=loaded\nActiveState=inactive\nType=simple\nResult=success\nConditionResult=no\n";
+    let found: Vec<String> = parse_stopped(shown)
+        .into_iter()
+        .map(|one| format!("{}: {}", one.unit, one.how))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "shop.service: systemd does not take its unit: bad-setting",
+            "web.service: it does not run any more",
+            "far.service: a condition of its unit is not met",
+        ]
+    );
 }
 
 #[test]
@@ -114,11 +197,30 @@ fn a_watchdog_fires_after_its_deadline_and_starts_again_when_it_dies() {
         deadline: 99,
         limit: 120,
     };
-    let args = arm_args("/x/nixus-switcher", &"d-1".parse().unwrap(), &watch);
+    let [(first, seconds), (second, later)] = watchdogs(&watch);
+    assert_eq!(
+        (first.as_str(), second.as_str()),
+        (
+            "nixus-expire-d-1-on-trial",
+            "deployment-deadline-d-1-on-trial"
+        )
+    );
+    assert_eq!((seconds, later), (125, 140));
+    let args = arm_args(
+        "/x/nixus-switcher",
+        &"d-1".parse().unwrap(),
+        PhaseName::OnTrial,
+        &second,
+        later,
+    );
     for arg in [
-        "--on-active=125s",
-        "--unit=nixus-expire-d-1-on-trial",
+        "--on-active=140s",
+        "--unit=deployment-deadline-d-1-on-trial",
         "--timer-property=AccuracySec=100ms",
+        "--timer-property=IgnoreOnIsolate=yes",
+        "--timer-property=DefaultDependencies=no",
+        "--property=IgnoreOnIsolate=yes",
+        "--property=DefaultDependencies=no",
         "--property=Restart=on-failure",
     ] {
         assert!(args.iter().any(|other| other == arg), "{arg}");

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::activation::Stopped;
 use crate::disk::{Disk, Held};
 use crate::journal::{self, Deployment, Watch};
 use crate::layout::Layout;
@@ -98,6 +99,12 @@ pub struct Script {
     /// Every activation of the old system ends so.
     pub back: SwitchEnd,
     pub loader_known: bool,
+    /// What each run prints.
+    pub said: &'static str,
+    /// What ran before, and does not once the candidate runs.
+    pub stopped: Vec<Stopped>,
+    /// The old system's activation had failed.
+    pub activation_failed_before: bool,
 }
 
 impl Default for Script {
@@ -111,6 +118,9 @@ impl Default for Script {
             boot: SwitchEnd::Exited(0),
             back: SwitchEnd::Exited(0),
             loader_known: true,
+            said: "",
+            stopped: Vec::new(),
+            activation_failed_before: false,
         }
     }
 }
@@ -421,6 +431,18 @@ impl System for Machine {
         self.system_step("units", |inner| inner.units.clone())
     }
 
+    fn stopped(&self, _: &Toplevel, _: &[String]) -> Result<Vec<Stopped>, SystemError> {
+        Ok(self.see().script.stopped.clone())
+    }
+
+    fn activation_failed(&self, _: &Toplevel) -> bool {
+        self.see().script.activation_failed_before
+    }
+
+    fn said(&self) -> String {
+        self.see().script.said.to_owned()
+    }
+
     fn network(&self) -> Result<Network, SystemError> {
         self.system_step("network", |inner| inner.network.clone())
     }
@@ -498,7 +520,9 @@ impl System for Machine {
                     inner.script.boot.clone()
                 }
                 (false, Action::Test) => {
-                    if inner.script.back == SwitchEnd::Exited(0) {
+                    if inner.script.back == SwitchEnd::Exited(0)
+                        || inner.script.activation_failed_before
+                    {
                         inner.current = switch.toplevel.clone();
                         inner.units.failed.retain(|unit| unit != "nginx.service");
                     }

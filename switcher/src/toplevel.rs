@@ -1,5 +1,6 @@
 //! Whether a store path is a NixOS system (nixpkgs, nixos/modules/system/activation/top-level.nix).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -104,6 +105,34 @@ fn fits(system: &str, arch: &str) -> bool {
         Some(name) => name == arch,
         None => false,
     }
+}
+
+/// The units that a system wants, each with those that want it: what the folders `<unit>.wants`,
+/// `.requires` and `.upholds` name (systemd.unit(5)). A masked one is not wanted.
+pub fn wanted(layout: &Layout, toplevel: &Toplevel) -> BTreeMap<String, BTreeSet<String>> {
+    let units = layout.at(toplevel.path()).join("etc/systemd/system");
+    let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for folder in names(&units) {
+        let Some((by, "wants" | "requires" | "upholds")) = folder.rsplit_once('.') else {
+            continue;
+        };
+        for unit in names(&units.join(&folder)) {
+            let is_masked = fs::read_link(units.join(&unit))
+                .is_ok_and(|target| target == Path::new("/dev/null"));
+            if !is_masked {
+                wanted.entry(unit).or_default().insert(by.to_owned());
+            }
+        }
+    }
+    wanted
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let Ok(found) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let names = found.flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| name.into_string().ok()).collect()
 }
 
 /// The system that a link such as `/run/current-system` names.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{UNITS_FAILED, how};
+use super::how;
+use crate::activation::UNITS_FAILED;
 use crate::disk::Disk;
 use crate::journal::Deployment;
 use crate::nixos::chain;
@@ -11,6 +12,8 @@ use crate::run::{Switcher, back_seconds};
 use crate::system::{Action, BootDefault, SwitchEnd, System};
 use crate::transaction::Restore;
 
+/// The activation script failed, and all after it was done.
+const SNIPPET_FAILED: i32 = 2;
 /// DHCP and networkd need some time.
 const NETWORK_SECONDS: u64 = 30;
 const NETWORK_PAUSE: Duration = Duration::from_secs(1);
@@ -39,6 +42,8 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
                 match end {
                     // Whether a unit is failed that was not, is looked at once all is done.
                     SwitchEnd::Exited(0 | UNITS_FAILED) => Ok(()),
+                    // It came to its end, and was so before.
+                    SwitchEnd::Exited(SNIPPET_FAILED) if open.activation_failed_before => Ok(()),
                     end => Err(format!("switch-to-configuration test {}", how(&end, limit))),
                 }
             }

@@ -8,6 +8,7 @@ use super::fault::{Kind, Story};
 use super::host::inconclusive;
 use super::machine::{Machine, NEW, OLD, SWITCHER, Timer, healthy_network, name_of, store_path};
 use super::teeth::Tooth;
+use crate::activation::Stopped;
 use crate::journal::{Deployment, Watch};
 use crate::network::Network;
 use crate::phase::{Phase, PhaseName};
@@ -65,6 +66,18 @@ impl System for Machine {
     fn units(&self) -> Result<Units, SystemError> {
         self.at("read the units", |inner| Ok(inner.units.clone()))
             .map_err(failed("systemctl"))
+    }
+
+    fn stopped(&self, _: &Toplevel, _: &[String]) -> Result<Vec<Stopped>, SystemError> {
+        Ok(Vec::new())
+    }
+
+    fn activation_failed(&self, _: &Toplevel) -> bool {
+        false
+    }
+
+    fn said(&self) -> String {
+        String::new()
     }
 
     fn network(&self) -> Result<Network, SystemError> {

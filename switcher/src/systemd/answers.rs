@@ -1,8 +1,11 @@
 //! What systemd's programs print, read.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Deserialize;
 
-use super::UnitState;
+use super::{UnitState, is_ours};
+use crate::activation::Stopped;
 use crate::exit_file;
 use crate::system::{SystemError, Units};
 
@@ -20,16 +23,105 @@ pub(super) fn parse_units(json: &str) -> Result<Vec<ListedUnit>, SystemError> {
     })
 }
 
-/// Sorts units out: which can be started again if an activation stops them, and which are failed.
-/// As switch-to-configuration does, a service that waits for its restart counts as failed.
-pub(super) fn sort_units(listed: Vec<ListedUnit>, in_etc: impl Fn(&str) -> bool) -> Units {
+/// The properties of [`parse_stopped`].
+pub(super) const STOPPED_PROPERTIES: &str =
+    "--property=Id,LoadState,ActiveState,Type,Result,ExecMainStatus,ConditionResult,Job";
+
+/// Those of the units that were active before that are idle now and wanted by something that is active.
+/// Targets and what comes and goes (scopes, slices, devices) say nothing.
+pub(super) fn idle<'a>(
+    before: &'a [String],
+    wanted: &BTreeMap<String, BTreeSet<String>>,
+    now: &[ListedUnit],
+) -> Vec<&'a str> {
+    let active = |name: &str| {
+        let mut units = now.iter();
+        units.any(|unit| unit.unit == name && unit.active == "active")
+    };
+    // One that systemd has forgotten does not run either.
+    let runs = |name: &str| {
+        let found = now.iter().find(|unit| unit.unit == name);
+        found.is_some_and(|unit| unit.active != "inactive")
+    };
+    let is_wanted = |name: &str| {
+        let by = wanted.get(name);
+        by.is_some_and(|by| by.iter().any(|by| active(by)))
+    };
+    let kinds = [".service", ".socket", ".timer", ".path", ".mount"];
+    before
+        .iter()
+        .map(String::as_str)
+        .filter(|name| kinds.iter().any(|kind| name.ends_with(kind)))
+        .filter(|name| !runs(name) && is_wanted(name))
+        .collect()
+}
+
+/// Of units that are shown one after the other, those that do not run and have not ended well: a oneshot
+/// that succeeded has, and one that is about to start is no finding yet.
+pub(super) fn parse_stopped(text: &str) -> Vec<Stopped> {
+    let mut stopped = Vec::new();
+    for shown in text.split("\n\n") {
+        let get = |name: &str| property(shown, name);
+        let succeeded = get("Type") == "oneshot" && get("Result") == "success";
+        let is_loaded = get("LoadState") == "loaded";
+        let is_queued = !matches!(get("Job"), "" | "0");
+        let is_idle = get("ActiveState") == "inactive";
+        let unit = get("Id").to_owned();
+        if unit.is_empty() || (is_loaded && (succeeded || is_queued || !is_idle)) {
+            continue;
+        }
+        let how = match (is_loaded, get("ConditionResult")) {
+            (false, _) => format!("systemd does not take its unit: {}", get("LoadState")),
+            (true, "no") => "a condition of its unit is not met".to_owned(),
+            (true, _) => match (get("Result"), get("ExecMainStatus")) {
+                ("" | "success", "" | "0") => "it does not run any more".to_owned(),
+                (result, status) => {
+                    format!("it does not run any more ({result}, exit code {status})")
+                }
+            },
+        };
+        stopped.push(Stopped { unit, how });
+    }
+    stopped
+}
+
+fn property<'a>(text: &'a str, name: &str) -> &'a str {
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+        .unwrap_or("")
+}
+
+/// The services that wait for their restart.
+pub(super) fn restarting(listed: &[ListedUnit]) -> Vec<&str> {
+    let waits = listed.iter().filter(|unit| unit.sub == "auto-restart");
+    waits.map(|unit| unit.unit.as_str()).collect()
+}
+
+/// Of units that are shown one after the other (`Id`, `ExecMainStatus`), those whose program failed.
+pub(super) fn parse_failing(text: &str) -> Vec<String> {
+    text.split("\n\n")
+        .filter(|shown| !matches!(property(shown, "ExecMainStatus"), "" | "0"))
+        .map(|shown| property(shown, "Id").to_owned())
+        .collect()
+}
+
+/// Sorts units out: which can be started again if an activation stops them, and which are failed. A
+/// service that waits for its restart counts as failed where its program did, as
+/// switch-to-configuration has it; `failing` are those. An instance that a socket started for one
+/// connection can be started by nobody else.
+pub(super) fn sort_units(
+    listed: Vec<ListedUnit>,
+    failing: &[String],
+    in_etc: impl Fn(&str) -> bool,
+    by_connection: impl Fn(&str) -> bool,
+) -> Units {
     let mut units = Units::default();
     for ListedUnit { unit, active, sub } in listed {
         // Ours are judged by their results; a verification that failed is no damage.
-        if unit.starts_with("nixus-") {
+        if is_ours(&unit) {
             continue;
         }
-        if active == "failed" || sub == "auto-restart" {
+        if active == "failed" || (sub == "auto-restart" && failing.contains(&unit)) {
             units.failed.push(unit);
         } else if active == "active" {
             let startable = [
@@ -37,7 +129,11 @@ pub(super) fn sort_units(listed: Vec<ListedUnit>, in_etc: impl Fn(&str) -> bool)
             ]
             .iter()
             .any(|kind| unit.ends_with(kind));
-            if startable && (in_etc(&unit) || template(&unit).is_some_and(|file| in_etc(&file))) {
+            let of_connection = template(&unit).is_some_and(|file| by_connection(&file));
+            if startable
+                && !of_connection
+                && (in_etc(&unit) || template(&unit).is_some_and(|file| in_etc(&file)))
+            {
                 units.active.push(unit);
             }
         }
@@ -55,11 +151,7 @@ fn template(unit: &str) -> Option<String> {
 }
 
 pub(super) fn parse_state(text: &str) -> UnitState {
-    let get = |name: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
-            .unwrap_or("")
-    };
+    let get = |name: &str| property(text, name);
     let idle = matches!(get("ActiveState"), "inactive" | "failed" | "");
     UnitState {
         fragment: get("FragmentPath").to_owned(),

@@ -57,8 +57,21 @@ let
         lib.optionalString (user ? home) "--home-dir ${quote user.home}"
       } --shell ${quote (user.shell or "/bin/bash")} --password '*' ${quote name}
     '';
-  scripts = lib.mapAttrsToList (
-    name: script: ''
+  snippets = config.system.activationScripts;
+  # Each after those that it depends on, as far as they are there.
+  inOrder =
+    done: name:
+    if builtins.elem name done then
+      done
+    else
+      builtins.foldl' inOrder done (builtins.filter (dep: snippets ? ${dep}) (snippets.${name}.deps or [ ]))
+      ++ [ name ];
+  scripts = map (
+    name:
+    let
+      script = snippets.${name};
+    in
+    ''
       #### ${name}
       _localstatus=0
       ${script.text or script}
@@ -66,7 +79,7 @@ let
         echo "Activation script snippet '${name}' failed ($_localstatus)"
       fi
     ''
-  ) config.system.activationScripts;
+  ) (builtins.foldl' inOrder [ ] (builtins.attrNames snippets));
   broken = {
     exit1 = "false";
     hang = "echo 'activation hangs, as the host description asks'; sleep infinity";
