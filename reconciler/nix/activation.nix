@@ -7,7 +7,10 @@ in
 {
   config = lib.mkIf config.services.nixus.enable {
     system.activationScripts.${name} = {
-      deps = lib.remove name (builtins.attrNames config.system.activationScripts);
+      # The option adds the whole as `script` to the snippets.
+      deps = builtins.filter (other: other != name && other != "script") (
+        builtins.attrNames config.system.activationScripts
+      );
       # `_status` is the activation script's own (nixpkgs' activation-script.nix): 1 where a snippet failed.
       text = ''
         mkdir -p /run/nixus

@@ -6,7 +6,7 @@ use nixus_switcher::protocol::Cause;
 pub enum Judgement {
     /// The candidate failed and is not tried again.
     Failed,
-    /// The machine or the switcher stopped; it says nothing about the candidate.
+    /// The machine, the switcher or the activation was stopped; it says nothing about the candidate.
     Interrupted,
     /// The host was not ready; it may be later.
     NotReady,
@@ -19,7 +19,12 @@ pub enum Judgement {
 /// Judges the cause of such an ending.
 pub fn judge(cause: Option<&Cause>) -> Judgement {
     match cause {
-        Some(Cause::Crashed | Cause::SwitcherDied) => Judgement::Interrupted,
+        Some(
+            Cause::Crashed
+            | Cause::SwitcherDied
+            // SIGKILL, of which the switcher knows nothing: the kernel's, where memory ran out.
+            | Cause::ActivationFailed { exit_code: 137, .. },
+        ) => Judgement::Interrupted,
         Some(
             Cause::Busy
             | Cause::NotReady { .. }
@@ -27,11 +32,12 @@ pub fn judge(cause: Option<&Cause>) -> Judgement {
             | Cause::StateNotWritten { .. },
         ) => Judgement::NotReady,
         Some(Cause::VerificationInconclusive { .. }) => Judgement::Inconclusive,
-        Some(Cause::RebootNeeded) => Judgement::RebootNeeded,
+        Some(Cause::RebootNeeded { .. }) => Judgement::RebootNeeded,
         None
         | Some(
             Cause::NotAToplevel { .. }
             | Cause::NoVerification
+            | Cause::ChecksRefused { .. }
             | Cause::ActivationFailed { .. }
             | Cause::ActivationTimedOut { .. }
             | Cause::VerificationFailed { .. }

@@ -378,10 +378,13 @@ impl Ledger {
                 let key = toplevel.to_string();
                 let count = self.interruptions.entry(key).or_default();
                 *count += 1;
-                // Tried once more: a power cut is nobody's fault, two in a row are the candidate's.
+                // Tried once more, and not at once: a power cut is nobody's fault, two in a row are the
+                // candidate's.
                 if *count >= 2 {
                     let reason = format!("{why}, twice in a row");
                     self.reject(quarantined(commit, toplevel, &reason, now));
+                } else {
+                    self.back_off(now, &why, jitter);
                 }
             }
             (_, Judgement::NotReady) => self.back_off(now, &why, jitter),

@@ -1,6 +1,8 @@
 //! Checks that this host makes of itself.
 
-use nixus_switcher::protocol::CheckOutcome;
+use nixus_switcher::activation::mark;
+use nixus_switcher::layout::Layout;
+use nixus_switcher::protocol::{CheckOutcome, Toplevel};
 
 use crate::health::Finding;
 use crate::plan::Baseline;
@@ -78,6 +80,27 @@ pub async fn units(failed_before: &[String], ignore: &[String]) -> Finding {
                 let reason = format!("failed units: {}", new.join(", "));
                 Finding::new(name, CheckOutcome::Fail, reason)
             }
+        }
+    }
+}
+
+/// How the activation of the system that runs ended, which an exit code can hide and a boot does not show.
+/// Where nobody has noted it, nothing is held against it: what is in `/run` may be lost.
+pub async fn activation(candidate: &Toplevel) -> Finding {
+    let name = "activation";
+    match mark::failed(&Layout::host(), candidate) {
+        Some(false) => Finding::new(name, CheckOutcome::Pass, "the activation script succeeded"),
+        None => {
+            let reason = "how the activation script ended was not noted";
+            Finding::new(name, CheckOutcome::Pass, reason)
+        }
+        Some(true) => {
+            let snippets = systemd::failed_snippets().await;
+            let reason = match snippets.is_empty() {
+                true => "a snippet of the activation script failed".to_owned(),
+                false => format!("activation script snippets failed: {}", snippets.join(", ")),
+            };
+            Finding::new(name, CheckOutcome::Fail, reason)
         }
     }
 }

@@ -312,6 +312,7 @@ fn forbids(ledger: &Ledger, head: &CommitId, toplevel: Option<&Toplevel>) -> Opt
             Some(toplevel) if entry.needs_reboot => Reason::RebootNeeded {
                 commit,
                 toplevel: toplevel.clone(),
+                why: entry.reason.clone(),
             },
             _ => Reason::Quarantined {
                 commit,

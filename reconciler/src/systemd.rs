@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use nixus_switcher::activation::said::Said;
 use nixus_switcher::systemd::UNDISTURBED;
 use thiserror::Error;
 
@@ -157,6 +158,23 @@ pub async fn last_words(unit: &str) -> Option<String> {
         .ok()?;
     let said = String::from_utf8_lossy(&output).trim().to_owned();
     (!said.is_empty()).then_some(said)
+}
+
+/// The snippets of activation scripts that failed in this boot, as far as the journal has what was printed.
+pub async fn failed_snippets() -> Vec<String> {
+    let output = Invocation::new("journalctl", ANSWER)
+        .args(["--quiet", "--no-pager", "--boot", "--output=cat"])
+        .args(["--lines=20", "--grep=Activation script snippet '.*' failed"])
+        .output()
+        .await
+        .unwrap_or_default();
+    Said::read(&strip_prefixes(&String::from_utf8_lossy(&output))).snippets
+}
+
+/// What a boot prints comes through the kernel's log, as `stage-2-init: …` (nixpkgs, stage-2-init.sh).
+fn strip_prefixes(text: &str) -> String {
+    let bare = |line: &str| line.trim_start_matches("stage-2-init: ").to_owned() + "\n";
+    text.lines().map(bare).collect()
 }
 
 /// Starts a unit and does not wait for it.

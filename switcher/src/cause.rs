@@ -35,7 +35,14 @@ impl fmt::Display for Cause {
             Self::ActivationTimedOut { seconds } => {
                 write!(f, "activation did not end within {seconds} s")
             }
-            Self::RebootNeeded => f.write_str("the new generation needs a reboot"),
+            Self::RebootNeeded { changes } => {
+                f.write_str("the new generation needs a reboot")?;
+                match changes.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, ": {}", changes.join(", ")),
+                }
+            }
+            Self::ChecksRefused { said } => write!(f, "refused, nothing was changed: {said}"),
             Self::VerificationFailed { checks } => f.write_str(&list(checks)),
             Self::VerificationInconclusive { checks } => {
                 write!(f, "inconclusive: {}", list(checks))

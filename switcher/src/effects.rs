@@ -24,6 +24,12 @@ mod others;
 const BUSY: i32 = 11;
 /// The new system cannot take over from the one that runs.
 const REBOOT_NEEDED: i32 = 100;
+/// The exit code that stands for SIGKILL.
+const KILLED: i32 = 137;
+/// The longest that the checks of a candidate may take.
+const CHECKS: Duration = Duration::from_secs(120);
+/// How many lines of what its checks said are kept.
+const WORDS: usize = 5;
 /// Why an activation gave up twice that says nothing of the system itself.
 const SESSIONS: &str = "users' sessions were in its way, twice";
 /// How long to wait for somebody else's `switch-to-configuration` before trying again.
@@ -43,7 +49,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
                 Err(cause) => Event::StageFailed(cause),
             },
             Effect::SeeWatchdog => match &open.watch {
-                Some(watch) if self.system.is_armed(&watch.unit) => Event::WatchdogSeen,
+                Some(watch) if self.system.is_armed(&watch.unit) => self.see_fit(&open),
                 _ => Event::WatchdogFailed("the watchdog is not armed".to_owned()),
             },
             Effect::Activate => self.activate(&open),
@@ -150,6 +156,39 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
         }
     }
 
+    /// Whether the candidate itself has nothing against being switched to. Its checks are its own code,
+    /// and so are run under the watchdog.
+    fn see_fit(&mut self, open: &Deployment) -> Event {
+        let candidate = &open.request.candidate;
+        let changes = self.system.inhibitors(&open.old.toplevel, candidate);
+        if !changes.is_empty() {
+            return Event::StageFailed(Cause::RebootNeeded { changes });
+        }
+        let limit = self.left(open).min(CHECKS);
+        let end = self.run(candidate, Action::Check, false, limit);
+        let said = self.system.said();
+        if self.is_changed(open) {
+            let said = "its checks have changed the system that runs or boots".to_owned();
+            return Event::ActivationFailed(Cause::ChecksRefused { said });
+        }
+        match end {
+            SwitchEnd::Exited(0) => Event::WatchdogSeen,
+            SwitchEnd::Exited(BUSY) => Event::StageFailed(Cause::Busy),
+            // It has no checks: they came later than the program (nixpkgs, 2024).
+            SwitchEnd::Exited(_) if said.to_lowercase().contains("usage:") => Event::WatchdogSeen,
+            SwitchEnd::Exited(KILLED) => Event::StageFailed(Cause::NotReady {
+                reason: "the checks of the new generation were killed".to_owned(),
+            }),
+            SwitchEnd::Exited(_) => Event::StageFailed(Cause::ChecksRefused {
+                said: last_words(&said),
+            }),
+            SwitchEnd::TimedOut => Event::StageFailed(Cause::ChecksRefused {
+                said: format!("its checks did not end within {} s", limit.as_secs()),
+            }),
+            SwitchEnd::NotRun(reason) => Event::StageFailed(Cause::NotReady { reason }),
+        }
+    }
+
     fn activate(&mut self, open: &Deployment) -> Event {
         match self.activate_once(open, true) {
             Some(event) => event,
@@ -179,7 +218,9 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
                 return Some(Event::ActivationBusy);
             }
             SwitchEnd::Exited(REBOOT_NEEDED) => {
-                return Some(Event::ActivationFailed(Cause::RebootNeeded));
+                return Some(Event::ActivationFailed(Cause::RebootNeeded {
+                    changes: Vec::new(),
+                }));
             }
             SwitchEnd::Exited(code) => code,
             SwitchEnd::TimedOut => {
@@ -353,6 +394,16 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
                 end => return end,
             }
         }
+    }
+}
+
+/// The end of what was printed, in one line.
+fn last_words(said: &str) -> String {
+    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<String> = lines.map(|line| line.chars().take(200).collect()).collect();
+    match lines.len() {
+        0 => "its checks failed without a word".to_owned(),
+        count => lines[count.saturating_sub(WORDS)..].join("; "),
     }
 }
 

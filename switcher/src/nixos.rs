@@ -198,6 +198,10 @@ impl System for NixOs {
         self.systemd.units()
     }
 
+    fn inhibitors(&self, from: &Toplevel, to: &Toplevel) -> Vec<String> {
+        toplevel::inhibitors(&self.layout, from, to)
+    }
+
     fn stopped(
         &self,
         candidate: &Toplevel,

@@ -345,8 +345,18 @@ pub enum Cause {
         /// The limit.
         seconds: u64,
     },
-    /// The candidate needs a reboot before it can run; the old system was activated again.
-    RebootNeeded,
+    /// The candidate needs a reboot before it can run.
+    RebootNeeded {
+        /// What forbids to switch to it (`system.switch.inhibitors`), with both values; nothing where it
+        /// is the interface between NixOS and its init that changes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changes: Vec<String>,
+    },
+    /// A check that the candidate has for itself refused; nothing was changed.
+    ChecksRefused {
+        /// What they said.
+        said: String,
+    },
     /// The new system's checks failed.
     VerificationFailed {
         /// The checks that failed.

@@ -90,6 +90,36 @@ fn scripts() -> Vec<(&'static str, Script)> {
             },
         ),
         (
+            "an inhibitor changes",
+            Script {
+                inhibitors: vec!["dbus-implementation: dbus -> broker".to_owned()],
+                ..base()
+            },
+        ),
+        (
+            "its own checks refuse",
+            Script {
+                checks: SwitchEnd::Exited(1),
+                said: "the shop is open\nPre-switch check 'shop' failed\n",
+                ..base()
+            },
+        ),
+        (
+            "its checks hang",
+            Script {
+                checks: SwitchEnd::TimedOut,
+                ..base()
+            },
+        ),
+        (
+            "its program has no checks",
+            Script {
+                checks: SwitchEnd::Exited(1),
+                said: "Usage: switch-to-configuration [switch|boot|test|dry-activate]\n",
+                ..base()
+            },
+        ),
+        (
             "a snippet fails beside a unit that was broken before",
             Script {
                 activation: SwitchEnd::Exited(4),

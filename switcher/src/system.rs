@@ -37,6 +37,8 @@ pub enum SystemError {
 /// What `switch-to-configuration` is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
+    /// Run the checks that the system has for itself, and change nothing.
+    Check,
     /// Activate, and leave the boot loader alone.
     Test,
     /// Install the boot loader, and leave what runs alone.
@@ -47,6 +49,7 @@ impl Action {
     /// The word on its command line.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Check => "check",
             Self::Test => "test",
             Self::Boot => "boot",
         }
@@ -128,6 +131,8 @@ pub trait System {
     fn own_path(&self) -> Option<PathBuf>;
     /// The units now.
     fn units(&self) -> Result<Units, SystemError>;
+    /// What forbids to switch from one system to the other without a reboot: each in words.
+    fn inhibitors(&self, from: &Toplevel, to: &Toplevel) -> Vec<String>;
     /// Of these units, that were active before: those that do not run although the candidate wants them.
     fn stopped(&self, candidate: &Toplevel, before: &[String])
     -> Result<Vec<Stopped>, SystemError>;

@@ -99,6 +99,8 @@ pub struct Script {
     /// Every activation of the old system ends so.
     pub back: SwitchEnd,
     pub loader_known: bool,
+    pub inhibitors: Vec<String>,
+    pub checks: SwitchEnd,
     /// What each run prints.
     pub said: &'static str,
     /// What ran before, and does not once the candidate runs.
@@ -118,6 +120,8 @@ impl Default for Script {
             boot: SwitchEnd::Exited(0),
             back: SwitchEnd::Exited(0),
             loader_known: true,
+            inhibitors: Vec::new(),
+            checks: SwitchEnd::Exited(0),
             said: "",
             stopped: Vec::new(),
             activation_failed_before: false,
@@ -431,6 +435,10 @@ impl System for Machine {
         self.system_step("units", |inner| inner.units.clone())
     }
 
+    fn inhibitors(&self, _: &Toplevel, _: &Toplevel) -> Vec<String> {
+        self.see().script.inhibitors.clone()
+    }
+
     fn stopped(&self, _: &Toplevel, _: &[String]) -> Result<Vec<Stopped>, SystemError> {
         Ok(self.see().script.stopped.clone())
     }
@@ -485,6 +493,7 @@ impl System for Machine {
         let new = switch.toplevel == toplevel("new");
         if new {
             let needed = match switch.action {
+                Action::Check => PhaseName::Armed,
                 Action::Test => PhaseName::Activating,
                 Action::Boot => PhaseName::Committing,
             };
@@ -502,6 +511,7 @@ impl System for Machine {
                 .push(format!("{} {}", switch.toplevel, switch.action.as_str()));
             inner.now += 3;
             match (new, switch.action) {
+                (_, Action::Check) => inner.script.checks.clone(),
                 (true, Action::Test) => {
                     if inner.script.activates {
                         inner.current = switch.toplevel.clone();

@@ -28,7 +28,7 @@ pub enum Event {
     Requested,
     /// The candidate is sound and rooted, and what was there before is known.
     StageDone,
-    /// The candidate was turned down.
+    /// The candidate was turned down, or has itself refused.
     StageFailed(Cause),
     /// The phase's watchdog is seen to be armed.
     WatchdogSeen,
@@ -129,7 +129,7 @@ pub enum Effect {
     Nothing,
     /// Inspect and root the candidate, and record what is there now.
     Stage,
-    /// See that the watchdog is armed.
+    /// See that the watchdog is armed, and that the candidate has nothing against being switched to.
     SeeWatchdog,
     /// `switch-to-configuration test` of the candidate.
     Activate,
@@ -186,6 +186,9 @@ pub fn step(phase: &Phase, event: Event) -> Step {
             refuse(Cause::StateNotWritten { reason })
         }
         (Phase::Staged, event) => staged(event),
+        // Nothing has changed yet.
+        (Phase::Armed, Event::StageFailed(cause)) => refuse(cause),
+        (Phase::Armed, Event::ActivationFailed(cause)) => revert(phase, cause),
         (Phase::Armed, Event::WatchdogSeen) => to(Phase::Activating, Effect::Activate),
         (Phase::Activating, Event::Activated) => to(Phase::OnTrial, Effect::Verify),
         (Phase::Activating, Event::ActivationFailed(cause)) => revert(phase, cause),

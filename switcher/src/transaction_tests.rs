@@ -105,7 +105,9 @@ fn phases() -> Vec<(String, Phase)> {
 
 fn events() -> Vec<(&'static str, Event)> {
     let evidence = evidence(CheckOutcome::Pass, &BootId("boot-1".to_owned()));
-    let cause = Cause::RebootNeeded;
+    let cause = Cause::RebootNeeded {
+        changes: Vec::new(),
+    };
     let why = || "why".to_owned();
     vec![
         ("requested", Event::Requested),
@@ -179,7 +181,9 @@ fn events() -> Vec<(&'static str, Event)> {
         ("something is wrong", Event::Looked(Some(why()))),
         (
             "boot inconclusive",
-            Event::BootInconclusive(Cause::RebootNeeded),
+            Event::BootInconclusive(Cause::RebootNeeded {
+                changes: Vec::new(),
+            }),
         ),
     ]
 }
@@ -397,7 +401,9 @@ fn what_could_not_be_told_at_boot_changes_nothing() {
             continue;
         }
         for event in [
-            Event::BootInconclusive(Cause::RebootNeeded),
+            Event::BootInconclusive(Cause::RebootNeeded {
+                changes: Vec::new(),
+            }),
             Event::Found(Boot::Old),
             Event::Found(Boot::Other),
             Event::WatchdogFailed("why".to_owned()),

@@ -252,7 +252,8 @@ impl Story {
 }
 
 fn is_watchdog(unit: &str) -> bool {
-    unit.starts_with("nixus-expire-") && unit.ends_with(".timer")
+    let kinds = ["nixus-expire-", "deployment-deadline-"];
+    kinds.iter().any(|kind| unit.starts_with(kind)) && unit.ends_with(".timer")
 }
 
 /// What `nixus status --json` says.

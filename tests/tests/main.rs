@@ -6,6 +6,7 @@
     reason = "this is a test; clippy's own exception is for functions marked as such only"
 )]
 
+mod activations;
 mod boots;
 mod commands;
 mod deployments;
@@ -42,6 +43,7 @@ mod secrets_refused;
 mod silence;
 mod strange;
 mod submodules;
+mod survival;
 mod switching;
 
 fn main() -> std::process::ExitCode {

@@ -81,6 +81,30 @@ fn what_fails_at_its_first_boot_is_not_deployed_again() {
 }
 
 #[test]
+fn what_was_stopped_is_tried_once_more_and_not_at_once() {
+    let killed = || Cause::ActivationFailed {
+        exit_code: 137,
+        units: Vec::new(),
+        findings: Vec::new(),
+    };
+    for cause in [Cause::Crashed, Cause::SwitcherDied, killed()] {
+        let mut ledger = Ledger::default();
+        let now = Timestamp::UNIX_EPOCH;
+        let first = outcome(1, 'b', Some(cause.clone()));
+        ledger.absorb(&first, now, Jitter::NONE);
+        assert_eq!(ledger.quarantine, [], "{cause}");
+        assert!(ledger.backoff.as_ref().is_some_and(|wait| wait.until > now));
+        let second = outcome(2, 'b', Some(cause.clone()));
+        ledger.absorb(&second, now, Jitter::NONE);
+        assert!(
+            ledger.quarantine[0].reason.ends_with("twice in a row"),
+            "{cause}"
+        );
+        assert_eq!(ledger.backoff, None);
+    }
+}
+
+#[test]
 fn a_lost_ledger_still_forbids_what_failed_after_it_was_adopted_again() {
     let failed = Cause::NotConfirmed { seconds: 5 };
     let history = [
@@ -241,7 +265,13 @@ fn what_was_inconclusive_is_forgotten_after_a_retry_and_a_success() {
 fn a_system_that_needs_a_reboot_is_not_called_failed() {
     let mut ledger = Ledger::default();
     ledger.absorb(
-        &outcome(1, 'c', Some(Cause::RebootNeeded)),
+        &outcome(
+            1,
+            'c',
+            Some(Cause::RebootNeeded {
+                changes: Vec::new(),
+            }),
+        ),
         Timestamp::UNIX_EPOCH,
         Jitter::NONE,
     );

@@ -51,6 +51,9 @@ pub enum Reason {
         commit: CommitId,
         /// The head's system.
         toplevel: Toplevel,
+        /// What changes.
+        #[serde(default)]
+        why: String,
     },
     /// CI has not built the head for this host.
     NoManifest {
@@ -182,9 +185,9 @@ impl fmt::Display for Reason {
                 "{} was tried often enough, and its trials told nothing: {why}",
                 commit.short()
             ),
-            Self::RebootNeeded { commit, .. } => write!(
+            Self::RebootNeeded { commit, why, .. } => write!(
                 f,
-                "{} needs a reboot: its system cannot take over from the one that runs",
+                "{} waits for a reboot, its system cannot take over from the one that runs: {why}",
                 commit.short()
             ),
             Self::NoManifest { commit, gap } => {

@@ -341,6 +341,7 @@ fn what_is_known_of_the_head_is_the_reason_to_wait() {
         Action::Wait(Reason::RebootNeeded {
             commit: commit('b'),
             toplevel: toplevel('b'),
+            why: rejected('b', true).reason,
         }),
     );
     for (trials, expected) in [

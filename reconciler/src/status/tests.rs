@@ -260,6 +260,7 @@ fn the_word_of_each_reason_is_the_one_in_its_json() {
         Reason::RebootNeeded {
             commit: commit("a"),
             toplevel: toplevel("a"),
+            why: why(),
         },
         Reason::Baseline {
             commit: commit("a"),

@@ -69,8 +69,20 @@ impl<'a> Trial<'a> {
         let due = self.scene.config.health.checks.iter().enumerate();
         let due = due.filter(|(_, check)| self.is_asked(check));
         let made = join_all(due.map(|(number, check)| self.make_if_due(number, check)));
-        let (timer, place, _) = tokio::join!(local_checks::timer(), local_checks::place(), made);
+        let activation = async {
+            match self.scene.open {
+                Some(open) => Some(local_checks::activation(&open.candidate).await),
+                None => None,
+            }
+        };
+        let (timer, place, activation, _) = tokio::join!(
+            local_checks::timer(),
+            local_checks::place(),
+            activation,
+            made
+        );
         let mut found = vec![timer, place];
+        found.extend(activation);
         found.extend(self.found());
         self.hear_witnesses(&mut found).await;
         self.judge(&found)

@@ -122,6 +122,7 @@ impl Inner {
             self.breaks("what is activated is whole");
         }
         match switch.action {
+            Action::Check => SwitchEnd::Exited(0),
             Action::Test => self.test(&switch.toplevel, half),
             Action::Boot => self.install(&switch.toplevel, half),
         }

@@ -68,6 +68,10 @@ impl System for Machine {
             .map_err(failed("systemctl"))
     }
 
+    fn inhibitors(&self, _: &Toplevel, _: &Toplevel) -> Vec<String> {
+        Vec::new()
+    }
+
     fn stopped(&self, _: &Toplevel, _: &[String]) -> Result<Vec<Stopped>, SystemError> {
         Ok(Vec::new())
     }
@@ -171,6 +175,8 @@ impl System for Machine {
             (true, Action::Boot) => "install the candidate's boot loader",
             (false, Action::Test) => "activate the old system",
             (false, Action::Boot) => "install the old boot loader",
+            // It changes nothing.
+            (_, Action::Check) => return SwitchEnd::Exited(0),
         };
         let mut inner = self.get();
         let end = match inner.begin(point) {

@@ -83,6 +83,7 @@ in
       stateVersion = option "25.05";
       nixos.label = option "lab";
       switch.enable = option true;
+      switch.inhibitors = option { };
       etc = option { };
     };
     systemd = {

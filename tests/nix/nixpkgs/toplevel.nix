@@ -172,6 +172,7 @@ let
     ${lib.optionalString config.system.switch.enable (
       program "bin/switch-to-configuration" switch + program "bin/install-bootloader" installBootloader
     )}
+    ${write "switch-inhibitors" (builtins.toJSON config.system.switch.inhibitors)}
     ln -s ${bootFile "kernel"} "$out"/kernel
     ln -s ${bootFile "initrd"} "$out"/initrd
     ln -s ${builtins.toFile "kernel-modules-${config.lab.kernel}" config.lab.kernel} "$out"/kernel-modules

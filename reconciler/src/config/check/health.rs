@@ -269,6 +269,7 @@ impl Place<'_> {
             "units",
             "timer",
             "place",
+            "activation",
             "reach",
             "soak",
         ];

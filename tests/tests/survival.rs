@@ -1,0 +1,47 @@
+//! Orders that are meant for all units, in the middle of a deployment: whoever gives them, the deployment
+//! ends in time and the host stays reachable.
+
+use anyhow::{Context as _, Result};
+use lab::story::Story;
+use lab::test;
+use nixus::report::State;
+
+use crate::failures::{check, takes_the_next_commit};
+
+/// A mount that the machine needs and that cannot be made: systemd goes into emergency mode.
+const NEEDED_MOUNT: &str = r#"systemd.units."data.mount" = {
+  text = "[Unit]\nBefore=local-fs.target\n[Mount]\nWhat=nosuch\nWhere=/data\nType=nosuchfs\n";
+  requiredBy = [ "local-fs.target" ];
+};"#;
+
+#[test(nixos)]
+fn a_mount_that_fails_takes_no_host_away() -> Result<()> {
+    check(NEEDED_MOUNT, "data.mount")
+}
+
+/// An activation that gives an order once, and waits for what comes of it.
+fn order(order: &str) -> String {
+    format!("system.activationScripts.order = \"{order} || true; sleep 5\";")
+}
+
+#[test]
+fn a_machine_that_is_isolated_to_its_rescue_mode_comes_back() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    let order = order("systemctl isolate --no-block rescue.target");
+    let commit = story.lab().deploy("web1", &order, "isolate")?;
+    // The rest of the switch starts again what the order had stopped, or else the old system does.
+    let report = story.ended("web1", &commit)?;
+    let runs = match report.state {
+        State::Success => report.toplevel.context("no toplevel")?.to_string(),
+        _ => before,
+    };
+    story.at_rest("web1", &runs)?;
+    takes_the_next_commit(&story)
+}
+
+#[test]
+fn a_deployment_whose_units_are_all_stopped_ends_at_its_deadline() -> Result<()> {
+    check(&order("systemctl stop --no-block 'nixus-*'"), "")
+}
