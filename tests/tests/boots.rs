@@ -117,6 +117,21 @@ fn a_unit_that_fails_only_at_boot_brings_the_boot_proven_generation_back() -> Re
 }
 
 #[test]
+fn a_boot_whose_activation_failed_is_not_boot_proven() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let first = web1.current_system()?;
+    // What it looks for is not there at a boot.
+    let snippet = r#"system.activationScripts.key = "test -e /run/key";"#;
+    web1.write("/run/key", "")?;
+    let commit = story.lab().deploy("web1", snippet, "look for a key")?;
+    story.kept("web1", &commit)?;
+    let before = boots(web1)?;
+    web1.must(["systemctl", "reboot", "--no-block"])?;
+    came_back(&story, &commit, &first, before, "activation script")
+}
+
+#[test]
 fn a_route_that_was_only_left_over_is_missed_at_boot_and_the_boot_proven_one_comes_back()
 -> Result<()> {
     let story = Story::begin(&["web1"])?;

@@ -93,7 +93,12 @@ fn a_pre_switch_check_of_ones_own_refuses_and_nothing_has_changed() -> Result<()
     let refuses = r#"system.preSwitchChecks.shop = "echo the shop is open >&2; exit 1";"#;
     let broken = service("demo", "2", "") + refuses;
     let commit = story.lab().deploy("web1", &broken, "close the shop")?;
-    story.went_back("web1", &commit, &kept, "")?;
+    story.went_back(
+        "web1",
+        &commit,
+        &kept,
+        "refused, nothing was changed: the shop is open; Pre-switch check 'shop' failed",
+    )?;
     ensure!(pid(web1, "demo")? == runs, "the demo was restarted");
     takes_the_next_commit(&story)
 }
