@@ -168,6 +168,7 @@ in
         switch = table switch "The deadlines and rules of a switch.";
         health = table {
           soak = defaulting own.duration "10s" "The least time that all checks must go on passing.";
+          peers_lost_after = defaulting own.duration "24h" "How long a peer must have been silent for no commit to wait for it.";
         } "When a generation is healthy.";
         reports = optional remoteType "The repository for reports; what is not set is as for the deploy repository.";
         statuses = optional (types.submodule { options = statuses; }) "Commit statuses on a forge.";

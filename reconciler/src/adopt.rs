@@ -3,11 +3,14 @@
 //! It pins the commit from which history is accepted and roots what runs. It activates nothing.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use nixus_switcher::protocol::{Commit, Toplevel};
 use thiserror::Error;
 
 use crate::activation::{ActivationError, Switcher};
+use crate::checks::peer;
 use crate::commit_id::CommitId;
 use crate::config::Config;
 use crate::ledger_file::{self, LedgerFileError};
@@ -20,6 +23,9 @@ use crate::state::{Paths, replace_link};
 
 /// Keeps the system that ran when the host was adopted.
 const ROOT: &str = "/nix/var/nix/gcroots/nixus/adopted";
+
+/// How long peers may take to say that they are there.
+const PRESENT: Duration = Duration::from_secs(10);
 
 /// Why a host was not adopted. Nothing was changed.
 #[derive(Debug, Error)]
@@ -138,6 +144,9 @@ pub async fn adopt(
     ledger_file::set_aside_damaged(&paths.ledger(), &mut ledger, true)
         .map_err(AdoptError::Ledger)?;
     ledger.adopt(anchor);
+    // Whoever is seen from the beginning is known to be there when it is behind a shut door.
+    let present = peer::present(&config.health, PRESENT).await;
+    ledger.hear_of_peers(&present, Timestamp::now(), config.health.peers_lost_after);
     ledger_file::save(&paths.ledger(), &ledger, switcher.format()).map_err(AdoptError::Ledger)?;
     Ok(Adopted {
         anchor: name,

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::config::health::{Check, Kind};
-use crate::health::{Finding, SSH};
+use crate::health::{Finding, Lasts, SSH};
 use crate::local_checks;
 use crate::plan::Baseline;
 use crate::probe::protocol::Found;
@@ -59,7 +59,10 @@ pub async fn make(check: &Check, scene: &Scene<'_>) -> Vec<Finding> {
             let found = timeout(limit, ssh::own(health, bar)).await;
             vec![found.unwrap_or_else(|_| {
                 let reason = format!("its questions took more than {} s", limit.as_secs());
-                Finding::new(SSH, CheckOutcome::Fail, reason)
+                Finding {
+                    lasts: Lasts::Briefly,
+                    ..Finding::new(SSH, CheckOutcome::Fail, reason)
+                }
             })]
         }
         Kind::Peer { ports, .. } => peer::all(health, ports, limit, scene.before()).await,
@@ -83,8 +86,8 @@ pub async fn all(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 /// Looks at the running system before anything is changed: what a candidate will be judged by, and
-/// whether it may be changed at all.
-pub async fn baseline(config: &Config, paths: &Paths) -> (Baseline, Before) {
+/// all that decides whether it may be changed at all.
+pub async fn baseline(config: &Config, paths: &Paths) -> Looked {
     let scene = Scene {
         config,
         paths,
@@ -106,25 +109,24 @@ pub async fn baseline(config: &Config, paths: &Paths) -> (Baseline, Before) {
             .ok()
             .map(|key| key.to_string()),
         rollback: false,
+        lost: None,
     };
-    let required = |name: &str| {
-        let mut checks = health.checks.iter();
-        checks.any(|check| check.name == name && check.required)
-    };
-    let shut = found
-        .iter()
-        .find(|one| one.check == SSH && one.outcome != CheckOutcome::Pass && required(SSH));
-    let on_trial: Vec<String> = found
-        .iter()
-        .filter(|one| one.on_trial)
-        .filter_map(|one| one.by.clone())
-        .collect();
-    let baseline = match (state, shut) {
-        (Baseline::Sound, Some(ssh)) => Baseline::Unfit(format!("ssh: {}", ssh.reason)),
-        (Baseline::Sound, None) if !on_trial.is_empty() => Baseline::PeersOnTrial(on_trial),
-        (state, _) => state,
-    };
-    (baseline, before)
+    Looked {
+        state,
+        found,
+        before,
+    }
+}
+
+/// What was found before anything was changed.
+#[derive(Debug)]
+pub struct Looked {
+    /// What systemd says.
+    pub state: Baseline,
+    /// What the checks have found.
+    pub found: Vec<Finding>,
+    /// The same as it is handed on.
+    pub before: Before,
 }
 
 /// What an operator's own way back is judged by: all that the running system does not do either.
@@ -136,10 +138,11 @@ pub async fn before_rollback(config: &Config, paths: &Paths) -> Before {
     };
     let checks = config.health.checks.iter();
     let repositories = checks.filter(|check| matches!(check.kind, Kind::Repository));
-    let ((_, before), repository) = tokio::join!(
+    let (looked, repository) = tokio::join!(
         baseline(config, paths),
         join_all(repositories.map(|check| make(check, &scene)))
     );
+    let before = looked.before;
     let repository = repository.iter().flatten().map(Finding::as_it_was);
     Before {
         checks: before.checks.into_iter().chain(repository).collect(),

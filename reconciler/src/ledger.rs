@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use nixus_switcher::protocol::{
-    Cause, CheckResult, Commit, Ending, Outcome, Toplevel, newest_version,
+    Cause, CheckOutcome, CheckResult, Commit, Ending, Outcome, Toplevel, newest_version,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Judgement, judge};
 use crate::commit_id::CommitId;
+use crate::health::sightings::Sightings;
 use crate::health::{PEER, SSH};
 use doubt::Doubt;
 
@@ -164,6 +165,9 @@ pub struct Ledger {
     pub no_entry_since: Option<Timestamp>,
     /// Counts the deployments asked for; makes their ids unique.
     pub deployments: u64,
+    /// When each peer last answered.
+    #[serde(default, skip_serializing_if = "Sightings::is_empty")]
+    pub sightings: Sightings,
     /// Why this is not what the host really remembers. Such a ledger is never written.
     #[serde(skip)]
     pub damage: Option<Damage>,
@@ -188,6 +192,7 @@ impl Default for Ledger {
             not_built_yet: None,
             no_entry_since: None,
             deployments: 0,
+            sightings: Sightings::default(),
             damage: None,
         }
     }
@@ -250,6 +255,7 @@ impl Ledger {
             accepted: Some(anchor),
             outcomes_seen: self.outcomes_seen,
             deployments: self.deployments,
+            sightings: std::mem::take(&mut self.sightings),
             ..Self::default()
         };
     }
@@ -348,9 +354,34 @@ impl Ledger {
         });
     }
 
+    /// All peers were asked whether they are there: what came of it.
+    pub fn hear_of_peers(
+        &mut self,
+        answers: &[(String, bool)],
+        now: Timestamp,
+        lost_after: Duration,
+    ) {
+        for (peer, answered) in answers {
+            if *answered {
+                self.sightings.answered(peer, now);
+            } else {
+                self.sightings.silent(peer, now, lost_after);
+            }
+        }
+        let peers = answers.iter().map(|(peer, _)| peer.as_str());
+        self.sightings.only(peers);
+    }
+
     /// Takes the switcher's account of an ended deployment into account.
     pub fn absorb(&mut self, outcome: &Outcome, now: Timestamp, jitter: Jitter) {
         self.outcomes_seen = self.outcomes_seen.max(outcome.sequence);
+        for check in outcome.evidence.iter().flat_map(|found| &found.checks) {
+            if let (Some(peer), CheckOutcome::Pass) = (&check.by, check.outcome) {
+                let ended = i64::try_from(outcome.ended).unwrap_or_default();
+                let ended = Timestamp::from_second(ended).unwrap_or_default();
+                self.sightings.answered(peer, ended.min(now));
+            }
+        }
         let Ok(commit) = CommitId::try_from(outcome.commit.id.clone()) else {
             return;
         };

@@ -99,6 +99,8 @@ pub struct Observation<'a> {
     pub boot_unproven: bool,
     /// The running system, before anything is changed.
     pub baseline: &'a Baseline,
+    /// Whether nobody has asked for a while who of the peers is there.
+    pub peers_due: bool,
 }
 
 /// The next thing to do.
@@ -128,6 +130,8 @@ pub enum Action {
     Keep(CommitId, Toplevel),
     /// Look whether the running system is fit to be changed.
     LookAtBaseline,
+    /// See who of the peers is there.
+    SeePeers,
     /// Have the switcher judge the first boot of what runs, now that the repository answers.
     ProveBoot,
     /// Note that peers on trial go first.
@@ -149,6 +153,21 @@ pub fn may_be_overtaken(ledger: &Ledger) -> bool {
 
 /// The next thing to do.
 pub fn plan(seen: &Observation<'_>) -> Action {
+    match decide(seen) {
+        // Where passes may go on like this for days.
+        Action::Wait(
+            Reason::UpToDate { .. }
+            | Reason::Quarantined { .. }
+            | Reason::Inconclusive { .. }
+            | Reason::RebootNeeded { .. }
+            | Reason::NoManifest { .. }
+            | Reason::Suspended { .. },
+        ) if seen.peers_due => Action::SeePeers,
+        action => action,
+    }
+}
+
+fn decide(seen: &Observation<'_>) -> Action {
     // Whether a deployment is open cannot be told.
     if let Some(why) = seen.journal_damage {
         return Action::Wait(Reason::JournalDamaged {

@@ -106,6 +106,7 @@ pub struct Pass<'a> {
     before: Option<Before>,
     recovery_tried: bool,
     boot_tried: bool,
+    peers_seen: bool,
     sending: Sending,
     local_copy_looked_at: bool,
 }
@@ -139,6 +140,7 @@ pub async fn reconcile(
         before: None,
         recovery_tried: false,
         boot_tried: false,
+        peers_seen: false,
         sending: Sending::default(),
         local_copy_looked_at: false,
     };
@@ -214,6 +216,7 @@ impl Pass<'_> {
             built: self.built.as_ref().map(BuiltClosure::toplevel),
             boot_unproven: !self.boot_tried && self.switcher.boot_unproven(),
             baseline: &self.baseline,
+            peers_due: self.peers_are_due(),
         }))
     }
 
@@ -224,7 +227,8 @@ impl Pass<'_> {
             Action::ProveBoot => return Ok(self.prove_boot().await),
             Action::Recover(deployment) => return Ok(self.recover(&deployment).await),
             Action::Witness => self.witness().await?,
-            Action::LookAtBaseline => self.look_at_baseline().await,
+            Action::LookAtBaseline => self.look_at_baseline().await?,
+            Action::SeePeers => self.see_peers().await?,
             Action::Hold(head) => self.hold(head)?,
             Action::List => match self.source.list().await {
                 Ok(head) => self.head_is(head),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commit_id::CommitId;
 use crate::generation::Generation;
+use crate::health::{REPAIRED, UNWITNESSED};
 use crate::ledger::shorten;
 use crate::plan::Reason;
 
@@ -313,11 +314,7 @@ impl Reporter<'_> {
                         .new
                         .generation
                         .map_or(String::new(), |number| format!("generation {number}, ")),
-                    outcome
-                        .evidence
-                        .as_ref()
-                        .and_then(Evidence::confirmed_by)
-                        .map_or(String::new(), |who| format!(", {who}"))
+                    outcome.evidence.as_ref().map_or(String::new(), said_aside)
                 ),
                 outcome.new.generation,
             ),
@@ -359,6 +356,18 @@ impl Reporter<'_> {
             ..self.report(&outcome.commit, state, text)
         }
     }
+}
+
+/// What is to be known of a generation that was kept: who confirmed it, that nobody looked at it, and
+/// what it put right.
+fn said_aside(evidence: &Evidence) -> String {
+    let noted = |name: &str| {
+        let check = evidence.checks.iter().find(|one| one.check == name)?;
+        Some(format!(", {name}: {}", check.reason))
+    };
+    let by = evidence.confirmed_by().map(|who| format!(", {who}"));
+    let all = [by, noted(UNWITNESSED), noted(REPAIRED)];
+    all.into_iter().flatten().collect()
 }
 
 /// A commit as people name it.

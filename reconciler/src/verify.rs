@@ -75,10 +75,12 @@ pub async fn verify(
     let Verdict {
         outcome: verdict,
         checks,
+        ..
     } = match config {
         Ok(config) => until_settled(config, &open, paths).await,
         Err(problem) => Verdict {
             outcome: CheckOutcome::Fail,
+            for_good: true,
             checks: vec![CheckResult::new(
                 "configuration",
                 CheckOutcome::Fail,

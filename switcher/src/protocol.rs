@@ -224,10 +224,14 @@ pub struct Before {
     /// It is an operator's own way back: the candidate has only to be no worse.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rollback: bool,
+    /// The peers that have been silent for so long that nobody waits for their word. Nothing where an
+    /// earlier release has looked, which kept what no peer could see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Vec<String>>,
 }
 
 /// What one health check found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckOutcome {
     /// It works.

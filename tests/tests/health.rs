@@ -34,7 +34,7 @@ pub fn firewall(rules: &str) -> String {
 }
 
 /// New connections that come in from the network are dropped.
-const INBOUND: &str = r#"chain in { type filter hook input priority 0; iifname "host0" tcp flags & (syn|ack) == syn drop; }"#;
+pub const INBOUND: &str = r#"chain in { type filter hook input priority 0; iifname "host0" tcp flags & (syn|ack) == syn drop; }"#;
 /// New connections that go out to the network are dropped.
 const OUTBOUND: &str = r#"chain out { type filter hook output priority 0; oifname "host0" tcp flags & (syn|ack) == syn drop; }"#;
 
@@ -154,6 +154,44 @@ fn sshds_configuration_is_no_configuration_and_is_not_built() -> Result<()> {
     let commit = story.lab().deploy("web1", broken, "break sshd")?;
     story.went_back("web1", &commit, &before, "check-sshd-config")?;
     takes_the_next_commit(&story)
+}
+
+#[test]
+fn a_commit_mends_an_sshd_that_was_dead_before() -> Result<()> {
+    let story = Story::begin(&["web1", "db1"])?;
+    let web1 = story.host("web1")?;
+    web1.stop_sshd()?;
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    let report = story.kept("web1", &commit)?;
+    ensure!(
+        report.text.contains("repaired: ssh did not let in before"),
+        "{}",
+        report.text
+    );
+    takes_the_next_commit(&story)
+}
+
+#[test]
+fn a_commit_that_does_not_mend_a_dead_sshd_is_not_kept_and_not_blamed() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    // No activation starts what is masked.
+    web1.stop_sshd()?;
+    web1.must(["systemctl", "mask", "--runtime", "sshd.service"])?;
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    let report = story.report("web1", &commit, &[State::Failure])?;
+    ensure!(
+        report.text.contains("inconclusive: ssh: ")
+            && report.text.contains("it failed before, too"),
+        "{}",
+        report.text
+    );
+    story.at_rest("web1", &before)?;
+    story.blames_no_commit("web1")?;
+    web1.must(["systemctl", "unmask", "--runtime", "sshd.service"])?;
+    story.kept_at_last("web1", &commit)?;
+    Ok(())
 }
 
 #[test]

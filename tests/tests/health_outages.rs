@@ -3,25 +3,109 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use lab::fleet::UNCHECKED;
 use lab::story::{PATIENCE, Story};
 use lab::test;
 use nixus::report::State;
 
 use crate::failures::takes_the_next_commit;
-use crate::health::{GREETING, breaks, firewall};
+use crate::health::{GREETING, INBOUND, breaks, firewall};
 use crate::passes::{phase, slow_build};
+
+/// Whether a host has said that it waits for a peer which it has seen before.
+fn waited_for_a_peer(story: &Story, host: &str) -> Result<bool> {
+    let reports = story.lab().operator().reports(host)?;
+    Ok(reports
+        .iter()
+        .any(|report| report.text.contains("peer: none could be asked")))
+}
 
 #[test]
 fn the_peer_is_down_before_and_after() -> Result<()> {
-    let story = Story::begin(&["web1", "db1"])?;
+    let story = Story::alone(&["web1", "db1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
     story.host("db1")?.power_cut()?;
-    let commit = story.lab().deploy("web1", GREETING, "greet")?;
-    story.kept("web1", &commit)?;
+    // It may be on trial with the same commit, behind a door that this commit has shut.
+    story.lab().deploy("web1", GREETING, "greet")?;
+    story.waits_for("web1", "baseline")?;
+    story.tries_no_more("web1")?;
+    story.at_rest("web1", &before)?;
+    ensure!(waited_for_a_peer(&story, "web1")?);
+    // An operator who knows better does without it.
+    let without = r#"services.nixus.peers = lib.mkForce { };"#;
+    let commit = story.lab().deploy("web1", without, "go on without db1")?;
+    let report = story.kept("web1", &commit)?;
+    ensure!(report.text.contains("unwitnessed"), "{}", report.text);
+    Ok(())
+}
+
+#[test]
+fn a_peer_that_is_down_for_long_is_not_waited_for() -> Result<()> {
+    let story = Story::alone(&["web1", "db1"])?;
+    let soon = r#"services.nixus.settings.health.peers_lost_after = "5s";"#;
+    let commit = story.lab().deploy("web1", soon, "wait for no peer")?;
+    let report = story.kept("web1", &commit)?;
+    ensure!(!report.text.contains("unwitnessed"), "{}", report.text);
+    story.host("db1")?.power_cut()?;
+    let next = format!("{soon} {GREETING}");
+    let commit = story.lab().deploy("web1", &next, "greet")?;
+    let report = story.kept_at_last("web1", &commit)?;
+    ensure!(report.text.contains("unwitnessed"), "{}", report.text);
     let evidence = crate::health::evidence(story.host("web1")?)?;
     ensure!(
         evidence.contains("does not count: it did not see this host well before"),
         "{evidence}"
     );
+    Ok(())
+}
+
+#[test(long)]
+fn one_commit_shuts_the_doors_of_all_hosts() -> Result<()> {
+    let names = ["web1", "db1"];
+    let story = Story::begin(&names)?;
+    let shut = format!("{UNCHECKED}{}", firewall(INBOUND));
+    let files = names
+        .iter()
+        .map(|name| story.lab().describe(name, &shut))
+        .collect::<Result<_>>()?;
+    let mut before = Vec::new();
+    for name in names {
+        before.push(story.host(name)?.current_system()?);
+    }
+    story.lab().operator().deploy(&files, "shut all doors")?;
+    for name in names {
+        // A host whose trials fell together with the other's may learn nothing of the commit's fault.
+        let ends = ["quarantined", "inconclusive"];
+        let wanted = "has tried it often enough";
+        story.host(name)?.wait_until(wanted, 2 * PATIENCE, |host| {
+            let status = lab::story::status(host)?;
+            let waits = status.pointer("/last_pass/waits_for/reason").cloned();
+            Ok(ends.iter().any(|end| waits == Some((*end).into())))
+        })?;
+    }
+    for (name, before) in names.iter().zip(&before) {
+        story.at_rest(name, before)?;
+        let reports = story.lab().operator().reports(name)?;
+        let is_kept = |report: &nixus::report::Report| {
+            report.state == State::Success && report.commit.subject == "shut all doors"
+        };
+        ensure!(
+            !reports.iter().any(is_kept),
+            "{name} shut its door for good"
+        );
+    }
+    // The next one is taken by all.
+    let commit = story.lab().operator().deploy(
+        &names
+            .iter()
+            .map(|name| story.lab().describe(name, GREETING))
+            .collect::<Result<_>>()?,
+        "greet",
+    )?;
+    for name in names {
+        story.kept_at_last(name, &commit)?;
+    }
     Ok(())
 }
 
@@ -43,7 +127,9 @@ fn the_only_peer_dies_during_the_trial() -> Result<()> {
     );
     ensure!(web1.boot_default()? == before);
     story.blames_no_commit("web1")?;
-    // The next time the peer was down before, too.
+    // The next time nobody could see afterwards that the host is reached: it waits for that.
+    story.waits_for("web1", "baseline")?;
+    db1.start()?;
     story.kept_at_last("web1", &commit)?;
     Ok(())
 }

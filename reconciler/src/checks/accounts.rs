@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::CheckOutcome;
 
 use crate::config::health::Operator;
+use crate::health::Lasts;
 use crate::probe::protocol::Found;
 use crate::state::read_bounded;
 
@@ -32,12 +33,18 @@ pub fn locked(operators: &[Operator]) -> Vec<Found> {
     users
         .into_iter()
         .filter_map(|user| {
-            let problem = problem(user, &passwd, &shadow, today).or_else(|| {
-                let file = nologin.filter(|_| user != "root")?;
-                Some(format!("{file} keeps everybody but root out"))
-            })?;
+            let of_account = problem(user, &passwd, &shadow, today);
+            // The file is there while a machine comes up or goes down.
+            let (problem, lasts) = match (of_account, nologin) {
+                (Some(problem), _) => (problem, Lasts::Perhaps),
+                (None, Some(file)) if user != "root" => (
+                    format!("{file} keeps everybody but root out"),
+                    Lasts::Briefly,
+                ),
+                (None, _) => return None,
+            };
             let reason = format!("nobody can log in as {user}: {problem}");
-            Some(Found::new(CheckOutcome::Fail, reason))
+            Some(Found::new(CheckOutcome::Fail, reason).lasting(lasts))
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! `nixus check`: every check made once, for an operator or for monitoring.
 
-use nixus_switcher::protocol::{CheckOutcome, CheckResult};
+use nixus_switcher::protocol::{Before, CheckOutcome, CheckResult};
 use serde::Serialize;
 
 use super::Scene;
@@ -37,11 +37,14 @@ pub async fn now(config: &Config, paths: &Paths) -> Now {
     let mut all = vec![timer, place];
     all.extend(found);
     // Here every peer counts.
-    let before: Vec<CheckResult> = all
-        .iter()
-        .filter(|one| one.by.is_some())
-        .map(Finding::as_well)
-        .collect();
+    let before = Before {
+        checks: all
+            .iter()
+            .filter(|one| one.by.is_some())
+            .map(Finding::as_well)
+            .collect(),
+        ..Before::default()
+    };
     let verdict = judge(
         &before,
         &all,

@@ -1,12 +1,15 @@
 //! Peers get in: each is asked to come back to this host over a new connection.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use nixus_switcher::protocol::{Before, CheckOutcome};
 use russh::keys::PrivateKey;
+use serde::Deserialize;
 
+use crate::config::DEFAULT_PATH;
 use crate::config::health::{Health, Peer};
 use crate::health::{Finding, PEER};
 use crate::probe::protocol::{Answer, Ask, OperatorKey, Request, together};
@@ -14,9 +17,12 @@ use crate::probe::{ProbeError, ask};
 use crate::process::in_words;
 use crate::public_key::PublicKey;
 use crate::sshd::{SshError, own_key};
+use crate::state::read_bounded;
 
 /// How long a peer is listened to on trial whose word does not count.
 const IDLE_TALK: Duration = Duration::from_secs(5);
+/// The longest configuration of a candidate that is read, in bytes.
+const LONGEST: u64 = 256 * 1024;
 
 /// What each peer finds.
 pub async fn all(
@@ -46,13 +52,20 @@ pub async fn all(
     .await
 }
 
-/// A peer that did not find all well before does not count: it may not hold a trial up either.
+/// A peer that did not find all well before does not count: it may not hold a trial up either. Where
+/// none did, one must now, and each has its time.
 fn time_for(peer: &Peer, limit: Duration, before: Option<&Before>) -> Duration {
-    let well = before.is_none_or(|before| {
-        let mut checks = before.checks.iter();
-        checks.any(|one| one.by.as_ref() == Some(&peer.name) && one.outcome == CheckOutcome::Pass)
-    });
-    if well { limit } else { limit.min(IDLE_TALK) }
+    let saw_well = |of: &dyn Fn(&str) -> bool| {
+        before.is_none_or(|before| {
+            let mut checks = before.checks.iter();
+            checks.any(|one| one.by.as_deref().is_some_and(of) && one.outcome == CheckOutcome::Pass)
+        })
+    };
+    if saw_well(&|by| by == peer.name) || !saw_well(&|_| true) {
+        limit
+    } else {
+        limit.min(IDLE_TALK)
+    }
 }
 
 fn has_changed(key: &PrivateKey, before: Option<&Before>) -> bool {
@@ -71,6 +84,7 @@ fn found(peer: &Peer, answer: &Answer) -> Finding {
     let found = together(&answer.found);
     Finding {
         on_trial: answer.on_trial,
+        answered: true,
         ..finding(peer, found.outcome, found.reason)
     }
 }
@@ -90,6 +104,38 @@ fn not_asked(peer: &Peer, error: &ProbeError, has_changed: bool) -> Finding {
         }
         _ => finding(peer, CheckOutcome::Unknown, in_words(error)),
     }
+}
+
+/// Who is there: each peer, and whether it has answered in this time.
+pub async fn present(health: &Health, limit: Duration) -> Vec<(String, bool)> {
+    let Ok(key) = own_key(&health.ssh.host_key) else {
+        return Vec::new();
+    };
+    let key = Arc::new(key);
+    let request = Request::new(Ask::Hello);
+    join_all(health.peers.iter().map(async |peer| {
+        let answer = ask(peer, &key, &request, limit).await;
+        (peer.name.clone(), answer.is_ok())
+    }))
+    .await
+}
+
+/// The peers that a built system has, where it says.
+pub fn of_candidate(toplevel: &Path) -> Option<Vec<String>> {
+    /// Of a release that may be another: the least that must be understood.
+    #[derive(Deserialize)]
+    struct File {
+        #[serde(default)]
+        peers: Vec<Named>,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let path = toplevel.join(DEFAULT_PATH.trim_start_matches('/'));
+    let text = read_bounded(&path, LONGEST).ok()?;
+    let file: File = toml::from_str(&String::from_utf8(text).ok()?).ok()?;
+    Some(file.peers.into_iter().map(|peer| peer.name).collect())
 }
 
 /// The peers that reach the repository which this host does not, and say so in this time.

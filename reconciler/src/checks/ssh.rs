@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::accounts;
 use crate::config::health::{Health, Operator};
-use crate::health::{Finding, SSH};
+use crate::health::{Finding, Lasts, SSH};
 use crate::probe::protocol::{Found, OperatorKey, together};
 use crate::process::in_words;
 use crate::public_key::PublicKey;
@@ -155,16 +155,20 @@ pub enum Bar<'a> {
 pub async fn own(health: &Health, bar: Bar<'_>) -> Finding {
     let found = own_parts(health, bar).await;
     let found = together(&found);
-    Finding::new(SSH, found.outcome, found.reason)
+    Finding {
+        lasts: found.lasts,
+        ..Finding::new(SSH, found.outcome, found.reason)
+    }
 }
 
 async fn own_parts(health: &Health, bar: Bar<'_>) -> Vec<Found> {
     let fail = |reason: String| vec![Found::new(CheckOutcome::Fail, reason)];
     if health.operators.is_empty() && matches!(bar, Bar::Candidate(_)) {
-        return fail(
-            "no operator's key is configured: name those who must be able to get in as [[operators]]"
-                .to_owned(),
+        let found = Found::new(
+            CheckOutcome::Fail,
+            "no operator's key is configured: name those who must be able to get in as [[operators]]",
         );
+        return vec![found.lasting(Lasts::UntilACommit)];
     }
     let host_keys = match host_keys(health) {
         Ok(keys) => keys,

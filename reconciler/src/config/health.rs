@@ -14,6 +14,8 @@ pub const PROBE_USER: &str = "nixus-probe";
 pub struct Health {
     /// The least time that the checks must go on passing before a generation is kept.
     pub soak: Duration,
+    /// How long a peer must have been silent for nobody to wait for its word.
+    pub peers_lost_after: Duration,
     /// This host's own sshd.
     pub ssh: OwnSsh,
     /// Who must be able to get in.

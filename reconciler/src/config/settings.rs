@@ -63,6 +63,8 @@ impl Config {
         };
         add("switch.failed_units", failed_units.to_owned());
         add("health.soak", time(self.health.soak));
+        let lost_after = self.health.peers_lost_after;
+        add("health.peers_lost_after", time(lost_after));
         for (key, value) in self.reports.iter().flat_map(|one| remote("reports", one)) {
             add(&key, value);
         }

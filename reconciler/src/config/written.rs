@@ -115,6 +115,7 @@ pub struct Switch {
 #[serde(deny_unknown_fields)]
 pub struct Health {
     pub soak: Option<Spanned<String>>,
+    pub peers_lost_after: Option<Spanned<String>>,
 }
 
 /// Commit statuses on a forge.

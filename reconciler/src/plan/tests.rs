@@ -59,6 +59,7 @@ struct Host {
     built: Option<Toplevel>,
     boot_unproven: bool,
     baseline: Baseline,
+    peers_due: bool,
 }
 
 /// CI is waited for a minute first.
@@ -90,6 +91,7 @@ impl Host {
             built: None,
             boot_unproven: false,
             baseline: Baseline::Unknown,
+            peers_due: false,
         }
     }
 
@@ -111,6 +113,7 @@ impl Host {
             built: self.built.as_ref(),
             boot_unproven: self.boot_unproven,
             baseline: &self.baseline,
+            peers_due: self.peers_due,
         })
     }
 }
@@ -529,6 +532,7 @@ fn hosts() -> impl Strategy<Value = Host> {
                     built: built.map(toplevel),
                     boot_unproven: false,
                     baseline,
+                    peers_due: false,
                 }
             },
         )
@@ -648,4 +652,25 @@ fn hosts_that_look_after_each_other_go_one_after_the_other_but_none_waits_for_ev
     );
     check(Some((900, 1200, 1000)), Baseline::Sound, activate.clone());
     check(Some((900, 1000, 1000)), on_trial(), activate);
+}
+
+#[test]
+fn peers_are_looked_for_where_nothing_else_is_to_be_done() {
+    let mut host = Host::new();
+    host.peers_due = true;
+    assert_eq!(host.plan(), Action::List);
+    host.head = Head::At(commit('a'));
+    assert_eq!(host.plan(), Action::SeePeers);
+    host.peers_due = false;
+    let up_to_date = Action::Wait(Reason::UpToDate {
+        commit: commit('a'),
+    });
+    assert_eq!(host.plan(), up_to_date);
+    // Whoever has something to deploy asks them for more than that.
+    host.peers_due = true;
+    host.ledger.accept(commit('b'));
+    host.head = Head::At(commit('b'));
+    host.ancestry = Ancestry::Descends;
+    host.built = Some(toplevel('b'));
+    assert_eq!(host.plan(), Action::LookAtBaseline);
 }

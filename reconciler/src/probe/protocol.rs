@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::config::health::Operator;
+use crate::health::Lasts;
 use crate::public_key::PublicKey;
 use crate::sshd::printable;
 
@@ -149,13 +150,24 @@ pub struct Found {
     pub outcome: CheckOutcome,
     /// In words.
     pub reason: String,
+    /// How long it lasts, where this host found it itself.
+    #[serde(skip)]
+    pub lasts: Lasts,
 }
 
 impl Found {
     /// Something that was found.
     pub fn new(outcome: CheckOutcome, reason: impl Into<String>) -> Self {
-        let reason = reason.into();
-        Self { outcome, reason }
+        Self {
+            outcome,
+            reason: reason.into(),
+            lasts: Lasts::Perhaps,
+        }
+    }
+
+    /// The same, where it is known how long it lasts.
+    pub fn lasting(self, lasts: Lasts) -> Self {
+        Self { lasts, ..self }
     }
 }
 
@@ -170,7 +182,14 @@ pub fn together(found: &[Found]) -> Found {
         return Found::new(CheckOutcome::Unknown, "it found nothing");
     }
     let words: Vec<&str> = of(outcome).map(|one| one.reason.as_str()).collect();
-    Found::new(outcome, words.join(", "))
+    let lasts = if of(outcome).any(|one| one.lasts == Lasts::UntilACommit) {
+        Lasts::UntilACommit
+    } else if of(outcome).all(|one| one.lasts == Lasts::Briefly) {
+        Lasts::Briefly
+    } else {
+        Lasts::Perhaps
+    };
+    Found::new(outcome, words.join(", ")).lasting(lasts)
 }
 
 impl Answer {

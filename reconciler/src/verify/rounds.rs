@@ -13,7 +13,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two rounds. A round asks peers and the git server, which answer many hosts.
 const PAUSE_LONGEST: Duration = Duration::from_secs(5);
 
-/// Repeats `round` until all has passed for `soak`, or until nothing is `left` of the time. A round
+/// Repeats `round` until all has passed for `soak`, until one fails for good, or until nothing is `left`
+/// of the time: a door that only another commit opens is not kept shut for the rest of the trial. A round
 /// that is cut off by the end tells nothing: the findings of the one before count. Where not even
 /// the first one ended, `reserved` before the end of the time, there are none. Pauses grow with the
 /// time that has passed, and shrink again before the end, so that the last findings are fresh.
@@ -35,6 +36,9 @@ pub async fn until_settled(
         let Ok(verdict) = timeout(limit, round()).await else {
             return found.map(unsettled);
         };
+        if verdict.for_good {
+            return Some(verdict);
+        }
         if verdict.outcome == CheckOutcome::Pass {
             let since = *passing_since.get_or_insert(begun);
             if since.elapsed() >= soak {
@@ -86,6 +90,16 @@ mod tests {
     /// left, of which a first round may not use the last 5. Soak is 10 s. Gives the verdict and the
     /// seconds until it.
     fn check(rounds: &[(u64, CheckOutcome)], expected: Option<CheckOutcome>, seconds: u64) {
+        check_where(rounds, &[], expected, seconds);
+    }
+
+    /// The same, where the rounds with these numbers fail for good.
+    fn check_where(
+        rounds: &[(u64, CheckOutcome)],
+        for_good: &[usize],
+        expected: Option<CheckOutcome>,
+        seconds: u64,
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -99,12 +113,14 @@ mod tests {
                 || Duration::from_secs(30).saturating_sub(begun.elapsed()),
                 Duration::from_secs(5),
                 async || {
+                    let for_good = for_good.contains(&number.get());
                     let (length, outcome) = rounds[number.get().min(rounds.len() - 1)];
                     number.set(number.get() + 1);
                     sleep(Duration::from_secs(length)).await;
                     Verdict {
                         outcome,
                         checks: vec![CheckResult::new("check", outcome, "")],
+                        for_good,
                     }
                 },
             )
@@ -131,6 +147,13 @@ mod tests {
         assert_eq!(pause(90, 100), 5000);
         assert_eq!(pause(90, 4), 2000);
         assert_eq!(pause(90, 0), 500);
+    }
+
+    #[test]
+    fn what_only_another_commit_changes_is_not_waited_for() {
+        check_where(&[(1, Fail)], &[0], Some(Fail), 1);
+        check_where(&[(1, Fail), (2, Fail)], &[1], Some(Fail), 3);
+        check_where(&[(1, Pass), (2, Fail)], &[1], Some(Fail), 3);
     }
 
     #[test]

@@ -159,9 +159,9 @@ impl<'a> Trial<'a> {
 
     fn judge(&self, found: &[Finding]) -> Verdict {
         match self.scene.before() {
-            Some(before) if before.rollback => judge_rollback(&before.checks, found, &self.rules),
-            Some(before) => judge(&before.checks, found, &self.rules),
-            None => judge(&[], found, &self.rules),
+            Some(before) if before.rollback => judge_rollback(before, found, &self.rules),
+            Some(before) => judge(before, found, &self.rules),
+            None => judge(&Before::default(), found, &self.rules),
         }
     }
 

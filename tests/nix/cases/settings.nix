@@ -99,6 +99,7 @@ let
         failed_units = "ignore";
       };
       health.soak = "20s";
+      health.peers_lost_after = "2h";
       statuses = {
         forge = "gitea";
         api = "https://forge.example.org/api/v1";

@@ -12,6 +12,8 @@ use crate::public_key::PublicKey;
 
 /// Where sshd has the key by which it is known, unless told otherwise.
 const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
+/// How long a peer must have been silent for nobody to wait for it, in seconds.
+const PEERS_LOST_AFTER: u64 = 24 * 60 * 60;
 /// The most entries of a list that travels to a peer.
 const MOST: usize = 64;
 
@@ -21,6 +23,8 @@ impl Place<'_> {
         let peers = self.peers(&raw.peers)?;
         Ok(Health {
             soak: self.soak(raw)?,
+            peers_lost_after: self
+                .duration(raw.health.peers_lost_after.as_ref(), PEERS_LOST_AFTER)?,
             ssh: self.own_ssh(&raw.ssh)?,
             operators: self.operators(&raw.operators)?,
             checks: self.checks(&raw.checks, !peers.is_empty())?,
@@ -272,6 +276,8 @@ impl Place<'_> {
             "activation",
             "reach",
             "soak",
+            "unwitnessed",
+            "repaired",
         ];
         let once = matches!(
             of,
