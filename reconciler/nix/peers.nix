@@ -5,6 +5,20 @@ let
   peers = lib.attrValues cfg.peers;
   # sshd takes no names here (sshd_config(5)), and refuses to start with one.
   isIp = address: builtins.match "[0-9.]+|[0-9a-fA-F.]*:[0-9a-fA-F:.]*" address != null;
+  # The host looks at its own door, too.
+  without = address: builtins.head (lib.splitString "/" address);
+  own =
+    map without (
+      lib.concatMap (network: lib.toList (network.address or [ ])) (
+        lib.attrValues (config.systemd.network.networks or { })
+      )
+    )
+    ++ lib.concatMap (
+      interface:
+      map (one: one.address) (
+        (interface.ipv4.addresses or [ ]) ++ (interface.ipv6.addresses or [ ])
+      )
+    ) (lib.attrValues (config.networking.interfaces or { }));
   # Who may ask: each peer's host keys open the account, and nothing but its own question.
   keys = lib.concatLists (
     lib.mapAttrsToList (
@@ -32,10 +46,18 @@ in
           "::1"
         ]
         ++ builtins.filter isIp (
-          cfg.settings.ssh.addresses ++ lib.concatMap (peer: peer.addresses) peers
+          lib.unique (cfg.settings.ssh.addresses ++ own ++ lib.concatMap (peer: peer.addresses) peers)
         )
       )
     );
+    # sshd's account rules alone, to ask what they make of an operator's account: no session begins.
+    environment.etc."pam.d/nixus-account" = lib.mkIf config.services.openssh.enable {
+      text = ''
+        auth required pam_permit.so
+        account include sshd
+        session required pam_permit.so
+      '';
+    };
     users.users.nixus-probe = {
       isSystemUser = true;
       group = "nixus-probe";

@@ -182,6 +182,7 @@ in
           options = {
             user = defaulting own.account "root" "The account.";
             keys = list own.publicKey "The keys that must let their owner in.";
+            from = list (types.strMatching "[A-Za-z0-9_.:/*?!-]+") "Where their owner comes from: addresses, networks or patterns of them, for which sshd's settings are looked at.";
           };
         }) "Who must be able to get in; `services.nixus.operators` is shorter.";
         peers = list (types.submodule { options = peer; }) "The hosts that look whether this one can be reached; `services.nixus.peers` lets them in too.";

@@ -15,6 +15,7 @@ use crate::plan::Baseline;
 use crate::probe::protocol::Found;
 use crate::state::Paths;
 
+pub mod access;
 pub mod accounts;
 pub mod command;
 pub mod http;
@@ -97,9 +98,10 @@ pub async fn baseline(config: &Config, paths: &Paths) -> Looked {
     // The pass that asks has just used the repository, and the switcher notes the failed units.
     let looked_at = |check: &&Check| !matches!(check.kind, Kind::Repository | Kind::Units { .. });
     let checks = health.checks.iter().filter(looked_at);
-    let (state, found) = tokio::join!(
+    let (state, found, access) = tokio::join!(
         local_checks::baseline(),
-        join_all(checks.map(|check| make(check, &scene)))
+        join_all(checks.map(|check| make(check, &scene))),
+        ssh::access(health)
     );
     let found: Vec<Finding> = found.into_iter().flatten().collect();
     let before = Before {
@@ -110,6 +112,7 @@ pub async fn baseline(config: &Config, paths: &Paths) -> Looked {
             .map(|key| key.to_string()),
         rollback: false,
         lost: None,
+        access: access.map(|looked| looked.access),
     };
     Looked {
         state,

@@ -62,6 +62,24 @@ pub async fn baseline() -> Baseline {
     }
 }
 
+/// Whether neither sshd nor its socket is there, or wanted by anything: nobody will start it.
+pub async fn nobody_starts_sshd() -> bool {
+    let properties = "LoadState,ActiveState,WantedBy,RequiredBy";
+    for unit in ["sshd.service", "sshd.socket"] {
+        let Ok(shown) = systemd::show(unit, properties).await else {
+            return false;
+        };
+        let is =
+            |property: &str, value: &str| shown.get(property).map_or("", String::as_str) == value;
+        let wanted = !is("WantedBy", "") || !is("RequiredBy", "");
+        let runs = !is("ActiveState", "inactive") && !is("ActiveState", "failed");
+        if is("LoadState", "loaded") && (wanted || runs) {
+            return false;
+        }
+    }
+    true
+}
+
 /// No unit is failed that was not failed before, but for those that do not matter.
 pub async fn units(failed_before: &[String], ignore: &[String]) -> Finding {
     let name = "units";

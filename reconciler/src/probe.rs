@@ -63,6 +63,7 @@ async fn reach(peer: &Peer) -> Result<Session, ProbeError> {
         let at = Place {
             address,
             port: peer.port,
+            from_loopback: false,
         };
         match timeout(CONNECT, Session::begin(&at, &peer.host_keys)).await {
             Ok(Ok(session)) => return Ok(session),

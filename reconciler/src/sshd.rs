@@ -4,6 +4,7 @@
 //! that it would take a signature, and gets none. All of this is bounded by the caller's time.
 
 use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use russh::keys::{
     Algorithm, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate, load_secret_key,
 };
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use crate::public_key::PublicKey;
 
@@ -104,6 +105,11 @@ impl SshError {
         matches!(self, Self::TurnedAway { .. })
     }
 
+    /// Whether nobody listens there.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Connect { source, .. } if source.kind() == ErrorKind::ConnectionRefused)
+    }
+
     /// Whether the server was not reached at all.
     pub fn is_not_reached(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::TurnedAway { .. })
@@ -117,6 +123,8 @@ pub struct Place<'a> {
     pub address: &'a str,
     /// Its port.
     pub port: u16,
+    /// Whether to come from the loopback address: only to an own address.
+    pub from_loopback: bool,
 }
 
 impl Place<'_> {
@@ -172,9 +180,12 @@ impl Session {
             place: place.clone(),
             source,
         };
-        let stream = TcpStream::connect((at.address, at.port))
-            .await
-            .map_err(connect)?;
+        let stream = if at.from_loopback {
+            from_loopback(at).await
+        } else {
+            TcpStream::connect((at.address, at.port)).await
+        };
+        let stream = stream.map_err(connect)?;
         stream.set_nodelay(true).map_err(connect)?;
         let seen = Seen {
             known: host_keys.to_vec(),
@@ -311,6 +322,23 @@ impl Session {
             .disconnect(russh::Disconnect::ByApplication, "", "")
             .await;
     }
+}
+
+/// A connection to an own address that comes from the loopback address.
+async fn from_loopback(at: &Place<'_>) -> std::io::Result<TcpStream> {
+    let mut last = ErrorKind::AddrNotAvailable.into();
+    for address in lookup_host((at.address, at.port)).await? {
+        let (socket, loopback) = match address {
+            SocketAddr::V4(_) => (TcpSocket::new_v4()?, IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            SocketAddr::V6(_) => (TcpSocket::new_v6()?, IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        };
+        socket.bind((loopback, 0).into())?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// The start of a text from elsewhere, in one line.

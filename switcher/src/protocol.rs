@@ -228,6 +228,28 @@ pub struct Before {
     /// earlier release has looked, which kept what no peer could see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Vec<String>>,
+    /// What an operator meets after the key was accepted; nothing where that could not be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
+}
+
+/// What is in the way of operators who log in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// The addresses from which it was looked at.
+    pub from: Vec<String>,
+    /// What is in the way.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// Something that keeps an operator out, or from a shell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Obstacle {
+    /// The account and what it is, in words.
+    pub what: String,
+    /// The address for which it is so; nothing where it is so for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
 }
 
 /// What one health check found.

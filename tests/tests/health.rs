@@ -176,10 +176,9 @@ fn a_commit_that_does_not_mend_a_dead_sshd_is_not_kept_and_not_blamed() -> Resul
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
-    // No activation starts what is masked.
     web1.stop_sshd()?;
-    web1.must(["systemctl", "mask", "--runtime", "sshd.service"])?;
-    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    let without = format!("{UNCHECKED}services.openssh.enable = lib.mkForce false;");
+    let commit = story.lab().deploy("web1", &without, "do without sshd")?;
     let report = story.report("web1", &commit, &[State::Failure])?;
     ensure!(
         report.text.contains("inconclusive: ssh: ")
@@ -187,11 +186,32 @@ fn a_commit_that_does_not_mend_a_dead_sshd_is_not_kept_and_not_blamed() -> Resul
         "{}",
         report.text
     );
-    story.at_rest("web1", &before)?;
-    story.blames_no_commit("web1")?;
-    web1.must(["systemctl", "unmask", "--runtime", "sshd.service"])?;
+    ensure!(web1.boot_default()? == before);
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
     story.kept_at_last("web1", &commit)?;
     Ok(())
+}
+
+#[test]
+fn without_peers_a_door_that_only_a_commit_opens_is_a_failure_and_named() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    // sshd takes the host's own address for a guesser's (nobody has exempted it).
+    let stern = r#"
+      services.openssh.settings.PerSourcePenaltyExemptList = lib.mkForce "127.0.0.1,::1";
+      services.openssh.settings.PerSourcePenalties = "authfail:60s noauth:60s max:600s min:1s";
+    "#;
+    let keyless = "users.users.root.openssh.authorizedKeys.keys = lib.mkForce [ ];";
+    breaks(
+        &story,
+        &format!("{stern}{keyless}"),
+        &["ssh: root key SHA256:", "is in no file of keys"],
+    )?;
+    breaks(
+        &story,
+        "services.openssh.enable = lib.mkForce false;",
+        &["ssh: ", "nothing that is wanted starts sshd"],
+    )?;
+    takes_the_next_commit(&story)
 }
 
 #[test]

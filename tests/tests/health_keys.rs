@@ -169,6 +169,43 @@ fn an_account_that_is_locked_although_its_key_is_accepted() -> Result<()> {
 }
 
 #[test]
+fn a_key_that_is_accepted_and_opens_nothing() -> Result<()> {
+    let story = Story::alone(&["web1", "db1"])?;
+    let web1 = story.host("web1")?;
+    let key = first_operator(&story)?;
+    let only = format!(
+        r#"users.users.root.openssh.authorizedKeys.keys = lib.mkForce [ "command=\"/bin/false\",restrict {key}" ];"#
+    );
+    for (broken, words) in [
+        (
+            r#"services.openssh.extraConfig = "Match User root\n  ForceCommand /bin/false";"#,
+            "worse than before for root: sshd has ForceCommand /bin/false, from 10.77.0.12",
+        ),
+        (
+            r#"services.openssh.extraConfig = "Match all\n  PermitRootLogin no";"#,
+            "worse than before for root: sshd has PermitRootLogin no, from 10.77.0.12",
+        ),
+        // Nobody looks from there, but the fleet says that operators come from it.
+        (
+            r#"
+            services.nixus.settings.operators = [ { keys = (import ../fleet.nix).nixus.operators; from = [ "10.88.0.0/16" ]; } ];
+            services.openssh.extraConfig = "Match Address 10.88.0.1\n  DenyUsers *";
+            "#,
+            "worse than before for root: sshd has DenyUsers *, from 10.88.0.1",
+        ),
+        (&only, "has command=\"/bin/false\""),
+        (
+            r#"system.activationScripts.age = "chage -d 2000-01-01 -M 1 -I -1 root";"#,
+            "worse than before for root: PAM's account rules refuse it",
+        ),
+    ] {
+        breaks(&story, broken, &["ssh: ", words])?;
+    }
+    web1.must(["chage", "-M", "99999", "root"])?;
+    takes_the_next_commit(&story)
+}
+
+#[test]
 fn wrong_keys_in_the_configuration_are_told_with_their_place() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     for (broken, words) in [

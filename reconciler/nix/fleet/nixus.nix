@@ -7,6 +7,24 @@ let
   cfg = config.nixus;
   blob = import ./without-comment.nix { inherit lib; };
 
+  # Where an operator's key is said to come from, wherever it has access.
+  comeFrom = lib.concatLists (
+    lib.mapAttrsToList (
+      _: source:
+      map
+        (key: {
+          user = "root";
+          keys = [ key.publicKey ];
+          inherit (key) from;
+        })
+        (
+          builtins.filter (
+            key: key.from != [ ] && builtins.any (one: blob one == blob key.publicKey) cfg.operators
+          ) (lib.attrValues source.keys)
+        )
+    ) fleet.ssh.access
+  );
+
   module =
     name:
     { config, ... }:
@@ -45,6 +63,7 @@ let
           repository.url = lib.mkIf (cfg.repository != null) (lib.mkDefault cfg.repository);
           repository.branch = lib.mkDefault cfg.branch;
           ssh.addresses = fleet.ssh.access.${name}.addresses or [ ];
+          operators = comeFrom;
           reports = lib.mkIf (cfg.reports != null) { url = lib.mkDefault cfg.reports; };
         };
       };

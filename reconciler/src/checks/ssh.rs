@@ -7,9 +7,10 @@ use std::time::Duration;
 use nixus_switcher::protocol::{Before, CheckOutcome};
 use tokio::time::timeout;
 
-use super::accounts;
+use super::{access, accounts};
 use crate::config::health::{Health, Operator};
 use crate::health::{Finding, Lasts, SSH};
+use crate::local_checks;
 use crate::probe::protocol::{Found, OperatorKey, together};
 use crate::process::in_words;
 use crate::public_key::PublicKey;
@@ -27,6 +28,8 @@ pub struct Look {
     pub keys: Vec<(OperatorKey, Answer)>,
     /// Why it was not asked about the others.
     pub trouble: Vec<Found>,
+    /// Whether nobody listens there.
+    pub refused: bool,
 }
 
 impl Look {
@@ -51,6 +54,17 @@ impl Look {
         self.host.outcome == CheckOutcome::Pass
     }
 
+    /// Whether it had no time for us.
+    fn is_turned_away(&self) -> bool {
+        let mut all = std::iter::once(&self.host).chain(&self.trouble);
+        all.any(|one| one.outcome == CheckOutcome::Unknown)
+    }
+
+    fn refuses(&self, operator: &Operator) -> bool {
+        let mut keys = self.keys.iter();
+        keys.any(|(key, answer)| *key == OperatorKey::from(operator) && *answer == Answer::Refused)
+    }
+
     fn accepts(&self, key: &OperatorKey) -> bool {
         let mut keys = self.keys.iter();
         keys.any(|(asked, answer)| asked == key && *answer == Answer::Accepted)
@@ -63,10 +77,17 @@ pub async fn look(at: &Place<'_>, host_keys: &[PublicKey], keys: &[OperatorKey])
         host: Found::new(CheckOutcome::Pass, "ssh host key ok"),
         keys: Vec::new(),
         trouble: Vec::new(),
+        refused: false,
     };
     let first = match begin(at, host_keys).await {
         Ok(session) => session,
-        Err(host) => return Look { host, ..look },
+        Err((host, refused)) => {
+            return Look {
+                host,
+                refused,
+                ..look
+            };
+        }
     };
     let mut users: BTreeMap<&str, Vec<&OperatorKey>> = BTreeMap::new();
     for key in keys {
@@ -83,14 +104,15 @@ pub async fn look(at: &Place<'_>, host_keys: &[PublicKey], keys: &[OperatorKey])
     look
 }
 
-async fn begin(at: &Place<'_>, host_keys: &[PublicKey]) -> Result<Session, Found> {
+/// A connection, or why there is none, and whether that is because nobody listens.
+async fn begin(at: &Place<'_>, host_keys: &[PublicKey]) -> Result<Session, (Found, bool)> {
     match timeout(CONNECT, Session::begin(at, host_keys)).await {
         Ok(Ok(session)) => Ok(session),
-        Ok(Err(error)) => Err(failed(&error)),
+        Ok(Err(error)) => Err((failed(&error), error.is_refused())),
         Err(_) => {
             let seconds = CONNECT.as_secs();
             let reason = format!("{} does not answer within {seconds} s", at.in_words());
-            Err(Found::new(CheckOutcome::Fail, reason))
+            Err((Found::new(CheckOutcome::Fail, reason), false))
         }
     }
 }
@@ -122,7 +144,7 @@ async fn ask(
             Some(session) => session,
             None => match begin(at, host_keys).await {
                 Ok(session) => session,
-                Err(found) => return look.trouble.push(found),
+                Err((found, _)) => return look.trouble.push(found),
             },
         };
         match open.asks(&key.user, &key.key).await {
@@ -191,15 +213,32 @@ async fn own_parts(health: &Health, bar: Bar<'_>) -> Vec<Found> {
     let port = health.ssh.port;
     let mut all = Vec::new();
     let mut looked = None;
+    let mut refused = true;
     for address in &addresses {
-        let at = Place { address, port };
+        let at = Place {
+            address,
+            port,
+            from_loopback: false,
+        };
         // Each key once, at the first address that answers.
         let keys = if looked.is_none() {
             asked.as_slice()
         } else {
             &[]
         };
-        let look = look(&at, &host_keys, keys).await;
+        let mut look = look(&at, &host_keys, keys).await;
+        if look.is_turned_away() {
+            // sshd may take the own address for an attacker's; the loopback address is exempt.
+            let at = Place {
+                from_loopback: true,
+                ..at
+            };
+            let again = self::look(&at, &host_keys, keys).await;
+            if !again.is_turned_away() {
+                look = again;
+            }
+        }
+        refused &= look.refused;
         if !look.is_spoken_to() {
             all.push(look.host);
         } else if looked.is_none() {
@@ -212,6 +251,10 @@ async fn own_parts(health: &Health, bar: Bar<'_>) -> Vec<Found> {
         }
     }
     let Some(look) = looked else {
+        if refused && matches!(bar, Bar::Candidate(_)) && local_checks::nobody_starts_sshd().await {
+            let reason = "nothing that is wanted starts sshd";
+            all.push(Found::new(CheckOutcome::Fail, reason).lasting(Lasts::UntilACommit));
+        }
         return all;
     };
     // Of the keys before, one is enough.
@@ -224,6 +267,42 @@ async fn own_parts(health: &Health, bar: Bar<'_>) -> Vec<Found> {
         ));
     }
     all.extend(accounts::locked(&health.operators));
+    if let Bar::Candidate(before) = bar {
+        all.extend(behind_the_door(health, before, &look).await);
+    }
+    all
+}
+
+/// What an operator meets after the key was accepted, where that can be told.
+pub async fn access(health: &Health) -> Option<access::Looked> {
+    let addresses = own_addresses(health).unwrap_or_default();
+    let at = addresses.first().map_or("127.0.0.1", String::as_str);
+    match access::look(health, at).await {
+        Ok(looked) => Some(looked),
+        Err(error) => {
+            tracing::info!("cannot tell what operators meet: {}", in_words(&error));
+            None
+        }
+    }
+}
+
+/// What is worse than before behind the door, and which keys nothing but a commit brings back.
+async fn behind_the_door(health: &Health, before: Option<&Before>, look: &Look) -> Vec<Found> {
+    let before = before.and_then(|before| before.access.as_ref());
+    let Some(now) = access(health).await else {
+        let reason = "what an operator meets after the key was accepted can be told no more";
+        return before
+            .map(|_| Found::new(CheckOutcome::Unknown, reason))
+            .into_iter()
+            .collect();
+    };
+    let mut all = before.map_or_else(Vec::new, |before| access::worse(before, &now.access));
+    let keyless = now.keyless.iter().find(|operator| look.refuses(operator));
+    all.extend(keyless.map(|operator| {
+        let key = operator.key.fingerprint();
+        let reason = format!("{} key {key} is in no file of keys", operator.user);
+        Found::new(CheckOutcome::Fail, reason).lasting(Lasts::UntilACommit)
+    }));
     all
 }
 

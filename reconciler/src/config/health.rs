@@ -46,6 +46,8 @@ pub struct Operator {
     pub user: String,
     /// The key.
     pub key: PublicKey,
+    /// Where its owner comes from: addresses, networks or patterns. Nothing where nobody has said.
+    pub from: Vec<String>,
 }
 
 /// A host that looks whether this one can be reached, and that is looked at in return.

@@ -121,6 +121,9 @@ fn health(health: &Health) -> Vec<(String, String)> {
     for (number, operator) in health.operators.iter().enumerate() {
         let key = format!("{} {}", operator.user, operator.key.fingerprint());
         add(format!("operators.{number}"), key);
+        if !operator.from.is_empty() {
+            add(format!("operators.{number}.from"), operator.from.join(", "));
+        }
     }
     for peer in &health.peers {
         let name = |key: &str| format!("peers.{}.{key}", peer.name);

@@ -302,6 +302,10 @@ fn each_mistake_about_health_is_told_with_file_line_and_key() {
             "config.toml:14: operators.keys: \"alice\" is not a public key such as \"ssh-ed25519 AAAA… name\", without options",
         ),
         (
+            "[[operators]]\nkeys = [\"KEY\"]\nfrom = [\"not here\"]\n",
+            "config.toml:13: operators.from: \"not here\" is no address, network or pattern of them",
+        ),
+        (
             "[[operators]]\nkeys = [\"ssh-rsa-cert-v01@openssh.com AAAA\"]\n",
             "config.toml:12: operators.keys: \"ssh-rsa-cert-v01@openssh.com AAAA\" is a certificate, which ends by itself, and a host is not to be judged by that: name the plain key",
         ),

@@ -153,6 +153,8 @@ pub struct Ssh {
 pub struct Operators {
     pub user: Option<Spanned<String>>,
     pub keys: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub from: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

@@ -151,6 +151,7 @@ async fn look_at(
     let at = Place {
         address,
         port: peer.port,
+        from_loopback: false,
     };
     let look = ssh::look(&at, &peer.host_keys, operators).await;
     let mut found = look.in_words(|_| true);

@@ -148,6 +148,37 @@ in
       ];
     };
   };
+  "a host without peers asks its own sshd unpunished" = {
+    fleet = web1 {
+      systemd.network.networks."10-lan".address = [ "192.0.2.11/24" ];
+    };
+    expect = hosts: {
+      exempt = [
+        hosts.web1.services.openssh.settings.PerSourcePenaltyExemptList
+        "127.0.0.1,::1,192.0.2.11"
+      ];
+    };
+  };
+  "where an operator comes from is known to each host" = {
+    fleet = web1 { } // {
+      ssh.access.alice.keys.laptop = {
+        publicKey = key "operator";
+        from = [ "192.0.2.0/24" ];
+      };
+    };
+    expect = hosts: {
+      operators = [
+        (builtins.filter (one: one.from != [ ]) hosts.web1.services.nixus.settings.operators)
+        [
+          {
+            user = "root";
+            keys = [ (key "operator") ];
+            from = [ "192.0.2.0/24" ];
+          }
+        ]
+      ];
+    };
+  };
   "a peer gets in by a forced command only" = {
     fleet = web1 {
       services.nixus.peers.db1 = {

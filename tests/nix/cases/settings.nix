@@ -126,6 +126,7 @@ let
         {
           user = "root";
           keys = [ "${key "alice"} alice" ];
+          from = [ "192.0.2.0/24" ];
         }
       ];
       peers = [

@@ -48,17 +48,23 @@ impl Place<'_> {
         let mut operators: Vec<Operator> = Vec::new();
         for entry in raw {
             let user = self.user(entry.user.as_ref(), "root")?;
+            let from = self.from(&entry.from)?;
             for text in &entry.keys {
                 let key: PublicKey = text
                     .get_ref()
                     .parse()
                     .map_err(|problem: String| self.wrong(text.span().start, problem))?;
                 let known = operators
-                    .iter()
-                    .any(|one| one.user == user && one.key.is(key.key()));
-                if !known {
-                    let user = user.clone();
-                    operators.push(Operator { user, key });
+                    .iter_mut()
+                    .find(|one| one.user == user && one.key.is(key.key()));
+                match known {
+                    // What is said of a key in two places holds together.
+                    Some(known) => known.from.extend(from.iter().cloned()),
+                    None => operators.push(Operator {
+                        user: user.clone(),
+                        key,
+                        from: from.clone(),
+                    }),
                 }
                 if operators.len() > MOST {
                     let problem = format!("there are more than {MOST} operators' keys");
@@ -67,6 +73,24 @@ impl Place<'_> {
             }
         }
         Ok(operators)
+    }
+
+    /// Addresses, networks and patterns of them, as in a key's own `from=` (sshd(8)).
+    fn from(&self, raw: &[Spanned<String>]) -> Result<Vec<String>, ConfigError> {
+        raw.iter()
+            .map(|given| {
+                let text = given.get_ref();
+                let plain = (1..=253).contains(&text.len())
+                    && text
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || b"_.:/*?!-".contains(&byte));
+                if plain {
+                    return Ok(text.clone());
+                }
+                let problem = format!("{text:?} is no address, network or pattern of them");
+                Err(self.wrong(given.span().start, problem))
+            })
+            .collect()
     }
 
     fn peers(&self, raw: &[written::Peer]) -> Result<Vec<Peer>, ConfigError> {

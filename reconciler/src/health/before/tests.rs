@@ -77,7 +77,7 @@ fn a_host_waits_for_a_peer_that_was_there_and_for_no_other() {
         let other = peer("web2", Some((says, false)));
         check(&[peer("db1", None), other], None, &sound);
     }
-    check(&[gone.clone()], None, &sound);
+    check(std::slice::from_ref(&gone), None, &sound);
     check(&[gone.clone(), new], None, &sound);
     // The candidate does without it.
     check(&[peer("db1", None)], Some(&["db1"]), &waits("db1"));
