@@ -367,3 +367,38 @@ fn what_is_well_again_with_the_system_before_speaks_against_the_other() {
 fn at_once() -> Timestamp {
     Timestamp::from_second(201).unwrap()
 }
+
+#[test]
+fn peers_that_a_trial_or_a_pass_has_heard_of_are_remembered_and_outlast_an_adoption() {
+    let mut ledger = Ledger::default();
+    let mut kept = outcome(1, 'b', None);
+    let by = |peer: &str, outcome| CheckResult {
+        by: Some(peer.into()),
+        ..CheckResult::new(PEER, outcome, "")
+    };
+    kept.evidence = Some(Evidence {
+        version: newest_version(),
+        deployment: kept.deployment.clone(),
+        boot: nixus_switcher::protocol::BootId("b".into()),
+        toplevel: kept.new.toplevel.clone(),
+        verdict: CheckOutcome::Pass,
+        checks: vec![
+            by("db1", CheckOutcome::Pass),
+            by("web2", CheckOutcome::Unknown),
+        ],
+    });
+    let at = |second| Timestamp::from_second(second).unwrap();
+    ledger.absorb(&kept, at(300), Jitter::NONE);
+    assert_eq!(ledger.sightings.seen("db1"), Some(at(200)));
+    assert_eq!(ledger.sightings.seen("web2"), None);
+    let day = Duration::from_secs(24 * 60 * 60);
+    let heard = [("db1".to_owned(), false), ("web2".to_owned(), true)];
+    ledger.hear_of_peers(&heard, at(400), day);
+    assert_eq!(ledger.sightings.seen("db1"), Some(at(200)));
+    assert_eq!(ledger.sightings.seen("web2"), Some(at(400)));
+    ledger.adopt(commit('a'));
+    assert!(!ledger.sightings.is_lost("db1", at(400), day));
+    // Who is a peer no more is forgotten.
+    ledger.hear_of_peers(&heard[1..], at(500), day);
+    assert_eq!(ledger.sightings.seen("db1"), None);
+}

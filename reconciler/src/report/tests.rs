@@ -85,6 +85,17 @@ fn who_confirmed_and_what_was_left_alone_is_said() {
         reporter.ended(&by_hand).text,
         "Successfully activated new system! (generation 43, 14 s, confirmed by alice)"
     );
+    // That nobody looked at it, and what it put right.
+    let mut unseen = by_hand.clone();
+    if let Some(evidence) = &mut unseen.evidence {
+        let aside = |name: &str| CheckResult::new(name, CheckOutcome::Pass, "as the test says");
+        evidence.checks = vec![aside(REPAIRED), aside(UNWITNESSED)];
+    }
+    assert_eq!(
+        reporter.ended(&unseen).text,
+        "Successfully activated new system! (generation 43, 14 s, unwitnessed: as the test says, \
+         repaired: as the test says)"
+    );
     let other = Outcome {
         left_alone: Some(by_hand.old.toplevel),
         ..outcome(Ending::Reverted, Some(Cause::Busy))
