@@ -13,7 +13,12 @@ use crate::layout::Layout;
 use crate::protocol::Toplevel;
 use crate::roots::{self, Root, RootError};
 
+/// The name of the root.
 const NAME: &str = "boot-proven";
+/// The name of the profile: install-grub.pl leaves out one with a character that is not of a word.
+pub const PROFILE: &str = "boot_proven";
+/// What earlier releases called the profile.
+const FORMER: &str = "boot-proven";
 
 /// The system, where one has proved itself.
 pub fn named(disk: &impl Disk, layout: &Layout) -> Option<Toplevel> {
@@ -34,11 +39,13 @@ pub fn keep(disk: &impl Disk, layout: &Layout, system: &Toplevel) -> Result<(), 
 /// The profile is laid out as Nix does it; it never has more than one generation for long.
 fn put_into_menu(disk: &impl Disk, dir: &Path, system: &Path) -> io::Result<()> {
     disk.create_dir_all(dir)?;
-    let profile = dir.join(NAME);
-    let generations: Vec<(u64, String)> = disk
-        .list(dir)?
+    let profile = dir.join(PROFILE);
+    let all = disk.list(dir)?;
+    let of_before = |name: &String| *name == FORMER || number_of(FORMER, name).is_some();
+    let former: Vec<String> = all.iter().filter(|name| of_before(name)).cloned().collect();
+    let generations: Vec<(u64, String)> = all
         .into_iter()
-        .filter_map(|name| Some((number_of(&name)?, name)))
+        .filter_map(|name| Some((number_of(PROFILE, &name)?, name)))
         .collect();
     let current = disk.read_link(&profile).ok();
     let is_current = |name: &str| current.as_deref() == Some(Path::new(name));
@@ -50,15 +57,16 @@ fn put_into_menu(disk: &impl Disk, dir: &Path, system: &Path) -> io::Result<()> 
     });
     if !there {
         let number = generations.iter().map(|(number, _)| number).max();
-        let new = PathBuf::from(format!("{NAME}-{}-link", number.unwrap_or(&0) + 1));
+        let new = PathBuf::from(format!("{PROFILE}-{}-link", number.unwrap_or(&0) + 1));
         link_over(disk, system, &dir.join(&new))?;
         link_over(disk, &new, &profile)?;
     }
-    for (_, name) in generations
-        .iter()
+    let replaced = generations
+        .into_iter()
         .filter(|(_, name)| !there || !is_current(name))
-    {
-        match disk.remove(&dir.join(name)) {
+        .map(|(_, name)| name);
+    for name in replaced.chain(former) {
+        match disk.remove(&dir.join(&name)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -66,8 +74,8 @@ fn put_into_menu(disk: &impl Disk, dir: &Path, system: &Path) -> io::Result<()> 
     Ok(())
 }
 
-fn number_of(name: &str) -> Option<u64> {
-    name.strip_prefix(NAME)?
+fn number_of(profile: &str, name: &str) -> Option<u64> {
+    name.strip_prefix(profile)?
         .strip_prefix('-')?
         .strip_suffix("-link")?
         .parse()
@@ -90,9 +98,9 @@ mod tests {
         for (system, generation) in [("old", 1), ("old", 1), ("new", 2), ("old", 3)] {
             keep(&HostDisk, &layout, &toplevel(system)).unwrap();
             assert_eq!(named(&HostDisk, &layout), Some(toplevel(system)));
-            let link = format!("boot-proven-{generation}-link");
-            assert_eq!(listed(), ["boot-proven".to_owned(), link.clone()]);
-            let path = HostDisk.read_link(&dir.join("boot-proven")).unwrap();
+            let link = format!("boot_proven-{generation}-link");
+            assert_eq!(listed(), ["boot_proven".to_owned(), link.clone()]);
+            let path = HostDisk.read_link(&dir.join("boot_proven")).unwrap();
             assert_eq!(path, PathBuf::from(&link));
             let path = HostDisk.read_link(&dir.join(link)).unwrap();
             assert_eq!(path, toplevel(system).path());
@@ -105,12 +113,30 @@ mod tests {
         let layout = Layout::below(root.path());
         let dir = layout.profiles().join("system-profiles");
         HostDisk.create_dir_all(&dir).unwrap();
-        let half = dir.join("boot-proven-1-link");
+        let half = dir.join("boot_proven-1-link");
         HostDisk.symlink(toplevel("new").path(), &half).unwrap();
         keep(&HostDisk, &layout, &toplevel("old")).unwrap();
         assert_eq!(
             HostDisk.list(&dir).unwrap(),
-            ["boot-proven", "boot-proven-2-link"]
+            ["boot_proven", "boot_proven-2-link"]
+        );
+    }
+
+    #[test]
+    fn the_name_is_one_that_grub_lists_and_what_had_the_former_one_goes() {
+        assert!(PROFILE.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::below(root.path());
+        let dir = layout.profiles().join("system-profiles");
+        HostDisk.create_dir_all(&dir).unwrap();
+        let link = |to: &Path, name: &str| HostDisk.symlink(to, &dir.join(name)).unwrap();
+        link(toplevel("old").path(), "boot-proven-7-link");
+        link(Path::new("boot-proven-7-link"), "boot-proven");
+        link(toplevel("old").path(), "rescue-1-link");
+        keep(&HostDisk, &layout, &toplevel("old")).unwrap();
+        assert_eq!(
+            HostDisk.list(&dir).unwrap(),
+            ["boot_proven", "boot_proven-1-link", "rescue-1-link"]
         );
     }
 }

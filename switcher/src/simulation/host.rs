@@ -5,6 +5,7 @@ use std::path::Path;
 use super::fault::{Death, Story};
 use super::machine::{Inner, NEW, NEXT, OLD, RESCUE, name_of, store_path};
 use super::teeth::Tooth;
+use crate::boot_proven;
 use crate::journal::Deployment;
 use crate::layout::Layout;
 use crate::phase::PhaseName;
@@ -265,7 +266,7 @@ impl Inner {
         }
         let menu = profiles.join("system-profiles");
         if self.tooth != Some(Tooth::RootBootProven)
-            && let Ok(name) = self.files.read_link(&menu.join("boot-proven"))
+            && let Ok(name) = self.files.read_link(&menu.join(boot_proven::PROFILE))
         {
             kept.extend(self.files.read_link(&menu.join(name)));
         }
