@@ -1,8 +1,8 @@
 //! What the boot loader starts by default, read back from its files.
 //!
-//! systemd-boot: `loader/loader.conf` names an entry (Boot Loader Specification); GRUB: the first
-//! entry of `grub/grub.cfg`, as NixOS writes it (nixpkgs, install-grub.pl). Either names the system
-//! by `init=<toplevel>/init`.
+//! systemd-boot: `loader/loader.conf` names an entry (Boot Loader Specification), whose file may count
+//! boots in its name; GRUB: the first entry of `grub/grub.cfg`, as NixOS writes it (nixpkgs,
+//! install-grub.pl). Either names the system by `init=<toplevel>/init`.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,19 +13,30 @@ use crate::protocol::Toplevel;
 use crate::system::BootDefault;
 
 const LIMIT: u64 = 4 << 20;
+/// Where an EFI system partition, or the one beside it with the entries (XBOOTLDR), may be mounted.
+const PARTITIONS: [&str; 3] = ["/boot", "/efi", "/boot/efi"];
+const GRUB: &str = "/boot/grub/grub.cfg";
+/// systemd-boot, and what it says of itself in its file (systemd, bootctl-util.c).
+const LOADER: &str = "EFI/systemd/systemd-bootx64.efi";
+const VERSION: &[u8] = b"#### LoaderInfo: systemd-boot ";
+/// The first that knows `preferred`, which passes over an entry that has no tries left.
+const KNOWS_PREFERRED: u32 = 260;
+/// What nixpkgs' module of systemd-boot adds to the `boot.json` of its systems.
+const OF_SYSTEMD_BOOT: &str = "org.nixos.systemd-boot";
 
 /// Reads what the boot loader of this host starts.
 pub fn default(layout: &Layout) -> BootDefault {
-    for dir in ["/boot", "/efi", "/boot/efi"] {
+    let grub_first = installs_another(layout) && layout.at(GRUB).exists();
+    for dir in PARTITIONS.iter().filter(|_| !grub_first) {
         let dir = layout.at(dir);
         let conf = dir.join("loader/loader.conf");
         match read_bounded(&conf, LIMIT) {
-            Ok(bytes) => return systemd_boot(&dir, &String::from_utf8_lossy(&bytes)),
+            Ok(bytes) => return systemd_boot(layout, &dir, &String::from_utf8_lossy(&bytes)),
             Err(error) if is_absent(&error) => {}
             Err(error) => return BootDefault::Broken(format!("{}: {error}", conf.display())),
         }
     }
-    let conf = layout.at("/boot/grub/grub.cfg");
+    let conf = layout.at(GRUB);
     match read_bounded(&conf, LIMIT) {
         Ok(bytes) => grub(&String::from_utf8_lossy(&bytes)),
         Err(error) if is_absent(&error) => BootDefault::Unknown,
@@ -33,25 +44,50 @@ pub fn default(layout: &Layout) -> BootDefault {
     }
 }
 
+/// Whether the system that is the profile says of its boot loader that it is none of systemd-boot's: a
+/// `loader.conf` is left over then.
+fn installs_another(layout: &Layout) -> bool {
+    let described = layout.profiles().join("system/boot.json");
+    let Ok(bytes) = read_bounded(&described, LIMIT) else {
+        return false;
+    };
+    serde_json::from_slice::<serde_json::Value>(&bytes)
+        .is_ok_and(|described| described.is_object() && described.get(OF_SYSTEMD_BOOT).is_none())
+}
+
 fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-fn systemd_boot(boot: &Path, conf: &str) -> BootDefault {
+fn systemd_boot(layout: &Layout, esp: &Path, conf: &str) -> BootDefault {
     let value = |key: &str| {
         conf.lines().find_map(|line| {
             let (name, value) = line.trim().split_once(char::is_whitespace)?;
             (name == key).then(|| value.trim().to_owned())
         })
     };
-    // Newer builders write `preferred <entry>` beside a pattern as default.
-    let Some(id) = value("preferred").or_else(|| value("default")) else {
+    // Where boots are counted, nixpkgs' builder writes `preferred <entry>` beside a pattern as default.
+    let preferred = value("preferred").filter(|_| knows_preferred(esp));
+    let Some(id) = preferred.or_else(|| value("default")) else {
         return BootDefault::Unknown;
     };
     if id.contains(['*', '?', '[', '/', '@']) {
         return BootDefault::Unknown;
     }
-    let entry = entry(boot, &id);
+    let partitions = std::iter::once(esp.to_owned()).chain(PARTITIONS.map(|dir| layout.at(dir)));
+    let folders = partitions.map(|dir| dir.join("loader/entries"));
+    let Some(entry) = folders.into_iter().find_map(|dir| entry(&dir, &id)) else {
+        let named = esp.join("loader/loader.conf");
+        return BootDefault::Broken(format!(
+            "{} names the entry {id}, which is not there",
+            named.display()
+        ));
+    };
+    if entry.tries_left == Some(0) {
+        let path = entry.path.display();
+        return BootDefault::Broken(format!("{path}: it has no tries left"));
+    }
+    let entry = entry.path;
     match read_bounded(&entry, LIMIT) {
         Err(error) => BootDefault::Broken(format!("{}: {error}", entry.display())),
         Ok(bytes) => {
@@ -69,13 +105,53 @@ fn systemd_boot(boot: &Path, conf: &str) -> BootDefault {
     }
 }
 
-fn entry(boot: &Path, id: &str) -> PathBuf {
-    let entries = boot.join("loader/entries");
-    if id.ends_with(".conf") {
-        entries.join(id)
-    } else {
-        entries.join(format!("{id}.conf"))
+/// Whether the loader on this partition knows `preferred`, as far as it says what it is.
+fn knows_preferred(esp: &Path) -> bool {
+    let Ok(bytes) = read_bounded(&esp.join(LOADER), LIMIT) else {
+        return true;
+    };
+    let at = bytes
+        .windows(VERSION.len())
+        .position(|text| text == VERSION);
+    let version = at.and_then(|at| {
+        let digits = bytes.get(at + VERSION.len()..)?;
+        let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+        std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
+    });
+    version.is_none_or(|version: u32| version >= KNOWS_PREFERRED)
+}
+
+/// The file of an entry.
+struct Entry {
+    path: PathBuf,
+    /// Where boots are counted.
+    tries_left: Option<u32>,
+}
+
+/// The file of this entry, in whose name systemd-boot counts boots: `id+LEFT-DONE.conf`.
+fn entry(dir: &Path, id: &str) -> Option<Entry> {
+    let id = id.strip_suffix(".conf").unwrap_or(id);
+    let plain = dir.join(format!("{id}.conf"));
+    if plain.exists() {
+        return Some(Entry {
+            path: plain,
+            tries_left: None,
+        });
     }
+    let names = std::fs::read_dir(dir).ok()?.flatten();
+    names.into_iter().find_map(|found| {
+        let name = found.file_name().into_string().ok()?;
+        let counters = name
+            .strip_suffix(".conf")?
+            .strip_prefix(id)?
+            .strip_prefix('+')?;
+        let (left, done) = counters.split_once('-').unwrap_or((counters, "0"));
+        done.parse::<u32>().ok()?;
+        Some(Entry {
+            path: found.path(),
+            tries_left: Some(left.parse().ok()?),
+        })
+    })
 }
 
 fn grub(conf: &str) -> BootDefault {
@@ -113,69 +189,5 @@ fn init_of(text: &str) -> Option<Toplevel> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    const A: &str = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-nixos-system-web1";
-
-    fn check(files: &[(&str, String)], expected: BootDefault) {
-        let dir = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = dir.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        let found = default(&Layout::below(dir.path()));
-        match (&found, &expected) {
-            (BootDefault::Broken(_), BootDefault::Broken(_)) => {}
-            _ => assert_eq!(found, expected),
-        }
-    }
-
-    fn a() -> BootDefault {
-        BootDefault::System(Toplevel::try_from(PathBuf::from(A)).unwrap())
-    }
-
-    #[test]
-    fn the_default_of_each_boot_loader_is_read_back() {
-        let entry = format!("title NixOS\nlinux /k\noptions init={A}/init loglevel=4\n");
-        check(&[], BootDefault::Unknown);
-        for conf in [
-            "timeout 5\ndefault nixos-generation-4.conf\n",
-            "default nixos-generation-4\n",
-            "preferred nixos-generation-4\ndefault nixos-*\n",
-        ] {
-            check(
-                &[
-                    ("boot/loader/loader.conf", conf.to_owned()),
-                    ("boot/loader/entries/nixos-generation-4.conf", entry.clone()),
-                ],
-                a(),
-            );
-            check(
-                &[("boot/loader/loader.conf", conf.to_owned())],
-                BootDefault::Broken(String::new()),
-            );
-        }
-        check(
-            &[("efi/loader/loader.conf", "default nixos-*\n".to_owned())],
-            BootDefault::Unknown,
-        );
-        let grub = format!(
-            "if x; then set default=\"${{next_entry}}\"\nset default=\"0\"\nmenuentry \"NixOS\" {{\n  linux ($drive1)//kernels/k init={A}/init x=y\n}}\nsubmenu \"All\" {{ menuentry \"old\" {{ linux k init=/x/init }} }}\n"
-        );
-        check(&[("boot/grub/grub.cfg", grub.clone())], a());
-        check(
-            &[(
-                "boot/grub/grub.cfg",
-                grub.replace("default=\"0\"", "default=\"saved\""),
-            )],
-            BootDefault::Unknown,
-        );
-        check(
-            &[("boot/grub/grub.cfg", "menuentry \"x\" {}".to_owned())],
-            BootDefault::Broken(String::new()),
-        );
-    }
-}
+#[path = "bootloader_tests.rs"]
+mod tests;
