@@ -49,6 +49,8 @@ pub struct Test {
     pub weight: usize,
     /// Whether it waits for so long that it is started among the first.
     pub long: bool,
+    /// Whether it boots an emulated machine, which takes minutes.
+    pub machine: bool,
     /// On which kinds of hosts it runs.
     pub kinds: &'static [Kind],
     /// Why it cannot run on NixOS, where it cannot.
@@ -111,6 +113,7 @@ impl Test {
             file: "",
             weight: 1,
             long: false,
+            machine: false,
             kinds: &[Kind::StandIn],
             only_stand_in: None,
             run: || Ok(()),
@@ -188,6 +191,11 @@ fn run(arguments: &Arguments, registered: &[Test], folder: &Path) -> Result<bool
         .copied()
         .collect();
     let out = &mut io::stdout();
+    // Who asks for them alone, or for NixOS, has all of them.
+    if arguments.hosts.is_none() && !chosen.iter().all(|test| test.machine) {
+        let machines = sample::machines(&chosen, sample::commit().as_deref());
+        chosen.retain(|test| !test.machine || machines.contains(&test.name));
+    }
     if arguments.is_everything() {
         chosen.extend(sampled(out, registered)?);
     }

@@ -18,7 +18,7 @@ pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 fn registration(arguments: TokenStream, item: &TokenStream) -> Result<TokenStream, String> {
     let name = function_name(item).ok_or("a test is a function")?;
-    let (mut weight, mut long) = ("1".to_owned(), false);
+    let (mut weight, mut long, mut machine) = ("1".to_owned(), false, false);
     let mut kinds = "StandIn";
     let mut only_stand_in = "None".to_owned();
     for argument in split(arguments) {
@@ -26,13 +26,14 @@ fn registration(arguments: TokenStream, item: &TokenStream) -> Result<TokenStrea
         match words.as_slice() {
             [] => {}
             ["long"] => long = true,
+            ["machine"] => machine = true,
             ["nixos"] => kinds = "StandIn, ::lab::Kind::Nixos",
             ["only_nixos"] => kinds = "Nixos",
             ["only_stand_in", "=", reason] => only_stand_in = format!("Some({reason})"),
             ["weight", "=", number] => weight = (*number).to_owned(),
             _ => {
                 return Err(format!(
-                    "{:?} is not `long`, `nixos`, `only_nixos`, `only_stand_in = \"the reason\"` or `weight = N`",
+                    "{:?} is not `long`, `machine`, `nixos`, `only_nixos`, `only_stand_in = \"the reason\"` or `weight = N`",
                     words.join(" ")
                 ));
             }
@@ -44,6 +45,7 @@ fn registration(arguments: TokenStream, item: &TokenStream) -> Result<TokenStrea
             file: file!(),
             weight: {weight},
             long: {long},
+            machine: {machine},
             kinds: &[::lab::Kind::{kinds}],
             only_stand_in: {only_stand_in},
             run: || ::lab::harness::Ending::ending({name}()),
