@@ -20,6 +20,7 @@ use crate::namespace::Namespace;
 use crate::network;
 use crate::nixos;
 use crate::operator::{self, Operator};
+use crate::qemu::kernel::BOOT_FILES;
 use crate::seed::{self, Base, Seed};
 use crate::setup;
 
@@ -53,6 +54,7 @@ pub struct Builder {
     shipped: bool,
     kind: Kind,
     layers: Vec<PathBuf>,
+    machines: Option<PathBuf>,
 }
 
 impl Builder {
@@ -97,6 +99,16 @@ impl Builder {
         self
     }
 
+    /// The hosts are NixOS machines that boot from disks of their own, with this kernel and this boot loader,
+    /// each a layer: see [`crate::qemu::machine::Machine::installed`].
+    #[must_use]
+    pub fn machines(mut self, kernel: &Path, loader: &Path) -> Self {
+        self.kind = Kind::Nixos;
+        self.machines = Some(loader.to_owned());
+        let files = format!("  lab.bootFiles = \"{BOOT_FILES}\";\n");
+        self.off().layer(kernel).common(&files)
+    }
+
     /// Makes the lab, and boots what is to run.
     ///
     /// # Errors
@@ -136,6 +148,7 @@ impl Lab {
             shipped: false,
             kind: Kind::current(),
             layers: Vec::new(),
+            machines: None,
         }
     }
 
@@ -158,7 +171,11 @@ impl Lab {
         let deploy = fleet::deploy_files(&members, &plan.common, &operator_key, &server.host_key)?;
         let nixos = match plan.kind {
             Kind::StandIn => None,
-            Kind::Nixos => Some(nixos::prepare(&machine)?),
+            Kind::Nixos => {
+                let mut nixos = nixos::prepare(&machine)?;
+                nixos.builder.splice(..0, plan.layers.iter().cloned());
+                Some(nixos)
+            }
         };
         let stand_in = Base::StandIn(&machine.root);
         let base = nixos.as_ref().map_or(stand_in, Base::Nixos);
@@ -187,12 +204,17 @@ impl Lab {
             let below = match &nixos {
                 None => vec![machine.root.clone()],
                 Some(nixos) if is_server => with_fleet(&nixos.server),
+                Some(nixos) if plan.machines.is_some() => nixos.machine.clone(),
                 Some(nixos) => nixos.host.clone(),
             };
-            let above = [&seed.layer].into_iter().chain(&plan.layers);
+            let loader = plan.machines.iter().filter(|_| !is_server);
+            let above = [&seed.layer].into_iter().chain(&plan.layers).chain(loader);
             let layers: Vec<&Path> = above.chain(&below).map(PathBuf::as_path).collect();
             host.make_disk(&layers)?;
             furnish(seed, member, &host)?;
+            if is_server || plan.machines.is_none() {
+                install_boot_loader(seed, member, &host)?;
+            }
             known.push_str(&operator::known_host(&host.address, &member.host_key));
             hosts.insert(member.name.clone(), host);
         }
@@ -345,11 +367,7 @@ impl Doors {
 /// boot default, and the host's own keys, which are no part of a generation.
 fn furnish(seed: &Seed, member: &Member, host: &Host) -> Result<()> {
     let disk = host.disk();
-    let toplevel = seed
-        .content
-        .toplevels
-        .get(&member.name)
-        .with_context(|| format!("no system was made for {}", member.name))?;
+    let toplevel = toplevel(seed, member)?;
     let link = |target: &str, name: &str| {
         let path = disk.join(name);
         symlink(target, &path).with_context(|| format!("cannot link {}", path.display()))
@@ -368,10 +386,6 @@ fn furnish(seed: &Seed, member: &Member, host: &Host) -> Result<()> {
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
             .with_context(|| format!("cannot write {}", path.display()))
     };
-    let install = format!("{toplevel}/bin/install-bootloader");
-    let root = format!("{}/root", host.folder());
-    host.access
-        .must(&["chroot", &root, &install, toplevel], None)?;
     write("etc/NIXOS", "", 0o644)?;
     // Any 32 digits; the address makes it the host's own.
     write(
@@ -390,4 +404,20 @@ fn furnish(seed: &Seed, member: &Member, host: &Host) -> Result<()> {
         &secret(&member.host_key.path)?,
         0o600,
     )
+}
+
+/// The same for the boot loader. A machine does this by itself.
+fn install_boot_loader(seed: &Seed, member: &Member, host: &Host) -> Result<()> {
+    let toplevel = toplevel(seed, member)?;
+    let install = format!("{toplevel}/bin/install-bootloader");
+    let root = format!("{}/root", host.folder());
+    let words = ["chroot", &root, &install, toplevel];
+    host.access.must(&words, None).map(drop)
+}
+
+fn toplevel<'a>(seed: &'a Seed, member: &Member) -> Result<&'a str> {
+    let found = seed.content.toplevels.get(&member.name);
+    found
+        .map(String::as_str)
+        .with_context(|| format!("no system was made for {}", member.name))
 }

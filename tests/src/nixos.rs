@@ -36,6 +36,8 @@ pub struct Nixos {
     pub builder: Vec<PathBuf>,
     /// The layers of a host's disk below its systems.
     pub host: Vec<PathBuf>,
+    /// The same of a machine's, which evaluates nothing and has no nixpkgs.
+    pub machine: Vec<PathBuf>,
     /// The same of the git server's.
     pub server: Vec<PathBuf>,
     /// nixpkgs, as this machine's programs reach it.
@@ -106,8 +108,11 @@ pub fn prepare(machine: &Machine) -> Result<Nixos> {
         let below = [systems.join("layer"), nixpkgs_layer.clone(), debian.clone()];
         [layer.join("layer")].into_iter().chain(below).collect()
     };
+    let layers: Vec<PathBuf> = over(&tree);
+    let without_nixpkgs = layers.iter().filter(|layer| **layer != nixpkgs_layer);
     let nixos = Nixos {
-        host: over(&tree),
+        machine: without_nixpkgs.cloned().collect(),
+        host: layers,
         server: over(&server),
         builder: vec![systems.join("layer"), nixpkgs_layer, debian],
         folder: source,

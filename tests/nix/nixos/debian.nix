@@ -30,6 +30,8 @@
   ];
   dbus-broker = [ "dbus-broker" ];
   diffutils = [ "diffutils" ];
+  dosfstools = [ "dosfstools" ];
+  e2fsprogs = [ "e2fsprogs" ];
   findutils = [ "findutils" ];
   gawk = [ "gawk" ];
   getent-glibc = [ "libc-bin" ];
@@ -43,6 +45,10 @@
   gnugrep = [ "grep" ];
   gnused = [ "sed" ];
   gnutar = [ "tar" ];
+  grub = [
+    "grub-common"
+    "grub2-common"
+  ];
   gzip = [ "gzip" ];
   hostname-debian = [ "hostname" ];
   iana-etc = [ "netbase" ];
@@ -86,6 +92,10 @@
     "postgresql-client-17"
   ];
   procps = [ "procps" ];
+  python3 = [
+    "python3-minimal"
+    "python3.13-minimal"
+  ];
   shadow = [
     "passwd"
     "login"

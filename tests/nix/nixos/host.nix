@@ -26,6 +26,8 @@ let
     fail = "echo 'init fails, as the host description asks'; exit 1";
     hang = "echo 'init hangs, as the host description asks'; exec sleep infinity";
   };
+  # A machine has a kernel: machine.nix.
+  isContainer = cfg.bootFiles == null;
   text = name: builtins.toFile "${name}-${cfg.${name}}" cfg.${name};
 in
 {
@@ -44,9 +46,9 @@ in
 
   config = {
     boot = {
-      isContainer = true;
+      isContainer = isContainer;
       loader.external = {
-        enable = true;
+        enable = isContainer;
         installHook = pkgs.writeScript "install-bootloader" ''
           #!/debian/usr/bin/sh
           PATH=${programs}
@@ -94,13 +96,15 @@ in
       nssModules = lib.mkForce [ ];
       # Another text is another kernel.
       systemBuilderCommands = lib.mkAfter (''
+        # For a disk on which nothing was installed yet.
+        mkdir -p $out/bin
+        ln -s ${config.system.build.installBootLoader} $out/bin/install-bootloader
+      ''
+      + lib.optionalString isContainer ''
         ln -s ${text "kernel"} $out/kernel
         ln -s ${text "initrd"} $out/initrd
         ln -s ${builtins.toFile "kernel-modules-${cfg.kernel}" cfg.kernel} $out/kernel-modules
         printf %s ${lib.escapeShellArg (toString config.boot.kernelParams)} > $out/kernel-params
-        # For a disk on which nothing was installed yet.
-        mkdir -p $out/bin
-        ln -s ${config.system.build.installBootLoader} $out/bin/install-bootloader
       ''
       + lib.optionalString (cfg.initInterfaceVersion != null) ''
         printf %s ${lib.escapeShellArg cfg.initInterfaceVersion} > $out/init-interface-version

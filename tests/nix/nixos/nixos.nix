@@ -19,6 +19,7 @@ in
           modules = arguments.modules ++ [
             (tree + "/nixos/modules/profiles/minimal.nix")
             ./host.nix
+            ./machine.nix
             { nixpkgs.pkgs = pkgs; }
           ];
         }

@@ -26,6 +26,11 @@ builtins.mapAttrs stub stubs
   wrapCC = _: cc;
   wrapCCWith = _: cc;
   glibc = cc.libc;
+  # Debian's, which has the firmware's kind of it.
+  grub2 = prev.grub2 // {
+    grubTarget = "x86_64-efi";
+    override = _: final.grub2;
+  };
   getent = cc.libc;
   glibcLocales =
     (final.runCommand "glibc-locales" { } ''

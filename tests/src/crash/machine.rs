@@ -7,7 +7,6 @@
 mod cases;
 mod play;
 
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -27,7 +26,7 @@ pub fn section(options: &Options) -> Result<Section> {
         .filter(|case| !options.samples() || case.quick)
         .collect();
     ensure!(!cases.is_empty(), "no case has such a name");
-    come_first();
+    lab::qemu::come_first();
     let mut schedule = Vec::new();
     for case in &cases {
         schedule.push(*case);
@@ -96,19 +95,6 @@ pub fn section(options: &Options) -> Result<Section> {
         notes,
         seconds: 0.0,
     })
-}
-
-/// Lets this thread, and all that it starts from now on, come before what the other sections do: a machine
-/// that is emulated takes longest, and has watchdogs that do not wait. Without the right to that, it is
-/// only slower.
-fn come_first() {
-    // Linux has one nice value for each thread, and children inherit it (sched(7)).
-    let thread = nix::unistd::gettid().to_string();
-    let _ = Command::new("renice")
-        .args(["-n", "-12", "-p", &thread])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
 }
 
 /// What to say of a case that broke a promise; its console is kept.

@@ -16,6 +16,7 @@ struct Differences {
     stubs: BTreeMap<String, String>,
     units: Names,
     options: BTreeMap<String, String>,
+    machine: BTreeMap<String, String>,
     tree: BTreeMap<String, String>,
 }
 
@@ -58,6 +59,7 @@ pub fn list() -> Result<String> {
     };
     each("Programs that do nothing", &differences.stubs)?;
     each("Options", &differences.options)?;
+    each("Machines", &differences.machine)?;
     each("The disk", &differences.tree)?;
     Ok(text)
 }

@@ -14,7 +14,7 @@ use crate::setup;
 
 /// The packages of Debian that nixpkgs' names are linked to (`nix/nixos/debian.nix`), and what wrappers are
 /// compiled with.
-pub const PACKAGES: &str = ",acl,attr,bind9-dnsutils,cpio,curl,dbus-broker,dbus-user-session,gawk,gcc,iptables,iputils-ping,jq,kbd,libc6-dev,libcap2-bin,libfile-slurp-perl,libjson-perl,make,netbase,nginx,patch,patchelf,perl,postgresql-17,sudo,systemd-boot,systemd-boot-tools,systemd-container,systemd-coredump,systemd-cryptsetup,systemd-dev,systemd-resolved,tzdata,uidmap,xsltproc,xutils-dev,zstd";
+pub const PACKAGES: &str = ",acl,attr,bind9-dnsutils,cpio,curl,dbus-broker,dbus-user-session,dosfstools,e2fsprogs,gawk,gcc,grub-efi-amd64-bin,grub2-common,iptables,iputils-ping,jq,kbd,libc6-dev,libcap2-bin,libfile-copy-recursive-perl,libfile-slurp-perl,libjson-perl,liblist-compare-perl,libxml-libxml-perl,libxml-sax-perl,make,netbase,nginx,patch,patchelf,perl,postgresql-17,python3,sudo,systemd-boot,systemd-boot-tools,systemd-container,systemd-coredump,systemd-cryptsetup,systemd-dev,systemd-resolved,tzdata,uidmap,xsltproc,xutils-dev,zstd";
 /// Hides Debian's configuration and units, and keeps the paths that its builds have compiled in.
 pub const HIDE: &str = include_str!("hide.sh");
 const COPY: Duration = Duration::from_secs(120);

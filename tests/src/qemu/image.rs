@@ -18,25 +18,40 @@ const MIB: u64 = 1 << 20;
 /// Room for two kernels with their initrds, and not for three.
 const BOOT_MIB: u64 = 48;
 const ROOT_MIB: u64 = 1300;
+/// Debian's files that packages of NixOS are linked to take more.
+const NIXOS_ROOT_MIB: u64 = 2400;
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// What is on the first partition of a new disk.
+#[derive(Debug, Clone, Copy)]
+pub enum Boot<'a> {
+    /// systemd-boot of this layer, and what the host's own boot loader installation has written.
+    Written(&'a Path),
+    /// Nothing: NixOS' own installer is to run on the machine itself.
+    Empty,
+}
 
 /// Turns the files of a host that was never switched on into a disk image at `image`, a path inside
 /// the lab.
 ///
 /// # Errors
 /// When one of the programs fails.
-pub fn make(host: &Host, layer: &Path, image: &str) -> Result<()> {
+pub fn make(host: &Host, first: Boot<'_>, image: &str) -> Result<()> {
     let path = host.access.path(image);
-    let size = (BOOT_MIB + ROOT_MIB + 2) * MIB;
+    let root_mib = match first {
+        Boot::Written(_) => ROOT_MIB,
+        Boot::Empty => NIXOS_ROOT_MIB,
+    };
+    let size = (BOOT_MIB + root_mib + 2) * MIB;
     let file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
     file.set_len(size).context("cannot make the disk large")?;
     let table = format!(
-        "label: gpt\nstart=1MiB, size={BOOT_MIB}MiB, type=uefi\nstart={}MiB, size={ROOT_MIB}MiB, type=linux\n",
+        "label: gpt\nstart=1MiB, size={BOOT_MIB}MiB, type=uefi\nstart={}MiB, size={root_mib}MiB, type=linux\n",
         BOOT_MIB + 1
     );
     run(host, &["sfdisk", "--quiet", image], Some(&table))?;
     let boot = format!("{image}.boot");
-    make_boot(host, layer, &boot)?;
+    make_boot(host, first, &boot)?;
     let boot = host.access.path(&boot);
     copy(&boot, &file, MIB)?;
     fs::remove_file(&boot).with_context(|| format!("cannot remove {}", boot.display()))?;
@@ -57,22 +72,24 @@ pub fn make(host: &Host, layer: &Path, image: &str) -> Result<()> {
             "-E",
             &place,
             image,
-            &format!("{ROOT_MIB}M"),
+            &format!("{root_mib}M"),
         ],
         None,
     )?;
     Ok(())
 }
 
-/// The partition that the firmware reads: systemd-boot, and what the host's own boot loader
-/// installation has written.
-fn make_boot(host: &Host, layer: &Path, image: &str) -> Result<()> {
+/// The partition that the firmware reads.
+fn make_boot(host: &Host, first: Boot<'_>, image: &str) -> Result<()> {
     let blocks = (BOOT_MIB * 1024).to_string();
     run(
         host,
         &["mkfs.vfat", "-F", "32", "-s", "1", "-C", image, &blocks],
         None,
     )?;
+    let Boot::Written(layer) = first else {
+        return Ok(());
+    };
     let boot = format!("{}/root/boot", host.folder());
     let loader = layer.join(kernel::LOADER);
     let loader = loader.to_string_lossy();

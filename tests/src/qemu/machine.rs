@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::disk::{Counts, Disk, Survival};
-use super::image;
+use super::image::{self, Boot};
+use super::kernel::BOOT_FILES;
 use super::nbd::Served;
 use crate::command::{self, Output};
 use crate::host::Host;
@@ -75,6 +76,8 @@ pub struct Start {
     pub fault: Option<String>,
     /// What the machine's clock shows, as QEMU's `-rtc base=` takes it; the right time else.
     pub clock: Option<String>,
+    /// A kernel and an initrd in the place of a boot loader, and their command line.
+    pub kernel: Option<(PathBuf, String)>,
 }
 
 impl Machine {
@@ -83,6 +86,34 @@ impl Machine {
     /// # Errors
     /// When its disk cannot be made.
     pub fn new(host: &Host, operator: &Operator, layer: &Path, console: &Path) -> Result<Self> {
+        Self::with(host, operator, Boot::Written(layer), console)
+    }
+
+    /// The same of a host that is NixOS: `toplevel`'s own installer writes the boot loader, on the machine
+    /// itself, which is started once for that.
+    ///
+    /// # Errors
+    /// When the disk cannot be made, or the boot loader is not installed.
+    pub fn installed(
+        host: &Host,
+        operator: &Operator,
+        layer: &Path,
+        toplevel: &str,
+        console: &Path,
+    ) -> Result<Self> {
+        let mut machine = Self::with(host, operator, Boot::Empty, console)?;
+        let line = format!("console=ttyS0 panic=5 no_timer_check quiet lab.installs={toplevel}");
+        let files = layer.join(BOOT_FILES.trim_start_matches('/'));
+        machine.power_on(&Start {
+            kernel: Some((files, line)),
+            ..Start::default()
+        })?;
+        machine.sees("lab: the boot loader is installed", 0, BOOT)?;
+        machine.is_off(Survival::None, LIMIT)?;
+        Ok(machine)
+    }
+
+    fn with(host: &Host, operator: &Operator, first: Boot<'_>, console: &Path) -> Result<Self> {
         let machine = Self {
             host: host.clone(),
             operator: operator.clone(),
@@ -91,7 +122,7 @@ impl Machine {
             starts: 0,
             counts: Vec::new(),
         };
-        image::make(host, layer, &machine.inside("disk"))?;
+        image::make(host, first, &machine.inside("disk"))?;
         let variables = host.access.path(machine.inside("variables"));
         fs::copy(VARIABLES, &variables).context("cannot make the firmware's variables")?;
         fs::write(console, "").with_context(|| format!("cannot write {}", console.display()))?;
@@ -174,6 +205,11 @@ impl Machine {
         }
         if let Some(clock) = &start.clock {
             command.args(["-rtc", &format!("base={clock}")]);
+        }
+        if let Some((files, line)) = &start.kernel {
+            command.arg("-kernel").arg(files.join("kernel"));
+            command.arg("-initrd").arg(files.join("initrd"));
+            command.args(["-append", line]);
         }
         let errors = self.host.access.path(self.inside("qemu.errors"));
         let errors = fs::File::create(&errors)
