@@ -166,6 +166,20 @@ in
             "The deploy repository.";
         closure = table closure "How a commit's system is made.";
         switch = table switch "The deadlines and rules of a switch.";
+        passes = table {
+          interval = mkOption {
+            type = own.span;
+            default = config.services.nixus.interval;
+            defaultText = lib.literalExpression "config.services.nixus.interval";
+            description = "The time between two passes ({manpage}`systemd.time(7)`), at most 7 days. The timer has it too, and a generation is kept only if they agree.";
+          };
+          boot_delay = mkOption {
+            type = own.span;
+            default = config.services.nixus.bootDelay;
+            defaultText = lib.literalExpression "config.services.nixus.bootDelay";
+            description = "The time from the boot to the first pass ({manpage}`systemd.time(7)`), at most 7 days.";
+          };
+        } "When passes begin.";
         health = table {
           soak = defaulting own.duration "10s" "The least time that all checks must go on passing.";
           peers_lost_after = defaulting own.duration "24h" "How long a peer must have been silent for no commit to wait for it.";

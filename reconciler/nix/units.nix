@@ -132,8 +132,8 @@ in
       description = "Regularly keep this host on the commit of the deploy repository";
       wantedBy = [ "timers.target" ];
       timerConfig = {
-        OnActiveSec = cfg.bootDelay;
-        OnUnitInactiveSec = cfg.interval;
+        OnActiveSec = cfg.settings.passes.boot_delay;
+        OnUnitInactiveSec = cfg.settings.passes.interval;
         AccuracySec = "100ms";
       };
     };

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nixus_switcher::protocol::{Commit, Toplevel};
+use nixus_switcher::protocol::{CheckOutcome, Commit, Toplevel};
 use thiserror::Error;
 
 use crate::activation::{ActivationError, Switcher};
-use crate::checks::peer;
+use crate::checks::{Scene, peer, unit};
 use crate::commit_id::CommitId;
 use crate::config::Config;
+use crate::ledger::Ledger;
 use crate::ledger_file::{self, LedgerFileError};
 use crate::pass_lock::{PassLock, PassLockError};
 use crate::plan::Head;
@@ -26,6 +27,8 @@ const ROOT: &str = "/nix/var/nix/gcroots/nixus/adopted";
 
 /// How long peers may take to say that they are there.
 const PRESENT: Duration = Duration::from_secs(10);
+/// What the unit of the passes may take beside the network.
+const UNIT: Duration = Duration::from_secs(30);
 
 /// Why a host was not adopted. Nothing was changed.
 #[derive(Debug, Error)]
@@ -64,6 +67,12 @@ pub enum AdoptError {
         url: String,
         /// The branch.
         branch: String,
+    },
+    /// The unit that makes the passes could not do what this command could.
+    #[error("no pass on this host could follow the repository: {why}")]
+    Unit {
+        /// What it said, or how it ended.
+        why: String,
     },
     /// The commit asked for is not in the branch.
     #[error("commit {commit} is not in the history of branch {branch:?}")]
@@ -117,20 +126,17 @@ pub async fn adopt(
     commit: Option<CommitId>,
     again: bool,
 ) -> Result<Adopted, AdoptError> {
-    let _lock = PassLock::wait(paths).map_err(AdoptError::Lock)?;
-    let mut ledger = ledger_file::load(&paths.ledger()).map_err(AdoptError::Ledger)?;
-    if let (Some(damage), false) = (&ledger.damage, again) {
-        return Err(AdoptError::Damaged {
-            file: damage.file.clone(),
-            problem: damage.problem.clone(),
-        });
-    }
-    if let (Some(anchor), false) = (&ledger.anchor, again) {
-        return Err(AdoptError::Already {
-            anchor: anchor.clone(),
-        });
-    }
-    let (anchor, name) = anchor(config, paths, commit).await?;
+    let lock = || PassLock::wait(paths).map_err(AdoptError::Lock);
+    let adoptable = || adoptable(paths, again);
+    // The one who looks needs the lock.
+    let (anchor, name) = {
+        let _lock = lock()?;
+        adoptable()?;
+        anchor(config, paths, commit).await?
+    };
+    see_what_a_pass_can_do(config, paths).await?;
+    let _lock = lock()?;
+    let mut ledger = adoptable()?;
     let running = switcher.running().map_err(AdoptError::Running)?;
     root(Path::new(ROOT), &running)?;
     if let Some(remote) = &config.reports {
@@ -152,6 +158,40 @@ pub async fn adopt(
         anchor: name,
         running,
     })
+}
+
+/// The ledger of a host that may be adopted.
+fn adoptable(paths: &Paths, again: bool) -> Result<Ledger, AdoptError> {
+    let ledger = ledger_file::load(&paths.ledger()).map_err(AdoptError::Ledger)?;
+    if let (Some(damage), false) = (&ledger.damage, again) {
+        return Err(AdoptError::Damaged {
+            file: damage.file.clone(),
+            problem: damage.problem.clone(),
+        });
+    }
+    if let (Some(anchor), false) = (&ledger.anchor, again) {
+        return Err(AdoptError::Already {
+            anchor: anchor.clone(),
+        });
+    }
+    Ok(ledger)
+}
+
+/// This command has an operator's path, environment and perhaps keys. What counts is whether the unit of
+/// the passes can use the repository with its own.
+async fn see_what_a_pass_can_do(config: &Config, paths: &Paths) -> Result<(), AdoptError> {
+    let scene = Scene {
+        config,
+        paths,
+        open: None,
+        by_unit: true,
+    };
+    let found = unit::asked(&scene, 2 * config.repository.timeout + UNIT).await;
+    let unwell = found
+        .iter()
+        .find(|one| one.outcome != CheckOutcome::Pass)
+        .map(|one| one.reason.clone());
+    unwell.map_or(Ok(()), |why| Err(AdoptError::Unit { why }))
 }
 
 async fn anchor(

@@ -17,6 +17,7 @@ use crate::state::Paths;
 
 pub mod access;
 pub mod accounts;
+pub mod build;
 pub mod command;
 pub mod http;
 pub mod now;
@@ -24,6 +25,7 @@ pub mod peer;
 pub mod repository;
 pub mod ssh;
 pub mod tcp;
+pub mod unit;
 
 use ssh::Bar;
 
@@ -36,6 +38,9 @@ pub struct Scene<'a> {
     pub paths: &'a Paths,
     /// The deployment that is on trial; none where a system is looked at as it is.
     pub open: Option<&'a Open>,
+    /// Whether the pass's own unit is to say how the repository is, where nothing is on trial: what a shell
+    /// can do proves nothing of it.
+    pub by_unit: bool,
 }
 
 impl<'a> Scene<'a> {
@@ -93,6 +98,7 @@ pub async fn baseline(config: &Config, paths: &Paths) -> Looked {
         config,
         paths,
         open: None,
+        by_unit: false,
     };
     let health = &config.health;
     // The pass that asks has just used the repository, and the switcher notes the failed units.
@@ -138,6 +144,7 @@ pub async fn before_rollback(config: &Config, paths: &Paths) -> Before {
         config,
         paths,
         open: None,
+        by_unit: false,
     };
     let checks = config.health.checks.iter();
     let repositories = checks.filter(|check| matches!(check.kind, Kind::Repository));
@@ -166,6 +173,7 @@ pub async fn passing(config: &Config, paths: &Paths, names: &[String]) -> Vec<St
         config,
         paths,
         open: None,
+        by_unit: false,
     };
     let checks = config.health.checks.iter();
     let asked = checks

@@ -21,6 +21,7 @@ use crate::trust::VerifiedCommit;
 
 mod expression;
 mod fetched;
+pub mod trifle;
 
 /// Keeps the newest built closure from being collected until the switcher has rooted it.
 const ROOT: &str = "/nix/var/nix/gcroots/nixus/built";

@@ -14,6 +14,7 @@ mod closure;
 pub mod health;
 mod limits;
 pub mod settings;
+mod span;
 pub mod statuses;
 mod written;
 
@@ -22,6 +23,9 @@ pub use limits::{Limits, MemoryLimit};
 
 /// Where a host's configuration is found unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/nixus/config.toml";
+
+/// What a timer may be late by on a busy host.
+const LATE: Duration = Duration::from_secs(60);
 
 /// The longest configuration file that is read, in bytes.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -75,6 +79,8 @@ pub struct Config {
     pub closure: Closure,
     /// The deadlines and rules of a switch.
     pub switch: Switch,
+    /// When passes begin.
+    pub passes: Passes,
     /// How the host proves that it is well.
     pub health: health::Health,
     /// Where reports go, if anywhere.
@@ -119,6 +125,23 @@ fn server(url: &str) -> Option<String> {
     let authority = rest.split('/').next()?;
     let name = authority.rsplit('@').next()?;
     Some(format!("{scheme}://{name}"))
+}
+
+/// When passes begin, as the units of a host are to have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passes {
+    /// The time between two passes.
+    pub interval: Duration,
+    /// The time from the boot to the first one.
+    pub boot_delay: Duration,
+}
+
+impl Passes {
+    /// The longest that a host may be without a pass before something is wrong: a timer may be a little late,
+    /// and a pass may miss one turn.
+    pub fn longest_pause(&self) -> Duration {
+        2 * self.interval.max(self.boot_delay) + LATE
+    }
 }
 
 /// The deadlines and rules of a switch.

@@ -16,6 +16,8 @@ pub mod sightings;
 
 /// The check that a pass of the new generation can do its work.
 pub const REPOSITORY: &str = "repository";
+/// The check that what starts passes starts one.
+pub const PASS: &str = "pass";
 /// The check that the own sshd lets operators in.
 pub const SSH: &str = "ssh";
 /// That the checks passed for long enough.
@@ -94,6 +96,21 @@ impl Finding {
             by: self.by.clone(),
             disregarded,
             ..CheckResult::new(&self.check, self.outcome, &self.reason)
+        }
+    }
+}
+
+/// As it was told by another process of this host.
+impl From<CheckResult> for Finding {
+    fn from(told: CheckResult) -> Self {
+        Self {
+            check: told.check,
+            by: told.by,
+            outcome: told.outcome,
+            reason: told.reason,
+            on_trial: false,
+            answered: false,
+            lasts: Lasts::Perhaps,
         }
     }
 }

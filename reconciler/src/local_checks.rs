@@ -1,53 +1,99 @@
 //! Checks that this host makes of itself.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
 use nixus_switcher::activation::mark;
 use nixus_switcher::layout::Layout;
 use nixus_switcher::protocol::{CheckOutcome, Toplevel};
 
+use crate::config::Passes;
 use crate::health::Finding;
 use crate::plan::Baseline;
 use crate::process::in_words;
-use crate::systemd::{self, PASS_UNIT, SystemdError};
+use crate::systemd::{self, PASS_TIMER, PASS_UNIT, SystemdError};
 
-/// The timer of the passes to come.
-const TIMER: &str = "nixus-reconcile.timer";
 /// What runs these checks.
 const VERIFY: &str = "nixus-verify.service";
+/// The check of the timer.
+pub const TIMER: &str = "timer";
+
+/// What systemd says of the timer of the passes to come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Timer {
+    /// Its properties, by name.
+    shown: HashMap<String, String>,
+    /// The time until it elapses next; nothing where it does not, or while what it starts runs.
+    next: Option<Duration>,
+}
+
+/// Asks systemd about the timer.
+///
+/// # Errors
+/// When systemd does not answer.
+pub async fn look_at_timer() -> Result<Timer, SystemdError> {
+    let properties = "LoadState,ActiveState,SubState,Unit,WantedBy,RequiredBy";
+    let shown = systemd::show(PASS_TIMER, properties).await?;
+    let next = systemd::next_elapse(PASS_TIMER).await?;
+    let now = Timestamp::now();
+    Ok(Timer {
+        shown,
+        next: next.map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default()),
+    })
+}
 
 /// The passes to come need their timer.
-pub async fn timer() -> Finding {
-    let name = "timer";
-    let properties = "LoadState,ActiveState,SubState,NextElapseUSecMonotonic,NextElapseUSecRealtime,\
-                      WantedBy,RequiredBy";
-    let shown = match systemd::show(TIMER, properties).await {
-        Ok(shown) => shown,
-        Err(error) => return Finding::new(name, CheckOutcome::Unknown, in_words(&error)),
-    };
-    let is = |property: &str, value: &str| shown.get(property).is_some_and(|found| found == value);
-    let elapses = |property: &str| {
-        shown
-            .get(property)
-            .is_some_and(|next| !matches!(next.as_str(), "" | "0" | "infinity"))
-    };
-    let coming = elapses("NextElapseUSecMonotonic") || elapses("NextElapseUSecRealtime");
-    // A timer whose new file systemd refuses may go on with what it had, until the next boot.
-    if !is("LoadState", "loaded") {
-        let state = shown.get("LoadState").cloned().unwrap_or_default();
-        let reason = format!("systemd does not take {TIMER}: {state}");
-        return Finding::new(name, CheckOutcome::Fail, reason);
+pub async fn timer(passes: &Passes) -> Finding {
+    match look_at_timer().await {
+        Ok(timer) => timer.judge(passes),
+        Err(error) => Finding::new(TIMER, CheckOutcome::Unknown, in_words(&error)),
     }
-    // A timer that nothing wants still runs, but would not start at the next boot.
-    if is("WantedBy", "") && is("RequiredBy", "") {
-        let reason = format!("{TIMER} is wanted by no target: no pass would follow the next boot");
-        return Finding::new(name, CheckOutcome::Fail, reason);
+}
+
+impl Timer {
+    /// Whether it will go on starting passes, as often as the configuration says.
+    pub fn judge(&self, passes: &Passes) -> Finding {
+        let of = |property: &str| self.shown.get(property).map_or("", String::as_str);
+        let fail = |reason: String| Finding::new(TIMER, CheckOutcome::Fail, reason);
+        // A timer whose new file systemd refuses may go on with what it had, until the next boot.
+        if of("LoadState") != "loaded" {
+            let state = of("LoadState");
+            return fail(format!("systemd does not take {PASS_TIMER}: {state}"));
+        }
+        // A timer that nothing wants still runs, but would not start at the next boot.
+        if of("WantedBy").is_empty() && of("RequiredBy").is_empty() {
+            return fail(format!(
+                "{PASS_TIMER} is wanted by no target: no pass would follow the next boot"
+            ));
+        }
+        if of("Unit") != PASS_UNIT {
+            let unit = of("Unit");
+            return fail(format!("{PASS_TIMER} starts {unit}, and no pass"));
+        }
+        // While its service runs, a timer has no next elapse.
+        let runs = of("SubState") == "running";
+        if of("ActiveState") != "active" || (self.next.is_none() && !runs) {
+            let state = of("ActiveState");
+            return fail(format!(
+                "{PASS_TIMER} is {state} and starts no further pass"
+            ));
+        }
+        let bound = passes.longest_pause();
+        match self.next {
+            Some(next) if next > bound => fail(format!(
+                "{PASS_TIMER} starts the next pass in {} s only, and one is to follow every {} s",
+                next.as_secs(),
+                passes.interval.as_secs()
+            )),
+            _ => Finding::new(TIMER, CheckOutcome::Pass, "the next pass is due"),
+        }
     }
-    // While its service runs, a timer has no next elapse.
-    if is("ActiveState", "active") && (coming || is("SubState", "running")) {
-        return Finding::new(name, CheckOutcome::Pass, "the next pass is due");
+
+    /// Whether it is still to start a pass within this time.
+    pub fn is_due_within(&self, time: Duration) -> bool {
+        self.next.is_none_or(|next| next <= time)
     }
-    let state = shown.get("ActiveState").cloned().unwrap_or_default();
-    let reason = format!("{TIMER} is {state} and starts no further pass");
-    Finding::new(name, CheckOutcome::Fail, reason)
 }
 
 /// Whether the running system is fit to be changed: systemd answers, and the machine neither comes
@@ -180,6 +226,59 @@ fn first_difference(one: &str, other: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timer_must_start_passes_as_often_as_the_configuration_says() {
+        let passes = Passes {
+            interval: Duration::from_secs(60),
+            boot_delay: Duration::from_secs(30),
+        };
+        let well = [
+            ("LoadState", "loaded"),
+            ("ActiveState", "active"),
+            ("SubState", "waiting"),
+            ("Unit", PASS_UNIT),
+            ("WantedBy", "timers.target"),
+        ];
+        let check = |property: &str, value: &str, next: Option<u64>, words: &str| {
+            let mut shown: HashMap<String, String> = well
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
+            shown.insert(property.to_owned(), value.to_owned());
+            let next = next.map(Duration::from_secs);
+            let found = Timer { shown, next }.judge(&passes);
+            let passes = words == "the next pass is due";
+            assert_eq!(found.outcome == CheckOutcome::Pass, passes, "{found:?}");
+            assert!(found.reason.contains(words), "{found:?}");
+        };
+        check("", "", Some(60), "the next pass is due");
+        check("", "", Some(180), "the next pass is due");
+        check("SubState", "running", None, "the next pass is due");
+        check("", "", None, "starts no further pass");
+        check(
+            "",
+            "",
+            Some(181),
+            "in 181 s only, and one is to follow every 60 s",
+        );
+        // The year 2099.
+        check("", "", Some(2_000_000_000), "in 2000000000 s only");
+        check(
+            "Unit",
+            "k-nothing.service",
+            Some(5),
+            "starts k-nothing.service, and no pass",
+        );
+        check("ActiveState", "inactive", Some(5), "starts no further pass");
+        check(
+            "LoadState",
+            "masked",
+            Some(5),
+            "does not take nixus-reconcile.timer: masked",
+        );
+        check("WantedBy", "", Some(5), "wanted by no target");
+    }
 
     #[test]
     fn units_run_alike_if_only_their_commands_differ() {

@@ -48,6 +48,8 @@ pub struct OpenDeployment {
     /// Whether somebody is to look at it, and this pass has not asked anybody to: its time is over and
     /// nobody works on it, or it is stuck and may have been put right.
     pub abandoned: bool,
+    /// Whether what runs is on trial in it, and this pass has not yet shown what it could do.
+    pub unproved: bool,
 }
 
 /// Whether the running system is fit to be changed.
@@ -110,6 +112,9 @@ pub enum Action {
     Absorb,
     /// Settle a deployment that nobody works on any more.
     Recover(DeploymentId),
+    /// Look at all that a pass of what is on trial needs, and hand it to the verification. Nothing else
+    /// follows in this pass: what runs after the trial has passes of its own.
+    Prove(DeploymentId),
     /// See whether the repository answers the system that runs again, which it did not on trial.
     Witness,
     /// Ask the repository where the branch is.
@@ -184,6 +189,7 @@ fn decide(seen: &Observation<'_>) -> Action {
             OpenDeployment { stuck: true, .. } => {
                 return plan_stuck(seen, Reason::Stuck { deployment });
             }
+            OpenDeployment { unproved: true, .. } => return Action::Prove(deployment),
             _ => return Action::Wait(Reason::DeploymentOpen { deployment }),
         }
     }

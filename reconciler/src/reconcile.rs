@@ -17,6 +17,7 @@ use crate::ledger::release::Retry;
 use crate::ledger::{Jitter, Kept, Ledger};
 use crate::ledger_file::{self, LedgerFileError};
 use crate::manifest::{self, ManifestError};
+use crate::own_pass;
 use crate::pass_lock::{PassLock, PassLockError};
 use crate::plan::{
     Action, Ancestry, Baseline, Entry, Head, Observation, OpenDeployment, Reason, plan,
@@ -36,6 +37,7 @@ mod build;
 mod decision;
 mod entry;
 mod mend;
+mod prove;
 mod send;
 mod settle;
 mod waiting;
@@ -111,13 +113,17 @@ pub struct Pass<'a> {
     local_copy_looked_at: bool,
 }
 
-/// Runs one pass and gives what it ended up waiting for.
+/// Runs one pass and gives what it ended up waiting for; nothing where it only answered an operator.
 pub async fn reconcile(
     config: &Config,
     paths: &Paths,
     switcher: &Switcher,
-) -> Result<Reason, PassError> {
+) -> Result<Option<Reason>, PassError> {
     let _lock = PassLock::take(paths)?;
+    if let Some(question) = own_pass::asked(paths) {
+        prove::answer(config, paths, question).await;
+        return Ok(None);
+    }
     let mut ledger = ledger_file::load(&paths.ledger()).map_err(PassError::Ledger)?;
     if ledger.damage.is_some() {
         ledger_file::set_aside_damaged(&paths.ledger(), &mut ledger, false)
@@ -158,7 +164,7 @@ pub async fn reconcile(
         });
     }
     pass.send_what_waits().await;
-    result
+    result.map(Some)
 }
 
 impl Pass<'_> {
@@ -172,6 +178,13 @@ impl Pass<'_> {
                 return Ok(reason);
             }
             tracing::debug!("{action:?}");
+            if let Action::Prove(deployment) = action {
+                self.prove(&deployment).await?;
+                let reason = Reason::DeploymentOpen { deployment };
+                decision::waits(&reason);
+                self.note(&reason);
+                return Ok(reason);
+            }
             if let Err(error) = self.execute(action).await?
                 && !(error.may_be_local_damage() && self.mends_local_copy().await)
             {
@@ -187,17 +200,18 @@ impl Pass<'_> {
             Err(ActivationError::Journal(error)) => (None, Some(in_words(&error))),
             Err(error) => return Err(PassError::Switcher(error)),
         };
+        let running = self.switcher.running().map_err(PassError::Switcher)?;
         let open = open.map(|open| OpenDeployment {
             abandoned: !self.recovery_tried
                 && (open.phase == PhaseName::Stuck || self.switcher.has_abandoned(&open)),
             stuck: open.phase == PhaseName::Stuck,
+            unproved: prove::is_on_trial(open.phase) && open.candidate == running,
             deployment: open.deployment,
         });
         let unseen = self
             .switcher
             .ended_after(self.ledger.outcomes_seen)
             .map_err(PassError::Switcher)?;
-        let running = self.switcher.running().map_err(PassError::Switcher)?;
         let suspension = suspension::read(self.paths);
         Ok(plan(&Observation {
             now: Timestamp::now(),
@@ -244,8 +258,8 @@ impl Pass<'_> {
             Action::Build(commit) => return self.build(&commit).await,
             Action::Keep(head, toplevel) => return self.keep(&head, toplevel),
             Action::Activate(head, _) => return self.activate(&head).await,
-            // The caller takes waits.
-            Action::Wait(_) => {}
+            // The caller takes these.
+            Action::Prove(_) | Action::Wait(_) => {}
         }
         Ok(Ok(()))
     }

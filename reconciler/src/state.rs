@@ -81,6 +81,21 @@ impl Paths {
         self.run.join("last-pass.json")
     }
 
+    /// What a pass of the generation on trial has handed over.
+    pub fn own_pass(&self) -> PathBuf {
+        self.run.join("own-pass.json")
+    }
+
+    /// What an operator has asked the pass's own unit.
+    pub fn question(&self) -> PathBuf {
+        self.run.join("question.json")
+    }
+
+    /// What it has answered.
+    pub fn answer(&self) -> PathBuf {
+        self.run.join("answer.json")
+    }
+
     /// Says since when the reports are known to be whole and sent.
     pub fn reports_sound(&self) -> PathBuf {
         self.run.join("reports-sound")

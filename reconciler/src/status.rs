@@ -24,7 +24,7 @@ use crate::reports_repository::ReportsRepository;
 use crate::set_aside;
 use crate::state::{Paths, read_bounded};
 use crate::suspension::{self, Suspension};
-use crate::systemd;
+use crate::systemd::{self, PASS_TIMER};
 
 pub mod statuses;
 mod text;
@@ -33,8 +33,6 @@ pub use text::{age, first_line};
 
 /// The longest note of a pass that is read, in bytes.
 const MAX_NOTE: u64 = 256 * 1024;
-/// Starts the passes.
-const TIMER: &str = "nixus-reconcile.timer";
 
 /// Why the status could not be told.
 #[derive(Debug, Error)]
@@ -196,7 +194,7 @@ pub async fn status(
         },
         running,
         last_pass,
-        next_pass: systemd::next_elapse(TIMER).await.ok().flatten(),
+        next_pass: systemd::next_elapse(PASS_TIMER).await.ok().flatten(),
         suspended,
         last_failure: last_failure(&ledger, &history),
         kept: ledger.kept,

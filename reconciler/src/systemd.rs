@@ -14,6 +14,9 @@ use crate::process::{Invocation, ProcessError};
 /// The unit that makes a pass.
 pub const PASS_UNIT: &str = "nixus-reconcile.service";
 
+/// The timer that starts it.
+pub const PASS_TIMER: &str = "nixus-reconcile.timer";
+
 /// How long PID 1 may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -190,6 +193,43 @@ pub async fn start(unit: &str) -> Result<(), SystemdError> {
     Ok(())
 }
 
+/// Starts a unit and waits until it has started; a oneshot has then ended. One that is under way already is
+/// waited for.
+pub async fn run(unit: &str, limit: Duration) -> Result<(), SystemdError> {
+    Invocation::new("systemctl", limit)
+        .args(["start", "--no-ask-password", "--", unit])
+        .output()
+        .await
+        .map_err(|source| SystemdError::Start {
+            unit: unit.to_owned(),
+            source,
+        })?;
+    Ok(())
+}
+
+/// How the last run of a service ended, in systemd's words.
+pub async fn how_it_ended(unit: &str) -> Result<String, SystemdError> {
+    let shown = show(unit, "LoadState,ConditionResult,Result,ExecMainStatus").await?;
+    Ok(ended_as(&shown))
+}
+
+/// `Result` is `success`, `exit-code`, `exec-condition`, … (systemd, src/core/service.c).
+fn ended_as(shown: &HashMap<String, String>) -> String {
+    let of = |property: &str| shown.get(property).map_or("", String::as_str);
+    match (of("LoadState"), of("ConditionResult"), of("Result")) {
+        ("loaded", "no", _) => "a condition of its file does not hold".to_owned(),
+        ("loaded", _, "exec-condition") => "its ExecCondition does not hold".to_owned(),
+        ("loaded", _, "success") => "it ended well".to_owned(),
+        // Its program has not run.
+        ("loaded", _, "exit-code") if of("ExecMainStatus") == "0" => {
+            "a command before its program failed".to_owned()
+        }
+        ("loaded", _, "exit-code") => format!("it ended with exit code {}", of("ExecMainStatus")),
+        ("loaded", _, result) => format!("it ended with {result}"),
+        (state, _, _) => format!("it is {state}"),
+    }
+}
+
 /// Stops a unit and waits until nothing of it runs.
 pub async fn stop(unit: &str) -> Result<(), SystemdError> {
     Invocation::new("systemctl", ANSWER)
@@ -227,6 +267,36 @@ pub async fn start_transient(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_a_unit_ended_is_told_in_words() {
+        let check = |load: &str, condition: &str, result: &str, words: &str| {
+            let shown = [
+                ("LoadState", load),
+                ("ConditionResult", condition),
+                ("Result", result),
+                ("ExecMainStatus", "203"),
+            ];
+            let shown = shown.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(ended_as(&shown.into()), words);
+        };
+        check("loaded", "yes", "success", "it ended well");
+        check(
+            "loaded",
+            "no",
+            "success",
+            "a condition of its file does not hold",
+        );
+        check(
+            "loaded",
+            "yes",
+            "exec-condition",
+            "its ExecCondition does not hold",
+        );
+        check("loaded", "yes", "exit-code", "it ended with exit code 203");
+        check("loaded", "yes", "signal", "it ended with signal");
+        check("masked", "no", "success", "it is masked");
+    }
 
     #[test]
     fn the_next_elapse_is_read_as_systemd_writes_it() {

@@ -148,6 +148,7 @@ async fn until_settled(config: &Config, open: &Open, paths: &Paths) -> Verdict {
         config,
         paths,
         open: Some(open),
+        by_unit: false,
     };
     let left = || time_left(open);
     let reserved = trial::reserved(&config.health);

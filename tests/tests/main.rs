@@ -27,6 +27,7 @@ mod memory;
 mod modules;
 mod networks;
 mod outages;
+mod own_pass;
 mod passes;
 mod pipelines;
 mod programs;

@@ -28,9 +28,10 @@ pub async fn now(config: &Config, paths: &Paths) -> Now {
         config,
         paths,
         open: None,
+        by_unit: true,
     };
     let (timer, place, found) = tokio::join!(
-        local_checks::timer(),
+        local_checks::timer(&config.passes),
         local_checks::place(),
         super::all(&scene)
     );

@@ -1,4 +1,4 @@
-//! A pass could take the next commit: proved on trial by doing all of one, over a new connection.
+//! A pass could take the next commit: proved on trial by one that does all of it, over a new connection.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use nixus_switcher::protocol::{CheckOutcome, Toplevel};
 use nixus_switcher::{Open, PhaseName};
 use tokio::time::timeout;
 
-use super::Scene;
+use super::{Scene, unit};
 use crate::closure::{self, ClosureError, ResolveError};
 use crate::commit_id::CommitId;
 use crate::config::Config;
@@ -59,18 +59,43 @@ impl From<ResolveError> for Problem {
     }
 }
 
-/// On trial a dry pass, else a look at the branch.
+/// On trial, and for an operator, what the pass's own unit says; else a look at the branch.
 pub async fn check(scene: &Scene<'_>, limit: Duration) -> Vec<Finding> {
-    let config = scene.config;
     let work = async {
         match scene.open {
-            Some(open) => dry_pass(config, open, scene.paths).await,
-            None => list(config, scene.paths).await,
+            Some(open) => unit::on_trial(scene, open, limit).await,
+            None if scene.by_unit => unit::asked(scene, limit).await,
+            None => told(scene, list(scene.config, scene.paths).await).await,
         }
     };
     match timeout(limit, work).await {
-        Ok(Ok(reason)) => vec![Finding::new(REPOSITORY, CheckOutcome::Pass, reason)],
-        Ok(Err(Problem::Own(problem))) => {
+        Ok(found) => found,
+        Err(_) => {
+            let error = format!("it was not used within {} s", limit.as_secs());
+            not_reached(scene.config, error).await
+        }
+    }
+}
+
+/// All of a pass that is on trial, but for what it would do: whoever makes it hands it over.
+pub async fn dry_pass(scene: &Scene<'_>, open: &Open) -> Vec<Finding> {
+    told(scene, come_again(scene.config, open, scene.paths).await).await
+}
+
+/// Whether a pass could list and fetch the branch.
+pub async fn look(scene: &Scene<'_>) -> Vec<Finding> {
+    let work = async {
+        let listed = list(scene.config, scene.paths).await?;
+        source(scene.config, scene.paths).fetch().await?;
+        Ok(listed)
+    };
+    told(scene, work.await).await
+}
+
+async fn told(scene: &Scene<'_>, result: Result<String, Problem>) -> Vec<Finding> {
+    match result {
+        Ok(reason) => vec![Finding::new(REPOSITORY, CheckOutcome::Pass, reason)],
+        Err(Problem::Own(problem)) => {
             // What the branch or the cache has become since is no fault of a boot.
             let boots = scene
                 .open
@@ -81,14 +106,10 @@ pub async fn check(scene: &Scene<'_>, limit: Duration) -> Vec<Finding> {
             };
             vec![Finding::new(REPOSITORY, outcome, problem)]
         }
-        Ok(Err(Problem::Elsewhere(error))) => {
+        Err(Problem::Elsewhere(error)) => {
             vec![Finding::new(REPOSITORY, CheckOutcome::Unknown, error)]
         }
-        Ok(Err(Problem::Repository(error))) => not_reached(config, in_words(&error)).await,
-        Err(_) => {
-            let error = format!("it was not used within {} s", limit.as_secs());
-            not_reached(config, error).await
-        }
+        Err(Problem::Repository(error)) => not_reached(scene.config, in_words(&error)).await,
     }
 }
 
@@ -128,7 +149,7 @@ fn no_branch(config: &Config) -> String {
 }
 
 /// List, fetch, find this commit, and come to the same toplevel again.
-async fn dry_pass(config: &Config, open: &Open, paths: &Paths) -> Result<String, Problem> {
+async fn come_again(config: &Config, open: &Open, paths: &Paths) -> Result<String, Problem> {
     let source = source(config, paths);
     let Head::At(_) = source.list().await? else {
         return Err(Problem::Own(no_branch(config)));

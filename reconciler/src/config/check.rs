@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::{Config, ConfigError, Remote, Switch, server, written};
+use super::{Config, ConfigError, Passes, Remote, Switch, server, span, written};
 use crate::https::has_password;
 
 mod closure;
 mod health;
 mod statuses;
+
+/// The longest time that may be written anywhere.
+const LONGEST_DAYS: u64 = 7;
 
 /// Reads the text and checks every value.
 pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
@@ -47,6 +50,10 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
             trial_timeout: seconds(&raw.switch.trial_timeout, 5 * 60)?,
             commit_timeout: seconds(&raw.switch.commit_timeout, 5 * 60)?,
             failed_units: raw.switch.failed_units.unwrap_or_default(),
+        },
+        passes: Passes {
+            interval: place.span(raw.passes.interval.as_ref(), 60)?,
+            boot_delay: place.span(raw.passes.boot_delay.as_ref(), 30)?,
         },
         health: place.health(&raw)?,
         host,
@@ -228,10 +235,32 @@ impl Place<'_> {
             .parse::<jiff::SignedDuration>()
             .ok()
             .and_then(|duration| Duration::try_from(duration).ok())
-            .filter(|duration| (1..=7 * 24 * 60 * 60).contains(&duration.as_secs()))
+            .filter(|duration| (1..=LONGEST_DAYS * 24 * 60 * 60).contains(&duration.as_secs()))
             .ok_or_else(|| {
                 let problem = format!(
                     "{:?} is not a time between 1s and 7 days, such as \"90s\" or \"15m\"",
+                    value.get_ref()
+                );
+                self.wrong(value.span().start, problem)
+            })
+    }
+
+    /// A time as systemd's units have it.
+    fn span(
+        &self,
+        value: Option<&Spanned<String>>,
+        default_seconds: u64,
+    ) -> Result<Duration, ConfigError> {
+        let Some(value) = value else {
+            return Ok(Duration::from_secs(default_seconds));
+        };
+        // A host that looks for a commit less often than that has as good as no passes.
+        let longest = Duration::from_secs(LONGEST_DAYS * 24 * 60 * 60);
+        span::parse(value.get_ref())
+            .filter(|span| (Duration::from_millis(1)..=longest).contains(span))
+            .ok_or_else(|| {
+                let problem = format!(
+                    "{:?} is not a time of at most {LONGEST_DAYS} days, such as \"1min\" (systemd.time(7))",
                     value.get_ref()
                 );
                 self.wrong(value.span().start, problem)

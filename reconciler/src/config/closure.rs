@@ -79,6 +79,11 @@ impl Closure {
         }
     }
 
+    /// Whether this host ever builds by itself.
+    pub fn builds_here(&self) -> bool {
+        self.expression().is_some()
+    }
+
     /// What this host evaluates, if it ever does.
     pub fn expression(&self) -> Option<&Expression> {
         match &self.source {

@@ -62,6 +62,9 @@ impl Config {
             FailedUnits::Ignore => "ignore",
         };
         add("switch.failed_units", failed_units.to_owned());
+        let millis = |time: Duration| format!("{}ms", time.as_millis());
+        add("passes.interval", millis(self.passes.interval));
+        add("passes.boot_delay", millis(self.passes.boot_delay));
         add("health.soak", time(self.health.soak));
         let lost_after = self.health.peers_lost_after;
         add("health.peers_lost_after", time(lost_after));

@@ -201,8 +201,13 @@ fn each_mistake_is_told_with_file_line_and_key() {
         ),
         (
             "[reports]",
+            "[passes]\ninterval = \"3650d\"\n[reports]",
+            "config.toml:10: passes.interval: \"3650d\" is not a time of at most 7 days, such as \"1min\" (systemd.time(7))",
+        ),
+        (
+            "[reports]",
             "[report]",
-            "config.toml:9: [report]: unknown field `report`, expected one of `host`, `repository`, `closure`, `switch`, `health`, `reports`, `statuses`, `ssh`, `operators`, `peers`, `checks`",
+            "config.toml:9: [report]: unknown field `report`, expected one of `host`, `repository`, `closure`, `switch`, `passes`, `health`, `reports`, `statuses`, `ssh`, `operators`, `peers`, `checks`",
         ),
     ];
     for (line, instead, message) in table {
@@ -225,6 +230,7 @@ fn the_settings_in_effect_are_shown_with_their_defaults() {
     assert_eq!(shown.settings["host"], "web1.example");
     assert_eq!(shown.settings["repository.branch"], "main");
     assert_eq!(shown.settings["switch.trial_timeout"], "300s");
+    assert_eq!(shown.settings["passes.interval"], "60000ms");
     assert_eq!(
         shown.settings["reports.known_hosts"],
         "/etc/nixus/known_hosts"

@@ -18,6 +18,8 @@ pub struct File {
     #[serde(default)]
     pub switch: Switch,
     #[serde(default)]
+    pub passes: Passes,
+    #[serde(default)]
     pub health: Health,
     pub reports: Option<Remote>,
     pub statuses: Option<Spanned<Statuses>>,
@@ -109,6 +111,13 @@ pub struct Switch {
     pub trial_timeout: Option<Spanned<String>>,
     pub commit_timeout: Option<Spanned<String>>,
     pub failed_units: Option<FailedUnits>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Passes {
+    pub interval: Option<Spanned<String>>,
+    pub boot_delay: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Default)]

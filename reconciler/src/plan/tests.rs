@@ -129,6 +129,7 @@ fn deployment(stuck: bool) -> OpenDeployment {
         deployment: "1-aaaaaaa".parse().unwrap(),
         stuck,
         abandoned: false,
+        unproved: false,
     }
 }
 
@@ -404,6 +405,40 @@ fn what_is_left_over_is_settled_first() {
             });
         },
         Action::Witness,
+    );
+}
+
+#[test]
+fn a_pass_of_what_is_on_trial_shows_what_it_can_do_and_nothing_else() {
+    let unproved = OpenDeployment {
+        unproved: true,
+        ..deployment(false)
+    };
+    let id = unproved.deployment.clone();
+    check(
+        |host| {
+            host.open = Some(unproved.clone());
+            host.outcomes_unseen = true;
+        },
+        Action::Prove(id.clone()),
+    );
+    // Even where the host is not adopted, or its ledger is lost: the operator's own way back is on trial too.
+    check(
+        |host| {
+            host.open = Some(unproved.clone());
+            host.ledger = Ledger::default();
+        },
+        Action::Prove(id.clone()),
+    );
+    // Nobody works on it any more: there is no trial.
+    check(
+        |host| {
+            host.open = Some(OpenDeployment {
+                abandoned: true,
+                ..unproved.clone()
+            });
+        },
+        Action::Recover(id),
     );
 }
 

@@ -12,6 +12,27 @@ use crate::health::{SOAK, Verdict};
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two rounds. A round asks peers and the git server, which answer many hosts.
 const PAUSE_LONGEST: Duration = Duration::from_secs(5);
+/// The same where all is well, and only something that is to come is waited for.
+const PAUSE_AWAITING: Duration = Duration::from_secs(2);
+
+/// What one round came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Round {
+    /// What all that was found says together.
+    pub verdict: Verdict,
+    /// What has still to be seen before a verdict counts that all is well: the check, and what it waits for. The
+    /// checks soak meanwhile.
+    pub awaits: Option<CheckResult>,
+}
+
+impl From<Verdict> for Round {
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            awaits: None,
+        }
+    }
+}
 
 /// Repeats `round` until all has passed for `soak`, until one fails for good, or until nothing is `left`
 /// of the time: a door that only another commit opens is not kept shut for the rest of the trial. A round
@@ -22,27 +43,27 @@ pub async fn until_settled(
     soak: Duration,
     left: impl Fn() -> Duration,
     reserved: Duration,
-    round: impl AsyncFn() -> Verdict,
+    round: impl AsyncFn() -> Round,
 ) -> Option<Verdict> {
     let first = Instant::now();
     let mut passing_since: Option<Instant> = None;
-    let mut found: Option<Verdict> = None;
+    let mut found: Option<Round> = None;
     loop {
         let begun = Instant::now();
         let limit = match found {
             Some(_) => left(),
             None => left().saturating_sub(reserved),
         };
-        let Ok(verdict) = timeout(limit, round()).await else {
+        let Ok(round) = timeout(limit, round()).await else {
             return found.map(unsettled);
         };
-        if verdict.for_good {
-            return Some(verdict);
+        if round.verdict.for_good {
+            return Some(round.verdict);
         }
-        if verdict.outcome == CheckOutcome::Pass {
+        if round.verdict.outcome == CheckOutcome::Pass {
             let since = *passing_since.get_or_insert(begun);
-            if since.elapsed() >= soak {
-                return Some(verdict);
+            if since.elapsed() >= soak && round.awaits.is_none() {
+                return Some(round.verdict);
             }
         } else {
             passing_since = None;
@@ -50,12 +71,18 @@ pub async fn until_settled(
         // What is left beside a next round as long as this one.
         let spare = left().saturating_sub(begun.elapsed());
         if spare.is_zero() {
-            return Some(unsettled(verdict));
+            return Some(unsettled(round));
         }
-        found = Some(verdict);
+        let awaits = round.awaits.is_some() && passing_since.is_some();
+        found = Some(round);
         let _wait = waits::begin(Kind::Soak, || "the next round of checks".to_owned());
-        let soaking = passing_since.map(|since| soak.saturating_sub(since.elapsed()));
-        let pause = pause(first.elapsed(), spare);
+        let soaking = passing_since
+            .map(|since| soak.saturating_sub(since.elapsed()))
+            .filter(|left| !left.is_zero());
+        let mut pause = pause(first.elapsed(), spare);
+        if awaits {
+            pause = pause.min(PAUSE_AWAITING);
+        }
         sleep(soaking.map_or(pause, |left| left.min(pause))).await;
     }
 }
@@ -66,15 +93,18 @@ fn pause(elapsed: Duration, spare: Duration) -> Duration {
         .min((spare / 2).max(PAUSE))
 }
 
-/// What passed at last, but not for long enough, is not known to work.
-fn unsettled(mut verdict: Verdict) -> Verdict {
+/// What passed at last, but not for long enough or not all of it, is not known to work.
+fn unsettled(round: Round) -> Verdict {
+    let mut verdict = round.verdict;
     if verdict.outcome == CheckOutcome::Pass {
         verdict.outcome = CheckOutcome::Unknown;
-        verdict.checks.push(CheckResult::new(
-            SOAK,
-            CheckOutcome::Unknown,
-            "the checks had not passed for long enough when the trial ended",
-        ));
+        verdict.checks.push(round.awaits.unwrap_or_else(|| {
+            CheckResult::new(
+                SOAK,
+                CheckOutcome::Unknown,
+                "the checks had not passed for long enough when the trial ended",
+            )
+        }));
     }
     verdict
 }
@@ -90,13 +120,24 @@ mod tests {
     /// left, of which a first round may not use the last 5. Soak is 10 s. Gives the verdict and the
     /// seconds until it.
     fn check(rounds: &[(u64, CheckOutcome)], expected: Option<CheckOutcome>, seconds: u64) {
-        check_where(rounds, &[], expected, seconds);
+        check_where(rounds, &[], 0, expected, seconds);
+    }
+
+    /// The same, where something is awaited for so many seconds.
+    fn check_awaiting(
+        rounds: &[(u64, CheckOutcome)],
+        awaited: u64,
+        expected: Option<CheckOutcome>,
+        seconds: u64,
+    ) {
+        check_where(rounds, &[], awaited, expected, seconds);
     }
 
     /// The same, where the rounds with these numbers fail for good.
     fn check_where(
         rounds: &[(u64, CheckOutcome)],
         for_good: &[usize],
+        awaited: u64,
         expected: Option<CheckOutcome>,
         seconds: u64,
     ) {
@@ -117,10 +158,15 @@ mod tests {
                     let (length, outcome) = rounds[number.get().min(rounds.len() - 1)];
                     number.set(number.get() + 1);
                     sleep(Duration::from_secs(length)).await;
-                    Verdict {
+                    let verdict = Verdict {
                         outcome,
                         checks: vec![CheckResult::new("check", outcome, "")],
                         for_good,
+                    };
+                    let awaits = begun.elapsed().as_secs() < awaited;
+                    Round {
+                        verdict,
+                        awaits: awaits.then(|| CheckResult::new("timer", Unknown, "")),
                     }
                 },
             )
@@ -151,9 +197,9 @@ mod tests {
 
     #[test]
     fn what_only_another_commit_changes_is_not_waited_for() {
-        check_where(&[(1, Fail)], &[0], Some(Fail), 1);
-        check_where(&[(1, Fail), (2, Fail)], &[1], Some(Fail), 3);
-        check_where(&[(1, Pass), (2, Fail)], &[1], Some(Fail), 3);
+        check_where(&[(1, Fail)], &[0], 0, Some(Fail), 1);
+        check_where(&[(1, Fail), (2, Fail)], &[1], 0, Some(Fail), 3);
+        check_where(&[(1, Pass), (2, Fail)], &[1], 0, Some(Fail), 3);
     }
 
     #[test]
@@ -172,6 +218,11 @@ mod tests {
         // The first one does not end.
         check(&[(60, Fail)], None, 25);
         check(&[(26, Fail)], None, 25);
+        // What is awaited comes while the checks soak, later, or never.
+        check_awaiting(&[(1, Pass)], 5, Some(Pass), 11);
+        check_awaiting(&[(1, Pass)], 20, Some(Pass), 20);
+        check_awaiting(&[(1, Pass)], 60, Some(Unknown), 29);
+        check_awaiting(&[(1, Fail)], 60, Some(Fail), 29);
         // Too late to soak.
         check(&[(20, Fail), (1, Pass)], Some(Fail), 20);
         check(&[(14, Fail), (8, Pass)], Some(Unknown), 23);

@@ -10,8 +10,13 @@ use tokio::time::Instant;
 use crate::checks::{self, Scene, peer, repository};
 use crate::config::health::{Check, Health, Kind};
 use crate::health::{Finding, REPOSITORY, Rule, SOAK, Verdict, judge, judge_rollback, rules};
-use crate::local_checks;
+use crate::local_checks::{self, Timer};
+use crate::own_pass::{self, Place};
+use crate::process::in_words;
 use crate::source::reach;
+use crate::systemd::PASS_TIMER;
+
+use super::rounds::Round;
 
 /// The pause until peers are asked again whether they reach the repository.
 const WITNESSES: Duration = Duration::from_secs(5);
@@ -41,6 +46,8 @@ pub struct Trial<'a> {
     end: Option<Instant>,
     last: RefCell<Vec<Option<Last>>>,
     witnesses: RefCell<Option<(Instant, Vec<String>)>>,
+    /// This verification: passes that began before it tell nothing of what is on trial.
+    place: Place,
 }
 
 /// What a check last found, and when it is made again.
@@ -61,11 +68,12 @@ impl<'a> Trial<'a> {
             rules: rules(&config.health.checks, config.switch.failed_units),
             last: RefCell::new(none.collect()),
             witnesses: RefCell::new(None),
+            place: Place::here(),
         }
     }
 
     /// Makes what is due, and judges what is known.
-    pub async fn round(&self) -> Verdict {
+    pub async fn round(&self) -> Round {
         let due = self.scene.config.health.checks.iter().enumerate();
         let due = due.filter(|(_, check)| self.is_asked(check));
         let made = join_all(due.map(|(number, check)| self.make_if_due(number, check)));
@@ -76,16 +84,51 @@ impl<'a> Trial<'a> {
             }
         };
         let (timer, place, activation, _) = tokio::join!(
-            local_checks::timer(),
+            local_checks::look_at_timer(),
             local_checks::place(),
             activation,
             made
         );
+        let (timer, awaits) = match timer {
+            Ok(timer) => (
+                timer.judge(&self.scene.config.passes),
+                self.awaits_timer(&timer),
+            ),
+            Err(error) => {
+                let reason = in_words(&error);
+                let unknown = Finding::new(local_checks::TIMER, CheckOutcome::Unknown, reason);
+                (unknown, None)
+            }
+        };
         let mut found = vec![timer, place];
         found.extend(activation);
         found.extend(self.found());
         self.hear_witnesses(&mut found).await;
-        self.judge(&found)
+        Round {
+            verdict: self.judge(&found),
+            awaits,
+        }
+    }
+
+    /// The timer has to start a pass of what is on trial. One that elapses only after the trial cannot: then
+    /// the pass that this verification started counts, and when the timer will start the next.
+    fn awaits_timer(&self, timer: &Timer) -> Option<CheckResult> {
+        let open = self.scene.open?;
+        let handed = own_pass::handed(self.scene.paths);
+        let started = handed.is_some_and(|handed| {
+            handed.counts(open, &self.place) && handed.is_by_timer(&self.place)
+        });
+        let left = self.end.map_or(Duration::MAX, |end| end - Instant::now());
+        if started || !timer.is_due_within(left) {
+            return None;
+        }
+        let reason =
+            format!("{PASS_TIMER} had started no pass of this generation when the trial ended");
+        Some(CheckResult::new(
+            local_checks::TIMER,
+            CheckOutcome::Unknown,
+            reason,
+        ))
     }
 
     /// A repository that the running system does not reach is not waited for on an operator's own way

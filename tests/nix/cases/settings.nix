@@ -98,6 +98,10 @@ let
         commit_timeout = "3m";
         failed_units = "ignore";
       };
+      passes = {
+        interval = "2min";
+        boot_delay = "10s";
+      };
       health.soak = "20s";
       health.peers_lost_after = "2h";
       statuses = {
