@@ -15,6 +15,7 @@ use crate::activation::{ActivationError, Switcher};
 use crate::checks::Scene;
 use crate::config::Config;
 use crate::health::Verdict;
+use crate::process::in_words;
 use crate::state::Paths;
 use crate::systemd::{self, SystemdError};
 use trial::Trial;
@@ -71,14 +72,25 @@ pub async fn verify(
     socket: &Path,
 ) -> Result<CheckOutcome, VerifyError> {
     let open = on_trial(switcher)?;
-    see_own_generation(&open, switcher).await?;
+    let seen = see_own_generation(&open, switcher).await;
     let Verdict {
         outcome: verdict,
         checks,
         ..
-    } = match config {
-        Ok(config) => until_settled(config, &open, paths).await,
-        Err(problem) => Verdict {
+    } = match (seen, config) {
+        // Who says nothing is taken for no verification at all.
+        (Err(VerifyError::Systemd(error)), _) => Verdict {
+            outcome: CheckOutcome::Unknown,
+            for_good: false,
+            checks: vec![CheckResult::new(
+                "verify",
+                CheckOutcome::Unknown,
+                in_words(&error),
+            )],
+        },
+        (Err(error), _) => return Err(error),
+        (Ok(()), Ok(config)) => until_settled(config, &open, paths).await,
+        (Ok(()), Err(problem)) => Verdict {
             outcome: CheckOutcome::Fail,
             for_good: true,
             checks: vec![CheckResult::new(

@@ -18,7 +18,7 @@ use crate::network::Network;
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::say::say;
 use crate::system::{BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
-use crate::systemd::Systemd;
+use crate::systemd::{Systemd, UnitState};
 use crate::toplevel::{self, VERIFY_UNIT, named_by};
 use crate::trial::{self, Door};
 use crate::waits::{self, Kind};
@@ -32,6 +32,8 @@ const STATE_BYTES: u64 = 16 << 20;
 const RUN_BYTES: u64 = (16 << 20) + (2 << 20);
 /// What else the boot loader's installation writes.
 const BOOT_BYTES: u64 = 1 << 20;
+/// How often a verification that ends without a word is run in one trial.
+const VERIFY_RUNS: u32 = 2;
 const LOGS_KEPT: usize = 20;
 const LOG_BYTES: u64 = 1 << 20;
 const UNIT_POLL: Duration = Duration::from_millis(500);
@@ -113,7 +115,8 @@ impl NixOs {
         let mut unknown = None;
         let begun = Instant::now();
         let mut looked = begun;
-        let mut ended = None;
+        let mut ended: Option<UnitState> = None;
+        let mut runs = 1;
         loop {
             while let Some(judged) = door.answer(|message| trial::judge(deployment, message)) {
                 if let Some(reason) = &judged.reply.reason {
@@ -125,8 +128,21 @@ impl NixOs {
                 unknown = judged.unknown.or(unknown);
             }
             // What it said last was taken above, so its end is the last word.
-            if ended.is_some() || self.boottime() >= deadline {
-                return trial::without_verdict(unknown, ended.as_deref(), limit);
+            let in_time = self.boottime() < deadline;
+            match ended.take() {
+                Some(state) if unknown.is_none() && state.by_itself => {
+                    // One that systemd did not answer in time is the real one, and deserves another run.
+                    if runs == VERIFY_RUNS {
+                        return trial::said_nothing(&state.how);
+                    }
+                    runs += 1;
+                    if !in_time || self.systemd.restart(VERIFY_UNIT).is_err() {
+                        return trial::without_verdict(None, Some(&state.how), limit);
+                    }
+                }
+                Some(state) => return trial::without_verdict(unknown, Some(&state.how), limit),
+                None if !in_time => return trial::without_verdict(unknown, None, limit),
+                None => {}
             }
             // A long trial is not to be filled with questions to systemd.
             let pause = (begun.elapsed() / 8).clamp(UNIT_POLL, UNIT_POLL_LONGEST);
@@ -141,7 +157,7 @@ impl NixOs {
                     if let Some(what) = state.refused {
                         return trial::never_ran(what);
                     }
-                    ended = Some(state.how);
+                    ended = Some(state);
                 }
             }
         }

@@ -76,6 +76,8 @@ pub struct UnitState {
     pub ended: bool,
     /// How it ended, for people.
     pub how: String,
+    /// Its program came to its own end, and was not killed.
+    pub by_itself: bool,
     /// What systemd could not follow of its file.
     pub refused: Option<&'static str>,
 }

@@ -143,6 +143,18 @@ pub fn without_verdict(unknown: Option<Evidence>, ended: Option<&str>, limit: u6
     TrialEnd::NotVerified(cause, unknown)
 }
 
+/// The end of a trial whose `nixus-verify.service` came to its own end, twice, and said nothing at the door:
+/// the real one always has something to say, so what runs in its place is none.
+pub fn said_nothing(how: &str) -> TrialEnd {
+    let check = CheckResult::new(
+        "verify",
+        CheckOutcome::Fail,
+        format!("nixus-verify.service sends no evidence: {how}"),
+    );
+    let checks = vec![check];
+    TrialEnd::NotVerified(Cause::VerificationFailed { checks }, None)
+}
+
 /// The end of a trial whose `nixus-verify.service` systemd could not run as its file says: neither
 /// would it run this generation's passes. `what` is the part of the file that it could not follow.
 pub fn never_ran(what: &str) -> TrialEnd {

@@ -98,6 +98,15 @@ fn each_verdict_leads_to_its_end() {
 }
 
 #[test]
+fn a_verification_that_says_nothing_has_failed() {
+    let end = said_nothing("inactive (success, exit code 0)");
+    let TrialEnd::NotVerified(Cause::VerificationFailed { checks }, None) = end else {
+        panic!("{end:?}");
+    };
+    assert!(checks[0].reason.contains("sends no evidence: inactive"));
+}
+
+#[test]
 fn an_operator_is_named_in_the_evidence() {
     let open = on_trial();
     let message = |operator, by: Option<&str>| Message::Operator {

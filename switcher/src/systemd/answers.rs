@@ -156,6 +156,7 @@ pub(super) fn parse_state(text: &str) -> UnitState {
     UnitState {
         fragment: get("FragmentPath").to_owned(),
         ended: idle && matches!(get("Job"), "" | "0"),
+        by_itself: matches!(get("Result"), "success" | "exit-code"),
         refused: exit_file::refused_by_systemd(get("Result"), get("ExecMainStatus")),
         how: match get("LoadState") {
             "loaded" | "" => format!(
