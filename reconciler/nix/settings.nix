@@ -72,6 +72,11 @@ let
       "revert"
       "ignore"
     ]) "revert" "What is done about units that failed and ran before.";
+    drift = defaulting (types.enum [
+      "correct"
+      "report"
+      "refuse"
+    ]) "correct" "What is done about a system profile or boot default that somebody changed by hand: what was kept is deployed again, or it is only reported, or no commit is taken until it is put right.";
   };
 
   statuses = {

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nixus_switcher::bootloader;
 use nixus_switcher::disk::HostDisk;
 use nixus_switcher::format;
 use nixus_switcher::history::{self, HistoryError};
@@ -16,6 +17,7 @@ use nixus_switcher::protocol::{
     Before, Cause, Commit, DeploymentId, Outcome, Policy, Request, Toplevel, newest_version,
 };
 use nixus_switcher::state::{self as switcher_state, UnprovenView};
+use nixus_switcher::system::BootDefault;
 use nixus_switcher::{Open, PhaseName};
 use thiserror::Error;
 
@@ -31,7 +33,9 @@ const TAKEN_UP: Duration = Duration::from_secs(30);
 /// How often it is asked meanwhile whether it still runs.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long after its deadline a phase waits for its watchdog, in seconds.
+/// How long nobody may hold the lock while one who worked on a deployment is followed by another.
+const HANDED_ON: Duration = Duration::from_secs(2);
+/// How long after its deadline a phase in which nobody works waits for its watchdog, in seconds.
 const ABANDONED_AFTER: u64 = 30;
 
 /// How often the first boot is judged in one boot, where the trials tell nothing.
@@ -122,15 +126,41 @@ impl Switcher {
         switcher_state::open(&self.layout).map_err(ActivationError::Journal)
     }
 
-    /// Whether nobody works on an open deployment although its phase is over: its watchdog is gone
-    /// too. Stuck waits for an operator.
+    /// Whether nobody holds an open deployment's lock where somebody should. Between two who follow each other
+    /// that is so for a moment.
+    pub fn is_left(&self, open: &Open) -> bool {
+        let waits = matches!(
+            open.phase,
+            PhaseName::Stuck | PhaseName::Booted | PhaseName::CameBack
+        );
+        !waits && !holder::is_held(&self.layout)
+    }
+
+    /// Whether nobody works on an open deployment: the one who should has died. Stuck waits for an operator,
+    /// and where the units of a boot are waited for, nobody is to be there until the phase is over.
     pub fn has_abandoned(&self, open: &Open) -> bool {
-        let over = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
-            .ok()
-            .and_then(|now| u64::try_from(now.tv_sec()).ok())
-            .zip(open.phase_deadline)
-            .is_some_and(|(now, deadline)| now > deadline + ABANDONED_AFTER);
-        over && open.phase != PhaseName::Stuck && !holder::is_held(&self.layout)
+        match open.phase {
+            PhaseName::Stuck => false,
+            PhaseName::Booted | PhaseName::CameBack => {
+                let over = boottime()
+                    .zip(open.phase_deadline)
+                    .is_some_and(|(now, deadline)| now > deadline + ABANDONED_AFTER);
+                over && !holder::is_held(&self.layout)
+            }
+            _ => {
+                let same = |now: &Open| {
+                    now.deployment == open.deployment
+                        && now.phase == open.phase
+                        && now.phase_deadline == open.phase_deadline
+                };
+                let unheld = || !holder::is_held(&self.layout);
+                // Whoever takes over from another has the lock a moment later.
+                unheld() && {
+                    std::thread::sleep(HANDED_ON);
+                    unheld() && self.open().is_ok_and(|now| now.as_ref().is_some_and(same))
+                }
+            }
+        }
     }
 
     /// What was confirmed in place and has not proved yet that it boots.
@@ -220,9 +250,18 @@ impl Switcher {
         running != default && self.booted().is_ok_and(|booted| booted == running)
     }
 
-    /// Whether the system profile names this system, as far as that can be told.
-    pub fn is_persistent(&self, toplevel: &Toplevel) -> bool {
-        resolve(&self.layout.profiles().join("system")).map_or(true, |named| named == *toplevel)
+    /// What the next boot would start, where that is not this system, as far as that can be told: by the system
+    /// profile, from which the boot loader's entries are made, or by the boot loader itself.
+    pub fn next_boot_other_than(&self, toplevel: &Toplevel) -> Option<Toplevel> {
+        let profile = resolve(&self.layout.profiles().join("system")).ok();
+        let loader = match bootloader::default(&self.layout) {
+            BootDefault::System(toplevel) => Some(toplevel),
+            _ => None,
+        };
+        [loader, profile]
+            .into_iter()
+            .flatten()
+            .find(|next| next != toplevel)
     }
 
     /// The system that was booted.
@@ -270,6 +309,7 @@ impl Switcher {
             },
             before,
         };
+        remove_requests(&paths.run);
         let path = paths.run.join(format!("request-{deployment}.json"));
         let content = serde_json::to_vec_pretty(&request).map_err(ActivationError::Encode)?;
         write_atomically(&path, &content).map_err(|source| ActivationError::Write {
@@ -282,7 +322,10 @@ impl Switcher {
         systemd::start_transient(&unit, &program, &["run", "--request", &argument])
             .await
             .map_err(ActivationError::Start)?;
-        self.see_taken_up(&deployment, &unit).await
+        self.see_taken_up(&deployment, &unit).await?;
+        // It is in the switcher's journal now.
+        remove_requests(&paths.run);
+        Ok(())
     }
 
     /// The executable, by its own path in the store, so that an activation cannot change it.
@@ -327,6 +370,23 @@ impl Switcher {
                 .iter()
                 .any(|outcome| outcome.deployment == *deployment))
     }
+}
+
+/// Requests that were taken up, or that nobody waits for any more: they would fill the folder.
+fn remove_requests(run: &Path) {
+    for entry in std::fs::read_dir(run).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("request-") && name.ends_with(".json") {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The clock of deadlines, in seconds.
+fn boottime() -> Option<u64> {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?;
+    u64::try_from(now.tv_sec()).ok()
 }
 
 /// Follows the links of a profile to the store. Each pass does it often, and not the path to a link

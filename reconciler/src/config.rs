@@ -155,6 +155,32 @@ pub struct Switch {
     pub commit_timeout: Duration,
     /// What to do about units that the activation left failed.
     pub failed_units: FailedUnits,
+    /// What to do about a profile or boot default that somebody changed by hand.
+    pub drift: Drift,
+}
+
+/// What is done where the next boot would start another system than the one that the passes keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Drift {
+    /// What was kept is deployed again, which makes it the default.
+    #[default]
+    Correct,
+    /// It is said, and put right by the next commit.
+    Report,
+    /// It is said, and no commit is taken until somebody has put it right.
+    Refuse,
+}
+
+impl Drift {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Correct => "correct",
+            Self::Report => "report",
+            Self::Refuse => "refuse",
+        }
+    }
 }
 
 impl Config {

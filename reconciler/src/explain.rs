@@ -2,6 +2,10 @@
 
 use crate::plan::Reason;
 
+/// The same where a deployment is open and nobody works on it.
+pub const ABANDONED: &str =
+    "the next pass has the deployment settled that nobody works on, or its watchdog does";
+
 /// What will happen next, and what would change it.
 pub fn next(reason: &Reason) -> String {
     match reason {
@@ -12,6 +16,9 @@ pub fn next(reason: &Reason) -> String {
         Reason::DeploymentOpen { deployment } => format!(
             "the switcher confirms or reverts {deployment} within its deadlines, then a pass follows"
         ),
+        Reason::DeploymentEnded { .. } => {
+            "the next pass takes up how it ended, and looks for a newer commit".to_owned()
+        }
         Reason::Stuck { .. } => {
             "polling goes on, activations do not, until what is wrong is put right, or `nixus-switcher revert`".to_owned()
         }
@@ -51,6 +58,9 @@ pub fn next(reason: &Reason) -> String {
         Reason::BootedOther => {
             "nothing, until a reboot into the default, or until this generation is made the default"
                 .to_owned()
+        }
+        Reason::Drifted { .. } => {
+            "the next boot starts what was set by hand, until somebody sets the profile and the boot default back: `nixus rollback`, or `switch.drift = \"correct\"`".to_owned()
         }
         Reason::StateDamaged { .. } => {
             "nothing is built or activated, until an operator runs `nixus adopt --again`".to_owned()

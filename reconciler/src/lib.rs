@@ -48,6 +48,7 @@ pub mod nix_log;
 pub mod outbox;
 pub mod outbox_file;
 pub mod own_pass;
+pub mod packing;
 pub mod pass_lock;
 pub mod plan;
 pub mod post;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::{DeploymentId, Toplevel};
 
 use crate::commit_id::CommitId;
+use crate::config::Drift;
 use crate::ledger::Ledger;
 use crate::suspension::Suspension;
 
@@ -74,9 +75,11 @@ pub struct Observation<'a> {
     pub ledger: &'a Ledger,
     /// What runs.
     pub running: &'a Toplevel,
-    /// Whether the system profile names what runs, too; else somebody only tries it out, and the
-    /// next boot is of another system.
-    pub persistent: bool,
+    /// What the next boot would start, by the system profile or the boot loader, where that is not what
+    /// runs: somebody tries out what runs, or has set another default by hand.
+    pub next_boot: Option<&'a Toplevel>,
+    /// What is done about the latter.
+    pub drift: Drift,
     /// The default of the boot loader, where this boot is of another generation.
     pub booted_other: bool,
     /// That an operator holds this host still.
@@ -244,8 +247,22 @@ fn plan_stuck(seen: &Observation<'_>, reason: Reason) -> Action {
 
 fn plan_head(seen: &Observation<'_>, accepted: &CommitId, head: &CommitId) -> Action {
     let ledger = seen.ledger;
-    if seen.booted_other {
+    let kept = ledger.kept.as_ref();
+    let kept_runs = kept.is_some_and(|kept| kept.toplevel == *seen.running);
+    // Where what was kept still runs, nobody has picked another one: the default was changed.
+    if seen.booted_other && !kept_runs {
         return Action::Wait(Reason::BootedOther);
+    }
+    let drifted = seen
+        .next_boot
+        .filter(|_| kept_runs)
+        .zip(kept.and_then(|kept| CommitId::try_from(kept.commit.id.clone()).ok()))
+        .map(|(next_boot, commit)| {
+            let next_boot = next_boot.clone();
+            Action::Wait(Reason::Drifted { commit, next_boot })
+        });
+    if let (Some(wait), Drift::Refuse) = (&drifted, seen.drift) {
+        return wait.clone();
     }
     let rewritten = || {
         Action::Wait(Reason::HistoryRewritten {
@@ -262,7 +279,11 @@ fn plan_head(seen: &Observation<'_>, accepted: &CommitId, head: &CommitId) -> Ac
             .kept
             .as_ref()
             .is_some_and(|kept| kept.commit.id == head.as_str() && kept.toplevel == *seen.running)
+            && (drifted.is_none() || seen.drift == Drift::Report)
         {
+            if let Some(wait) = drifted {
+                return wait;
+            }
             if seen.boot_unproven {
                 return Action::ProveBoot;
             }
@@ -297,7 +318,7 @@ fn plan_target(seen: &Observation<'_>, target: &CommitId) -> Action {
     let ledger = seen.ledger;
     match seen.built {
         None => Action::Build(target.clone()),
-        Some(built) if built == seen.running && seen.persistent => {
+        Some(built) if built == seen.running && seen.next_boot.is_none() => {
             Action::Keep(target.clone(), built.clone())
         }
         Some(built) => match seen.baseline {

@@ -91,6 +91,21 @@ pub struct LastPass {
     pub waits_for: Reason,
 }
 
+impl LastPass {
+    /// The same as it stands beside what is open now: what it waited for may have ended since.
+    #[must_use]
+    pub fn beside(mut self, open: Option<&DeploymentId>) -> Self {
+        if let Some(deployment) = self.waits_for.deployment()
+            && Some(deployment) != open
+        {
+            self.waits_for = Reason::DeploymentEnded {
+                deployment: deployment.clone(),
+            };
+        }
+        self
+    }
+}
+
 /// A pass under way: what it knows so far.
 pub struct Pass<'a> {
     config: &'a Config,
@@ -213,11 +228,13 @@ impl Pass<'_> {
             .ended_after(self.ledger.outcomes_seen)
             .map_err(PassError::Switcher)?;
         let suspension = suspension::read(self.paths);
+        let next_boot = self.switcher.next_boot_other_than(&running);
         Ok(plan(&Observation {
             now: Timestamp::now(),
             ledger: &self.ledger,
             running: &running,
-            persistent: self.switcher.is_persistent(&running),
+            next_boot: next_boot.as_ref(),
+            drift: self.config.switch.drift,
             booted_other: self.switcher.booted_other(),
             suspension: suspension.as_ref(),
             journal_damage: journal_damage.as_deref(),
@@ -355,6 +372,9 @@ impl Pass<'_> {
         let Ok(deployment) = id.parse::<DeploymentId>() else {
             return Ok(Ok(()));
         };
+        if let Some(drifted) = self.drifted(built.toplevel()) {
+            self.report(|reporter| reporter.waits(built.commit().commit(), &drifted))?;
+        }
         let due = self.config.switch.activation_timeout + self.config.switch.trial_timeout;
         self.report(|reporter| {
             reporter.activating(
@@ -375,6 +395,15 @@ impl Pass<'_> {
             )
             .await
             .map_err(StepError::from))
+    }
+
+    /// That what is to be activated runs already, and is to be the default again.
+    fn drifted(&self, toplevel: &Toplevel) -> Option<Reason> {
+        let kept = self.ledger.kept.as_ref()?;
+        let commit = CommitId::try_from(kept.commit.id.clone()).ok()?;
+        let runs = self.switcher.running().ok()? == *toplevel && kept.toplevel == *toplevel;
+        let next_boot = self.switcher.next_boot_other_than(toplevel)?;
+        runs.then_some(Reason::Drifted { commit, next_boot })
     }
 
     fn back_off(&mut self, error: &StepError) -> Result<(), PassError> {

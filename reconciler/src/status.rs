@@ -4,6 +4,7 @@
 //! added, and `version` counts up when one changes its meaning or goes away.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use nixus_switcher::PhaseName;
@@ -24,7 +25,7 @@ use crate::reports_repository::ReportsRepository;
 use crate::set_aside;
 use crate::state::{Paths, read_bounded};
 use crate::suspension::{self, Suspension};
-use crate::systemd::{self, PASS_TIMER};
+use crate::systemd::{self, PASS_TIMER, PASS_UNIT};
 
 pub mod statuses;
 mod text;
@@ -58,6 +59,8 @@ pub struct OpenView {
     pub candidate: Toplevel,
     /// When the phase is over at the latest.
     pub until: Option<Timestamp>,
+    /// Nobody works on it: a pass, or its watchdog, will settle it.
+    pub abandoned: bool,
 }
 
 /// A commit with its subject.
@@ -120,6 +123,8 @@ pub struct Status {
     pub last_pass: Option<LastPass>,
     /// What will happen next, in a sentence.
     pub next: String,
+    /// Since when no pass has ended although some were due; nothing where they come.
+    pub passes_stopped: Option<Timestamp>,
     /// When the next pass is due; nothing while one runs, or where systemd has no timer for it.
     pub next_pass: Option<Timestamp>,
     /// That an operator holds this host still.
@@ -165,12 +170,24 @@ pub async fn status(
     let last_pass: Option<LastPass> = read_bounded(&paths.last_pass(), MAX_NOTE)
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok());
+    let last_pass_runs = !systemd::has_ended(PASS_UNIT).await.unwrap_or(true);
     let suspended = suspension::read(paths).filter(|one| one.holds(now));
     let reports_unsent = config.reports.as_ref().and_then(|_| {
         let reports = ReportsRepository::new(paths.reports());
         reports.unsent(&config.host).ok()
     });
+    let abandoned = open.as_ref().is_some_and(|open| switcher.is_left(open));
+    let last_pass = last_pass.map(|pass| pass.beside(open.as_ref().map(|open| &open.deployment)));
+    let passes_stopped = stopped(
+        last_pass.as_ref().map(|pass| pass.time),
+        wall(0, now),
+        now,
+        config.passes.longest_pause(),
+    )
+    // One that builds for hours is a pass all the same.
+    .filter(|_| !last_pass_runs);
     let next = match (&suspended, &last_pass) {
+        _ if abandoned => explain::ABANDONED.to_owned(),
         (Some(suspended), _) => explain::next(&Reason::Suspended {
             until: suspended.until,
             why: suspended.why.clone(),
@@ -194,6 +211,7 @@ pub async fn status(
         },
         running,
         last_pass,
+        passes_stopped,
         next_pass: systemd::next_elapse(PASS_TIMER).await.ok().flatten(),
         suspended,
         last_failure: last_failure(&ledger, &history),
@@ -209,6 +227,7 @@ pub async fn status(
                 subject: open.commit.subject,
             },
             candidate: open.candidate,
+            abandoned,
         }),
         backoff: ledger.backoff,
         quarantine: ledger.quarantine,
@@ -227,6 +246,19 @@ pub async fn status(
         },
         journal_damage,
     })
+}
+
+/// Since when there has been no pass, where that is longer than there may be none: since the end of the last, or
+/// since the boot.
+fn stopped(
+    last: Option<Timestamp>,
+    booted: Option<Timestamp>,
+    now: Timestamp,
+    longest: Duration,
+) -> Option<Timestamp> {
+    let since = last.or(booted)?;
+    let pause = Duration::try_from(now.duration_since(since)).ok()?;
+    (pause > longest).then_some(since)
 }
 
 /// A time of the boot clock, in seconds, as the wall clock shows it.

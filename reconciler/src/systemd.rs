@@ -217,8 +217,9 @@ pub async fn how_it_ended(unit: &str) -> Result<String, SystemdError> {
 fn ended_as(shown: &HashMap<String, String>) -> String {
     let of = |property: &str| shown.get(property).map_or("", String::as_str);
     match (of("LoadState"), of("ConditionResult"), of("Result")) {
-        ("loaded", "no", _) => "a condition of its file does not hold".to_owned(),
+        // It counts as a condition too.
         ("loaded", _, "exec-condition") => "its ExecCondition does not hold".to_owned(),
+        ("loaded", "no", _) => "a condition of its file does not hold".to_owned(),
         ("loaded", _, "success") => "it ended well".to_owned(),
         // Its program has not run.
         ("loaded", _, "exit-code") if of("ExecMainStatus") == "0" => {
@@ -289,7 +290,7 @@ mod tests {
         );
         check(
             "loaded",
-            "yes",
+            "no",
             "exec-condition",
             "its ExecCondition does not hold",
         );

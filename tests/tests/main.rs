@@ -10,6 +10,7 @@ mod activations;
 mod boots;
 mod commands;
 mod deployments;
+mod drift;
 mod failures;
 mod forges;
 mod full_disks;

@@ -150,3 +150,18 @@ fn an_adoption_and_a_check_prove_what_the_unit_can_do() -> Result<()> {
     ensure!(status(web1)?["accepted"].is_string());
     Ok(())
 }
+
+/// Whatever runs in the place of the verification and sends no evidence is believed no more often than once.
+#[test(nixos)]
+fn a_candidate_that_sends_no_evidence_is_activated_once() -> Result<()> {
+    none_is_kept(&[
+        (
+            r#"systemd.services.nixus-verify.serviceConfig.ExecStart = lib.mkForce "/bin/sh -c true";"#,
+            "verify: nixus-verify.service sends no evidence: inactive (success, exit code 0)",
+        ),
+        (
+            r#"systemd.services.nixus-verify.serviceConfig.ExecStart = lib.mkForce "/bin/sh -c false";"#,
+            "verify: nixus-verify.service sends no evidence: failed (exit-code, exit code 1)",
+        ),
+    ])
+}

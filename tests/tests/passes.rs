@@ -398,3 +398,67 @@ fn status_tells_what_goes_on() -> Result<()> {
     story.kept("web1", &commit)?;
     Ok(())
 }
+
+/// Nobody holds what is left; its watchdog, ten minutes later than this test waits, need not be waited for.
+#[test]
+fn the_switcher_is_killed_before_it_changes_anything() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    // It is killed as soon as its deployment is noted, which is before the activation or right in it.
+    let killer = "until nixus-switcher status --json | grep -q '\"deployment\"'; do :; done; pkill -KILL -f 'nixus-switcher run'";
+    web1.must([
+        "systemd-run",
+        "--quiet",
+        "--unit=killer",
+        "sh",
+        "-c",
+        killer,
+    ])?;
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    story.kept_at_last("web1", &commit)?;
+    let all = deployments(web1)?;
+    ensure!(all.len() == 2, "{all:?}");
+    story.blames_no_commit("web1")?;
+    Ok(())
+}
+
+#[test]
+fn a_host_whose_passes_have_stopped_says_since_when() -> Result<()> {
+    let story = Story::alone(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let seldom = r#"services.nixus.interval = lib.mkForce "1s"; services.nixus.bootDelay = lib.mkForce "1s";"#;
+    let commit = story.lab().deploy("web1", seldom, "look often")?;
+    story.kept("web1", &commit)?;
+    ensure!(status(web1)?["passes_stopped"].is_null());
+    // As a unit of the system might, long after it was confirmed.
+    web1.stop_passes()?;
+    let last = web1.read("/run/nixus/last-pass.json")?;
+    let mut noted: Value = serde_json::from_str(&last)?;
+    noted["time"] = "2020-01-01T00:00:00Z".into();
+    noted["waits_for"] = serde_json::json!({ "reason": "deployment-open", "deployment": "9-gone" });
+    web1.write("/run/nixus/last-pass.json", &noted.to_string())?;
+    let seen = status(web1)?;
+    ensure!(seen["passes_stopped"] == "2020-01-01T00:00:00Z", "{seen}");
+    ensure!(
+        seen.pointer("/last_pass/waits_for/reason") == Some(&"deployment-ended".into()),
+        "{seen}"
+    );
+    let text = web1.must(["nixus", "status"])?;
+    ensure!(text.contains("none since 2020-01-01T00:00:00Z"), "{text}");
+    ensure!(!text.contains("under way"), "{text}");
+    ensure!(!web1.exec(["nixus", "check"])?.ok(), "the timer is dead");
+    Ok(())
+}
+
+#[test]
+fn nothing_is_left_over_of_deployments_that_have_ended() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    for text in [GREETING, GOODBYE] {
+        let commit = story.lab().deploy("web1", text, "say something")?;
+        story.kept("web1", &commit)?;
+    }
+    let left = web1.must(["ls", "/run/nixus"])?;
+    ensure!(!left.contains("request-"), "{left}");
+    Ok(())
+}

@@ -50,6 +50,7 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
             trial_timeout: seconds(&raw.switch.trial_timeout, 5 * 60)?,
             commit_timeout: seconds(&raw.switch.commit_timeout, 5 * 60)?,
             failed_units: raw.switch.failed_units.unwrap_or_default(),
+            drift: raw.switch.drift.unwrap_or_default(),
         },
         passes: Passes {
             interval: place.span(raw.passes.interval.as_ref(), 60)?,

@@ -62,6 +62,7 @@ impl Config {
             FailedUnits::Ignore => "ignore",
         };
         add("switch.failed_units", failed_units.to_owned());
+        add("switch.drift", switch.drift.word().to_owned());
         let millis = |time: Duration| format!("{}ms", time.as_millis());
         add("passes.interval", millis(self.passes.interval));
         add("passes.boot_delay", millis(self.passes.boot_delay));

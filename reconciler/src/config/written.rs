@@ -111,6 +111,7 @@ pub struct Switch {
     pub trial_timeout: Option<Spanned<String>>,
     pub commit_timeout: Option<Spanned<String>>,
     pub failed_units: Option<FailedUnits>,
+    pub drift: Option<super::Drift>,
 }
 
 #[derive(Deserialize, Default)]

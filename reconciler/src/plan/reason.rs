@@ -26,6 +26,12 @@ pub enum Reason {
         /// On which deployment.
         deployment: DeploymentId,
     },
+    /// The deployment that was waited for has ended, and no pass has followed yet. Only whoever looks between
+    /// two passes sees this.
+    DeploymentEnded {
+        /// Which.
+        deployment: DeploymentId,
+    },
     /// The switcher could not bring either system to work.
     Stuck {
         /// In which deployment.
@@ -94,6 +100,14 @@ pub enum Reason {
     NoBranch,
     /// Somebody picked another generation in the boot menu.
     BootedOther,
+    /// The next boot would start another system than the one that is kept: somebody changed the system
+    /// profile or the boot loader's default by hand.
+    Drifted {
+        /// The commit that is kept.
+        commit: CommitId,
+        /// What the next boot would start.
+        next_boot: Toplevel,
+    },
     /// A state file is not usable, and with it is lost what must not be activated.
     StateDamaged {
         /// The file, where it is now.
@@ -122,6 +136,7 @@ impl Reason {
             Self::UpToDate { .. } => "up-to-date",
             Self::NotAdopted => "not-adopted",
             Self::DeploymentOpen { .. } => "deployment-open",
+            Self::DeploymentEnded { .. } => "deployment-ended",
             Self::Stuck { .. } => "stuck",
             Self::Quarantined { .. } => "quarantined",
             Self::Inconclusive { .. } => "inconclusive",
@@ -133,6 +148,7 @@ impl Reason {
             Self::BackingOff { .. } => "backing-off",
             Self::NoBranch => "no-branch",
             Self::BootedOther => "booted-other",
+            Self::Drifted { .. } => "drifted",
             Self::StateDamaged { .. } => "state-damaged",
             Self::JournalDamaged { .. } => "journal-damaged",
             Self::Suspended { .. } => "suspended",
@@ -149,6 +165,7 @@ impl Reason {
             | Self::NoManifest { commit, .. }
             | Self::Baseline { commit, .. }
             | Self::PeersOnTrial { commit, .. }
+            | Self::Drifted { commit, .. }
             | Self::HistoryRewritten { commit, .. } => Some(commit),
             _ => None,
         }
@@ -157,7 +174,9 @@ impl Reason {
     /// The deployment that it is about.
     pub fn deployment(&self) -> Option<&DeploymentId> {
         match self {
-            Self::DeploymentOpen { deployment } | Self::Stuck { deployment } => Some(deployment),
+            Self::DeploymentOpen { deployment }
+            | Self::DeploymentEnded { deployment }
+            | Self::Stuck { deployment } => Some(deployment),
             _ => None,
         }
     }
@@ -170,6 +189,12 @@ impl fmt::Display for Reason {
             Self::NotAdopted => f.write_str("not adopted yet: run `nixus adopt`"),
             Self::DeploymentOpen { deployment } => {
                 write!(f, "deployment {deployment} is under way")
+            }
+            Self::DeploymentEnded { deployment } => {
+                write!(
+                    f,
+                    "deployment {deployment} has ended, and a pass is to follow"
+                )
             }
             Self::Stuck { deployment } => write!(
                 f,
@@ -214,6 +239,11 @@ impl fmt::Display for Reason {
             Self::BootedOther => {
                 f.write_str("an older generation was picked in the boot menu and is left alone")
             }
+            Self::Drifted { commit, next_boot } => write!(
+                f,
+                "{} runs, but by hand the next boot was given {next_boot}",
+                commit.short()
+            ),
             Self::StateDamaged { file, why } => write!(
                 f,
                 "{file} {why}: nothing is activated until `nixus adopt --again`"

@@ -46,7 +46,8 @@ fn rejected(letter: char, built: bool) -> Quarantined {
 struct Host {
     ledger: Ledger,
     running: Toplevel,
-    persistent: bool,
+    next_boot: Option<Toplevel>,
+    drift: Drift,
     booted_other: bool,
     suspension: Option<Suspension>,
     journal_damage: Option<String>,
@@ -78,7 +79,8 @@ impl Host {
         Self {
             ledger,
             running: toplevel('a'),
-            persistent: true,
+            next_boot: None,
+            drift: Drift::Correct,
             booted_other: false,
             suspension: None,
             journal_damage: None,
@@ -100,7 +102,8 @@ impl Host {
             now: Timestamp::from_second(1000).unwrap(),
             ledger: &self.ledger,
             running: &self.running,
-            persistent: self.persistent,
+            next_boot: self.next_boot.as_ref(),
+            drift: self.drift,
             booted_other: self.booted_other,
             suspension: self.suspension.as_ref(),
             journal_damage: self.journal_damage.as_deref(),
@@ -203,7 +206,7 @@ fn a_commit_that_leaves_the_toplevel_unchanged_is_kept_without_an_activation() {
     // Somebody only tries it out: the next boot would be of another system.
     check(
         |host| {
-            host.persistent = false;
+            host.next_boot = Some(toplevel('z'));
             host.head = Head::At(commit('b'));
             host.ancestry = Ancestry::Descends;
             host.ledger.accept(commit('b'));
@@ -211,6 +214,40 @@ fn a_commit_that_leaves_the_toplevel_unchanged_is_kept_without_an_activation() {
         },
         Action::LookAtBaseline,
     );
+}
+
+#[test]
+fn a_default_that_was_changed_by_hand_is_met_as_the_configuration_says() {
+    let drifted = Action::Wait(Reason::Drifted {
+        commit: commit('a'),
+        next_boot: toplevel('z'),
+    });
+    let check = |drift, head, expected: Action| {
+        for booted_other in [false, true] {
+            let host = Host {
+                drift,
+                next_boot: Some(toplevel('z')),
+                // The profile names another system than the one that was booted, and that still runs.
+                booted_other,
+                head: Head::At(commit(head)),
+                ..Host::new()
+            };
+            assert_eq!(host.plan(), expected, "{drift:?}");
+        }
+    };
+    check(Drift::Correct, 'a', Action::Fetch(commit('a')));
+    check(Drift::Correct, 'b', Action::Fetch(commit('b')));
+    check(Drift::Report, 'a', drifted.clone());
+    check(Drift::Report, 'b', Action::Fetch(commit('b')));
+    check(Drift::Refuse, 'a', drifted.clone());
+    check(Drift::Refuse, 'b', drifted);
+    // What was kept does not run: somebody picked another generation in the boot menu.
+    let mut rescue = Host::new();
+    rescue.running = toplevel('y');
+    rescue.booted_other = true;
+    rescue.next_boot = Some(toplevel('a'));
+    rescue.head = Head::At(commit('a'));
+    assert_eq!(rescue.plan(), Action::Wait(Reason::BootedOther));
 }
 
 #[test]
@@ -310,6 +347,7 @@ fn waits_name_their_reason() {
     check(
         |host| {
             host.head = Head::At(commit('a'));
+            host.running = toplevel('y');
             host.booted_other = true;
         },
         Action::Wait(Reason::BootedOther),
@@ -520,12 +558,13 @@ fn hosts() -> impl Strategy<Value = Host> {
         letters().prop_map(|letter| Entry::Older(commit(letter), Gap::NoManifest)),
         Just(Entry::NoneOlder(Gap::NoManifest)),
     ];
+    let drifts = prop::sample::select(vec![Drift::Correct, Drift::Report, Drift::Refuse]);
     let thens = prop::sample::select(vec![Then::Wait, Then::Build, Then::Older]);
     (
         (letters(), letters(), letters(), prop::option::of(letters())),
         (heads, ancestries, opens, rejections),
         (any::<bool>(), any::<bool>(), any::<bool>(), 0..2000i64),
-        (any::<bool>(), any::<bool>(), baselines),
+        (any::<bool>(), any::<bool>(), drifts, baselines),
         (entries, thens, prop::option::of(0..1000i64)),
     )
         .prop_map(
@@ -533,7 +572,7 @@ fn hosts() -> impl Strategy<Value = Host> {
                 (running, keeps, accepted, built),
                 (head, ancestry, open, rejections),
                 (adopted, booted_other, outcomes_unseen, until),
-                (suspended, persistent, baseline),
+                (suspended, persistent, drift, baseline),
                 (entry, then, no_entry_since),
             )| {
                 let mut ledger = Ledger::default();
@@ -554,7 +593,8 @@ fn hosts() -> impl Strategy<Value = Host> {
                 Host {
                     ledger,
                     running: toplevel(running),
-                    persistent,
+                    next_boot: (!persistent).then(|| toplevel('z')),
+                    drift,
                     booted_other,
                     suspension: suspended.then(|| suspension(None)),
                     journal_damage: None,
@@ -583,7 +623,7 @@ proptest! {
             prop_assert!(older || host.ledger.accepted.as_ref() == Some(&head));
             prop_assert_eq!(host.ancestry, Ancestry::Descends);
             prop_assert_eq!(host.ledger.quarantined(&head, Some(&toplevel)), None);
-            prop_assert_ne!(toplevel, host.running);
+            prop_assert!(toplevel != host.running || host.next_boot.is_some());
             prop_assert_eq!(host.baseline, Baseline::Sound);
         }
     }
@@ -592,6 +632,7 @@ proptest! {
     fn after_a_success_there_is_nothing_to_do(mut host in hosts()) {
         if let Action::Activate(head, toplevel) | Action::Keep(head, toplevel) = host.plan() {
             host.running = toplevel.clone();
+            host.next_boot = None;
             host.ledger.keep(Kept {
                 commit: Commit { id: head.to_string(), subject: String::new() },
                 toplevel,

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::Pass;
 use crate::config::Config;
 use crate::nix_log::Progress;
+use crate::packing;
 use crate::post::{Post, UNIT};
 use crate::process::in_words;
 use crate::report::Reporter;
@@ -104,8 +105,9 @@ impl Pass<'_> {
             Ok(true) => reports.send(&self.config.host, remote).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = sent {
-            tracing::warn!("reports wait to be sent: {}", in_words(&error));
+        match sent {
+            Ok(()) => packing::pack(&self.paths.reports()).await,
+            Err(error) => tracing::warn!("reports wait to be sent: {}", in_words(&error)),
         }
     }
 

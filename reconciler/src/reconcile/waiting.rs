@@ -15,6 +15,13 @@ impl Pass<'_> {
                 let commit = kept.commit.clone();
                 self.report(|reporter| reporter.damaged(&commit, reason))
             }
+            Reason::Drifted { .. } => {
+                let Some(kept) = &self.ledger.kept else {
+                    return Ok(());
+                };
+                let commit = kept.commit.clone();
+                self.report(|reporter| reporter.waits(&commit, reason))
+            }
             Reason::Suspended { .. }
             | Reason::Baseline { .. }
             | Reason::NoManifest { .. }

@@ -1,12 +1,11 @@
 //! The refs of the deploy repository under which CI leaves manifests.
 
-use std::path::Path;
-
 use git2::{ErrorCode, Oid, Repository, Sort};
 
 use super::list::{list_failed, list_ref};
 use super::{CommitId, Head, Remote, Source, SourceError, fetch_failed, git_for, https};
 use crate::manifest;
+use crate::packing;
 use crate::process::in_words;
 
 /// Before the commit's id.
@@ -146,10 +145,13 @@ impl Source {
             })
     }
 
-    /// Makes many small packs one: each fetch of commits without files makes a pack. Only for the holder
-    /// of the pass's lock. A failure costs nothing but space.
+    /// Makes many small files one: each fetch leaves some. Only for the holder of the pass's lock. A failure
+    /// costs nothing but space.
     pub async fn tidy(&self) {
-        if !self.commits_only || packs(&self.local.join("objects/pack")) <= MAX_PACKS {
+        if !self.commits_only {
+            return packing::pack(&self.local).await;
+        }
+        if packing::packs(&self.local.join("objects")) <= MAX_PACKS {
             return;
         }
         let tidied = super::git(super::LOOK)
@@ -162,13 +164,6 @@ impl Source {
             tracing::warn!("the local copy cannot be tidied: {}", in_words(&error));
         }
     }
-}
-
-fn packs(folder: &Path) -> usize {
-    let found = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    found
-        .filter(|entry| entry.path().extension().is_some_and(|end| end == "pack"))
-        .count()
 }
 
 /// What a ref of a manifest has in it; nothing where that is none.

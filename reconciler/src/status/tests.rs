@@ -50,6 +50,7 @@ fn full() -> Status {
             },
             candidate: toplevel("c"),
             until: Some(time),
+            abandoned: true,
         }),
         last_pass: Some(LastPass {
             time: Timestamp::now(),
@@ -57,6 +58,7 @@ fn full() -> Status {
                 deployment: "5-ccccccc".parse().unwrap(),
             },
         }),
+        passes_stopped: Some(time),
         next: "something".into(),
         next_pass: Some(time),
         suspended: Some(Suspension {
@@ -168,12 +170,14 @@ fn the_json_keeps_its_shape() {
 .last_pass.waits_for.reason
 .next
 .next_pass
+.open.abandoned
 .open.candidate
 .open.commit.id
 .open.commit.subject
 .open.deployment
 .open.phase
 .open.until
+.passes_stopped
 .quarantine[].commit
 .quarantine[].needs_reboot
 .quarantine[].reason
@@ -213,8 +217,9 @@ host          web1
 running       {a} (generation 43)
 commit        commit aaaaaaa \"open port 8080\", since 2026-09-21T14:13:20Z
 boot          not boot-proven: what runs was activated in place
-open          deployment 5-ccccccc of commit ccccccc \"new kernel\": on trial, until 2026-09-21T14:13:20Z
+open          deployment 5-ccccccc of commit ccccccc \"new kernel\": on trial, until 2026-09-21T14:13:20Z, but nobody works on it
 waiting       deployment 5-ccccccc is under way (pass ended 0 s ago)
+passes        none since 2026-09-21T14:13:20Z ({stopped}), although they are due: see `systemctl status nixus-reconcile.timer nixus-reconcile.service`
 next          something (next pass 2026-09-21T14:13:20Z)
 suspended     suspended until `nixus resume`: a freeze
 last failure  ddddddd: not built: error (0 s ago)
@@ -228,7 +233,8 @@ damaged       the journal /x/journal-a.json is damaged: torn
 left out      of the history: /x/history/0000000002-2-a.json: torn
 set aside     /x/ledger.json.damaged-1
 ",
-        a = system("a")
+        a = system("a"),
+        stopped = age(Timestamp::from_second(1_790_000_000).unwrap())
     );
     assert_eq!(strip_str(&text).to_string(), expected);
 }
@@ -244,6 +250,9 @@ fn the_word_of_each_reason_is_the_one_in_its_json() {
         },
         Reason::NotAdopted,
         Reason::DeploymentOpen {
+            deployment: deployment(),
+        },
+        Reason::DeploymentEnded {
             deployment: deployment(),
         },
         Reason::Stuck {
@@ -273,6 +282,10 @@ fn the_word_of_each_reason_is_the_one_in_its_json() {
         Reason::BackingOff { until, why: why() },
         Reason::NoBranch,
         Reason::BootedOther,
+        Reason::Drifted {
+            commit: commit("a"),
+            next_boot: toplevel("b"),
+        },
         Reason::StateDamaged {
             file: why(),
             why: why(),
@@ -290,4 +303,45 @@ fn the_word_of_each_reason_is_the_one_in_its_json() {
         let read: Reason = serde_json::from_value(json).unwrap();
         assert_eq!(read, reason);
     }
+}
+
+#[test]
+fn what_a_pass_waited_for_is_not_told_after_its_end() {
+    let deployment = |text: &str| {
+        text.parse::<nixus_switcher::protocol::DeploymentId>()
+            .unwrap()
+    };
+    let word = |open: Option<&str>, waits_for: Reason| {
+        let last = LastPass {
+            time: Timestamp::UNIX_EPOCH,
+            waits_for,
+        };
+        last.beside(open.map(deployment).as_ref()).waits_for.word()
+    };
+    let open = || Reason::DeploymentOpen {
+        deployment: deployment("5-a"),
+    };
+    assert_eq!(word(Some("5-a"), open()), "deployment-open");
+    assert_eq!(word(None, open()), "deployment-ended");
+    assert_eq!(word(Some("6-b"), open()), "deployment-ended");
+    assert_eq!(word(None, Reason::NotAdopted), "not-adopted");
+}
+
+#[test]
+fn passes_have_stopped_where_none_has_ended_for_longer_than_may_be() {
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let check = |last: Option<i64>, booted: Option<i64>, expected: Option<i64>| {
+        let longest = Duration::from_secs(180);
+        let found = stopped(last.map(at), booted.map(at), at(1000), longest);
+        assert_eq!(found.map(Timestamp::as_second), expected);
+    };
+    check(Some(900), Some(0), None);
+    check(Some(820), Some(0), None);
+    check(Some(819), Some(0), Some(819));
+    // The clock was set back since.
+    check(Some(2000), Some(0), None);
+    // None since the boot.
+    check(None, Some(900), None);
+    check(None, Some(1), Some(1));
+    check(None, None, None);
 }

@@ -10,6 +10,7 @@ use super::Status;
 use super::statuses::StatusesView;
 use crate::plan::Reason;
 use crate::report::name;
+use crate::systemd::{PASS_TIMER, PASS_UNIT};
 
 /// How many quarantined entries people are shown; the last ones.
 const SHOWN_QUARANTINED: usize = 3;
@@ -44,8 +45,12 @@ impl fmt::Display for Status {
             let until = open
                 .until
                 .map_or(String::new(), |until| format!(", until {until:.0}"));
+            let nobody = match open.abandoned {
+                true => ", but nobody works on it",
+                false => "",
+            };
             let text = format!(
-                "deployment {} of commit {short} {:?}: {}{until}",
+                "deployment {} of commit {short} {:?}: {}{until}{nobody}",
                 open.deployment, open.commit.subject, open.phase
             );
             line("open", BUSY, text)?;
@@ -56,6 +61,13 @@ impl fmt::Display for Status {
                 line("waiting", style_of(&pass.waits_for), text)?;
             }
             None => line("waiting", BUSY, waiting(self))?,
+        }
+        if let Some(since) = self.passes_stopped {
+            let text = format!(
+                "none since {since:.0} ({}), although they are due: see `systemctl status {PASS_TIMER} {PASS_UNIT}`",
+                age(since)
+            );
+            line("passes", BAD, text)?;
         }
         let next_pass = self
             .next_pass
@@ -152,6 +164,7 @@ fn style_of(reason: &Reason) -> Style {
         | Reason::Quarantined { .. }
         | Reason::Inconclusive { .. }
         | Reason::HistoryRewritten { .. }
+        | Reason::Drifted { .. }
         | Reason::StateDamaged { .. }
         | Reason::JournalDamaged { .. } => BAD,
         _ => BUSY,

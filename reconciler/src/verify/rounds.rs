@@ -221,7 +221,7 @@ mod tests {
         // What is awaited comes while the checks soak, later, or never.
         check_awaiting(&[(1, Pass)], 5, Some(Pass), 11);
         check_awaiting(&[(1, Pass)], 20, Some(Pass), 20);
-        check_awaiting(&[(1, Pass)], 60, Some(Unknown), 29);
+        check_awaiting(&[(1, Pass)], 60, Some(Unknown), 30);
         check_awaiting(&[(1, Fail)], 60, Some(Fail), 29);
         // Too late to soak.
         check(&[(20, Fail), (1, Pass)], Some(Fail), 20);

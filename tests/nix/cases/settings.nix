@@ -97,6 +97,7 @@ let
         trial_timeout = "2m";
         commit_timeout = "3m";
         failed_units = "ignore";
+        drift = "report";
       };
       passes = {
         interval = "2min";
