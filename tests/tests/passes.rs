@@ -405,7 +405,7 @@ fn the_switcher_is_killed_before_it_changes_anything() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
     // It is killed as soon as its deployment is noted, which is before the activation or right in it.
-    let killer = "until nixus-switcher status --json | grep -q '\"deployment\"'; do :; done; pkill -KILL -f 'nixus-switcher run'";
+    let killer = r#"until grep -qsE '"name": *"(staged|armed|activating)"' /var/lib/nixus/switcher/journal-?.json; do :; done; pkill -KILL -f '[n]ixus-switcher run'"#;
     web1.must([
         "systemd-run",
         "--quiet",

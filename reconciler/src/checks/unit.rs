@@ -29,7 +29,7 @@ pub async fn on_trial(scene: &Scene<'_>, open: &Open, limit: Duration) -> Vec<Fi
         await_the_timer(newest).await;
     }
     let before = newest();
-    if let Some(found) = before.as_ref().and_then(|one| found_in(one))
+    if let Some(found) = before.as_ref().and_then(found_in)
         && found.iter().all(|one| one.outcome == CheckOutcome::Pass)
     {
         return found;

@@ -16,6 +16,10 @@ in
         ''
           host = "web1"
 
+          [passes]
+          boot_delay = "30s"
+          interval = "1min"
+
           [repository]
           branch = "main"
           known_hosts = "/etc/nixus/known_hosts"
