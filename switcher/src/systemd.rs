@@ -34,6 +34,10 @@ const SILENT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(25);
 /// What of the words of one run is read, in bytes.
 const SAID_LIMIT: u64 = 4 << 20;
+/// How long after the end of all its processes a unit's exit may take to be recorded; PID 1 may be busy.
+const UNRECORDED: Duration = Duration::from_secs(15);
+/// The exit code that stands for SIGKILL.
+const KILLED_CODE: i32 = 137;
 /// How long killed processes may take to be gone.
 const KILLED: Duration = Duration::from_secs(30);
 /// A watchdog fires this much after its deadline, so that a switcher that works is not overtaken.
@@ -222,11 +226,20 @@ impl Systemd {
         // An activation may cut systemd-run off from systemd; the file tells what happened.
         let soon = Instant::now() + Duration::from_secs(3);
         let end = if started.is_ok() { end } else { end.min(soon) };
+        let group = self.group(unit);
+        let (mut ran, mut gone) = (false, None);
         loop {
+            let runs = is_populated(&group);
+            ran |= runs;
+            gone = gone.filter(|_| !runs).or((ran && !runs).then(Instant::now));
             match Exit::read(&file) {
                 Ok(Some(exit)) => {
                     let _ = fs::remove_file(&file);
                     return SwitchEnd::Exited(exit.as_code());
+                }
+                // Whoever kills all of a unit kills what would have recorded its end as well.
+                _ if gone.is_some_and(|since: Instant| since.elapsed() > UNRECORDED) => {
+                    return SwitchEnd::Exited(KILLED_CODE);
                 }
                 _ if Instant::now() < end => self.arrivals.wait(&self.layout.run(), POLL * 20),
                 _ => break,
@@ -250,6 +263,11 @@ impl Systemd {
             .and_then(|()| options.open(&log))
             .ok()
             .map(|_| log)
+    }
+
+    /// The cgroup of a unit that this program has started.
+    fn group(&self, unit: &str) -> PathBuf {
+        self.layout.at("/sys/fs/cgroup/system.slice").join(unit)
     }
 
     /// Kills all processes of a unit at once and waits until they are gone. A unit that is not
