@@ -11,6 +11,7 @@
     ./assertions.nix
     ./files.nix
     ./machine.nix
+    ./network.nix
     ./peers.nix
     ./secrets.nix
     ./units.nix

@@ -68,6 +68,7 @@ let
     activation_timeout = defaulting own.duration "15m" "The longest that an activation may take.";
     trial_timeout = defaulting own.duration "5m" "The longest that a generation may be on trial.";
     commit_timeout = defaulting own.duration "5m" "The longest that it may take to make it permanent.";
+    carrier_timeout = defaulting own.duration "10m" "The longest that a first boot waits for a carrier before it is judged.";
     failed_units = defaulting (types.enum [
       "revert"
       "ignore"

@@ -287,6 +287,12 @@ impl Switcher {
             .ok()
     }
 
+    /// The newest generation of this toplevel, where it has one.
+    pub fn number_of(&self, toplevel: &Toplevel) -> Option<u64> {
+        let profile = Profile::new(&HostDisk, self.layout.profiles());
+        profile.number(toplevel).ok().flatten()
+    }
+
     /// Hands a built closure, or a generation from before, to the switcher and sees that it took it up.
     pub async fn activate(
         &self,
@@ -306,6 +312,7 @@ impl Switcher {
                 trial_seconds: switch.trial_timeout.as_secs(),
                 commit_seconds: switch.commit_timeout.as_secs(),
                 failed_units: switch.failed_units,
+                carrier_seconds: switch.carrier_timeout.as_secs(),
             },
             before,
         };

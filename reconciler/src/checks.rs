@@ -1,5 +1,6 @@
 //! Each check of a configuration, made once: one file for each kind.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,6 +14,7 @@ use crate::health::{Finding, Lasts, SSH};
 use crate::local_checks;
 use crate::plan::Baseline;
 use crate::probe::protocol::Found;
+use crate::source::reach;
 use crate::state::Paths;
 
 pub mod access;
@@ -104,8 +106,9 @@ pub async fn baseline(config: &Config, paths: &Paths) -> Looked {
     // The pass that asks has just used the repository, and the switcher notes the failed units.
     let looked_at = |check: &&Check| !matches!(check.kind, Kind::Repository | Kind::Units { .. });
     let checks = health.checks.iter().filter(looked_at);
-    let (state, found, access) = tokio::join!(
+    let (state, ways, found, access) = tokio::join!(
         local_checks::baseline(),
+        ways(config),
         join_all(checks.map(|check| make(check, &scene))),
         ssh::access(health)
     );
@@ -116,6 +119,7 @@ pub async fn baseline(config: &Config, paths: &Paths) -> Looked {
         host_key: ssh::public_half(&health.ssh.host_key)
             .ok()
             .map(|key| key.to_string()),
+        ways,
         rollback: false,
         lost: None,
         access: access.map(|looked| looked.access),
@@ -136,6 +140,20 @@ pub struct Looked {
     pub found: Vec<Finding>,
     /// The same as it is handed on.
     pub before: Before,
+}
+
+/// Those whom this host needs: its repository, and the peers that vouch for it.
+async fn ways(config: &Config) -> Vec<IpAddr> {
+    let peers = config.health.peers.iter().flat_map(|peer| {
+        let addresses = peer.addresses.iter();
+        addresses.map(|address| (address.clone(), peer.port))
+    });
+    let remotes = config.remotes();
+    let (mut all, peers) = tokio::join!(reach::addresses(&remotes), reach::found(peers.collect()));
+    all.extend(peers);
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// What an operator's own way back is judged by: all that the running system does not do either.

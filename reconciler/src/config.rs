@@ -153,6 +153,8 @@ pub struct Switch {
     pub trial_timeout: Duration,
     /// The longest that setting profile and boot loader may take.
     pub commit_timeout: Duration,
+    /// The longest that a first boot waits for a carrier before it is judged.
+    pub carrier_timeout: Duration,
     /// What to do about units that the activation left failed.
     pub failed_units: FailedUnits,
     /// What to do about a profile or boot default that somebody changed by hand.

@@ -13,9 +13,12 @@ use crate::cause::{Judgement, judge};
 use crate::commit_id::CommitId;
 use crate::health::sightings::Sightings;
 use crate::health::{PEER, SSH};
+use dark_boot::DarkBoot;
 use doubt::Doubt;
 
+pub mod dark_boot;
 pub mod doubt;
+pub mod earlier;
 pub mod release;
 pub mod rollback;
 
@@ -145,6 +148,12 @@ pub struct Ledger {
     /// What is not known yet of toplevels whose trials told nothing.
     #[serde(default)]
     pub doubts: Vec<Doubt>,
+    /// What had no network at its first boot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dark_boots: Vec<DarkBoot>,
+    /// What this host was brought to before, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Kept>,
     /// A wait after failures.
     pub backoff: Option<Backoff>,
     /// That peers on trial go first.
@@ -184,6 +193,8 @@ impl Default for Ledger {
             quarantine: Vec::new(),
             interruptions: BTreeMap::new(),
             doubts: Vec::new(),
+            dark_boots: Vec::new(),
+            earlier: Vec::new(),
             backoff: None,
             held: None,
             refused: None,
@@ -294,6 +305,7 @@ impl Ledger {
         if before.is_some_and(|before| *before != kept.toplevel) {
             self.quarantine.retain(|entry| !entry.by_what_was);
         }
+        self.remember_kept(&kept);
         self.kept = Some(kept);
         self.backoff = None;
         self.held = None;
@@ -392,7 +404,12 @@ impl Ledger {
             .map_or_else(String::new, ToString::to_string);
         if outcome.boot_trial {
             // It was kept before, and would be deployed and booted again.
-            if outcome.ending != Ending::Confirmed {
+            if outcome.ending == Ending::Confirmed {
+                self.dark_boots.retain(|one| one.toplevel != toplevel);
+            } else if outcome.cause.as_ref().is_some_and(Cause::is_no_network) {
+                self.boot_was_dark(outcome, commit, &why);
+                self.back_off(now, &why, jitter);
+            } else {
                 let why = format!("its first boot failed: {why}");
                 self.reject(quarantined(commit, toplevel, &why, now));
             }

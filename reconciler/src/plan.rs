@@ -208,7 +208,7 @@ fn decide(seen: &Observation<'_>) -> Action {
     let Some(accepted) = &seen.ledger.accepted else {
         return Action::Wait(Reason::NotAdopted);
     };
-    if seen.ledger.wants_witness() {
+    if seen.ledger.wants_witness() || seen.ledger.wants_network_witness() {
         return Action::Witness;
     }
     if let Some(backoff) = &seen.ledger.backoff

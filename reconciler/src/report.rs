@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use nixus_switcher::protocol::{
-    CheckOutcome, Commit, DeploymentId, Ending, Evidence, Outcome, Toplevel, newest_version,
+    Cause, CheckOutcome, Commit, DeploymentId, Ending, Evidence, Outcome, Toplevel, newest_version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +101,38 @@ impl Report {
     /// The line that an operator sees for this report.
     pub fn line(&self) -> String {
         format!("[{}] {}", self.host, self.text)
+    }
+}
+
+/// What a host knows of a deployment beside what the switcher tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// The commits that a return to the boot-proven system has undone, newest first.
+    pub undone: Vec<Commit>,
+    /// How far back the boot-proven system is, where what runs is not boot-proven.
+    pub unproven: Option<Unproven>,
+}
+
+/// How far back the boot-proven system is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Unproven {
+    /// How many commits were kept since.
+    pub commits: usize,
+    /// Its generation, where it has one.
+    pub generation: Option<u64>,
+}
+
+impl std::fmt::Display for Unproven {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.generation {
+            Some(number) => write!(
+                f,
+                "a first boot that fails goes back to generation {number}"
+            )?,
+            None => f.write_str("a first boot that fails goes back to the boot-proven system")?,
+        }
+        let plural = if self.commits == 1 { "" } else { "s" };
+        write!(f, " and undoes {} commit{plural}", self.commits)
     }
 }
 
@@ -275,6 +307,11 @@ impl Reporter<'_> {
 
     /// The switcher ended a deployment.
     pub fn ended(self, outcome: &Outcome) -> Report {
+        self.ended_beside(outcome, &Beside::default())
+    }
+
+    /// The same, with what the host knows beside that.
+    pub fn ended_beside(self, outcome: &Outcome, beside: &Beside) -> Report {
         let why = || {
             outcome
                 .cause
@@ -285,6 +322,14 @@ impl Reporter<'_> {
             || "the system before".to_owned(),
             |number| format!("generation {number}"),
         );
+        let no_network = outcome.cause.as_ref().is_some_and(Cause::is_no_network);
+        let undone = || match beside.undone.as_slice() {
+            [] => String::new(),
+            commits => {
+                let named: Vec<String> = commits.iter().map(name).collect();
+                format!(" (undone: {})", named.join(", "))
+            }
+        };
         let seconds = outcome.ended.saturating_sub(outcome.started);
         let (state, text, generation) = match (outcome.ending, &outcome.left_alone) {
             (Ending::Confirmed, _) if outcome.boot_trial => (
@@ -298,10 +343,21 @@ impl Reporter<'_> {
                 ),
                 outcome.new.generation,
             ),
+            (Ending::Reverted, _) if outcome.boot_trial && no_network => (
+                State::Waiting,
+                format!(
+                    "had no network at its first boot, tried again once there is one: rebooted into {old}, \
+                     which is boot-proven{}: {}",
+                    undone(),
+                    why()
+                ),
+                outcome.old.generation,
+            ),
             (Ending::Reverted, _) if outcome.boot_trial => (
                 State::Failure,
                 format!(
-                    "Failed at its first boot! Rebooted into {old}, which is boot-proven: {}",
+                    "Failed at its first boot! Rebooted into {old}, which is boot-proven{}: {}",
+                    undone(),
                     why()
                 ),
                 outcome.old.generation,
@@ -309,12 +365,17 @@ impl Reporter<'_> {
             (Ending::Confirmed, _) => (
                 State::Success,
                 format!(
-                    "Successfully activated new system! ({}{seconds} s{})",
+                    "Successfully activated new system! ({}{seconds} s{}){}",
                     outcome
                         .new
                         .generation
                         .map_or(String::new(), |number| format!("generation {number}, ")),
-                    outcome.evidence.as_ref().map_or(String::new(), said_aside)
+                    outcome.evidence.as_ref().map_or(String::new(), said_aside),
+                    // With one commit it is what came before.
+                    beside
+                        .unproven
+                        .filter(|unproven| unproven.commits > 1)
+                        .map_or(String::new(), |unproven| format!("; {unproven}"))
                 ),
                 outcome.new.generation,
             ),
@@ -348,6 +409,10 @@ impl Reporter<'_> {
                 ),
                 None,
             ),
+        };
+        let text = match outcome.not_running.as_slice() {
+            [] => text,
+            units => format!("{text}; ran before, and do not now: {}", units.join(", ")),
         };
         Report {
             generation,

@@ -21,6 +21,7 @@ use crate::ledger_file::{self, LedgerFileError};
 use crate::plan::Reason;
 use crate::process::in_words;
 use crate::reconcile::LastPass;
+use crate::report::Unproven;
 use crate::reports_repository::ReportsRepository;
 use crate::set_aside;
 use crate::state::{Paths, read_bounded};
@@ -85,6 +86,10 @@ pub struct Boot {
     pub told_nothing: Option<String>,
     /// Whether an older generation than the default was picked in the boot menu.
     pub other_picked: bool,
+    /// How far a first boot that fails would lead back, where what runs is not boot-proven.
+    pub unproven: Option<Unproven>,
+    /// The commits that it would undo, newest first.
+    pub would_undo: Vec<CommitLine>,
 }
 
 /// The last thing that went wrong.
@@ -165,6 +170,7 @@ pub async fn status(
         Err(error) => return Err(StatusError::Switcher(error)),
     };
     let booted = switcher.booted().ok();
+    let boot_proven = switcher.boot_proven().filter(|proven| *proven != running);
     let unproven = switcher.unproven().filter(|one| one.toplevel == running);
     let now = Timestamp::now();
     let last_pass: Option<LastPass> = read_bounded(&paths.last_pass(), MAX_NOTE)
@@ -208,6 +214,18 @@ pub async fn status(
             told_nothing: unproven.and_then(|one| one.told_nothing),
             booted,
             other_picked: switcher.booted_other(),
+            unproven: boot_proven.as_ref().map(|proven| Unproven {
+                commits: ledger.kept_since(proven).len(),
+                generation: switcher.number_of(proven),
+            }),
+            would_undo: boot_proven
+                .iter()
+                .flat_map(|proven| ledger.kept_since(proven))
+                .map(|kept| CommitLine {
+                    id: kept.commit.id.clone(),
+                    subject: kept.commit.subject.clone(),
+                })
+                .collect(),
         },
         running,
         last_pass,

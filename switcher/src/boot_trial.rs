@@ -102,6 +102,8 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             runs: 0,
             takeovers: 0,
             boot_trial: true,
+            ways: unproven.ways.clone(),
+            not_running: Vec::new(),
         }
     }
 }

@@ -95,6 +95,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             }
             Effect::Close => self.close(&open),
             Effect::AwaitUnits => self.await_units(&open),
+            Effect::AwaitNetwork => self.await_network(&open),
             Effect::Look => Event::Looked(self.look(&open).err()),
             Effect::VerifyBoot => self.verify_boot(&open),
         }
@@ -131,7 +132,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             .map_err(|error| not_ready(chain(&error)))?;
         let network = self
             .system
-            .network()
+            .network(&open.old.toplevel, open.ways_needed())
             .map_err(|error| not_ready(chain(&error)))?;
         let activation_failed = self.system.activation_failed(&open.old.toplevel);
         if let Some(open) = self.record.deployment.as_mut() {

@@ -167,6 +167,7 @@ mod tests {
             ended: 2,
             boot_trial: false,
             left_alone: None,
+            not_running: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use thiserror::Error;
 use crate::disk::{Disk, keep_dir, write_atomic};
 use crate::format;
 use crate::layout::Layout;
-use crate::network::Network;
+use crate::network::{Network, Ways};
 use crate::phase::{Phase, PhaseName};
 use crate::profile::Plan;
 use crate::protocol::{BootId, Cause, Evidence, Request, SystemRef, newest_version};
@@ -86,6 +87,9 @@ pub struct Unproven {
     pub failed_before: Vec<String>,
     /// What its last trial at boot could not tell.
     pub told_nothing: Option<ToldNothing>,
+    /// The ways that it had when it was confirmed.
+    #[serde(default)]
+    pub ways: Ways,
 }
 
 /// A trial at boot that told nothing.
@@ -149,6 +153,20 @@ pub struct Deployment {
     /// booted, and old and persistent are the boot-proven system.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub boot_trial: bool,
+    /// The ways that the candidate had when it was confirmed, where this is its first boot.
+    #[serde(default)]
+    pub ways: Ways,
+    /// Units that ran before and do not any more, although they were started again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_running: Vec<String>,
+}
+
+impl Deployment {
+    /// Those whom this host needs, as far as the one who asked has said.
+    pub fn ways_needed(&self) -> &[IpAddr] {
+        let before = self.request.before.as_ref();
+        before.map_or(&[], |before| &before.ways)
+    }
 }
 
 /// A watchdog timer.

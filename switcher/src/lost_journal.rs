@@ -15,12 +15,13 @@ use crate::history;
 use crate::holder;
 use crate::journal::{self, Deployment, Journal, JournalError, Record};
 use crate::layout::Layout;
-use crate::network::Network;
+use crate::network::{Network, Ways};
 use crate::nixos::NixOs;
 use crate::phase::{Phase, PhaseName, Touched};
 use crate::profile::Profile;
 use crate::protocol::{
-    Cause, Commit, DeploymentId, FailedUnits, Policy, Request, SystemRef, Toplevel, newest_version,
+    Cause, Commit, DeploymentId, FailedUnits, Policy, Request, SystemRef, Toplevel,
+    carrier_seconds, newest_version,
 };
 use crate::roots::Root;
 use crate::system::{BootDefault, System, SystemError};
@@ -168,6 +169,8 @@ fn rebuild<D: Disk, S: System>(
         runs: 0,
         takeovers: TAKEOVERS,
         boot_trial: false,
+        ways: Ways::default(),
+        not_running: Vec::new(),
     };
     Ok(Some(Record {
         outcomes: history::newest(disk, layout).unwrap_or_default(),
@@ -213,6 +216,7 @@ fn unknown(candidate: Toplevel, now: u64) -> Request {
             trial_seconds: 300,
             commit_seconds: 300,
             failed_units: FailedUnits::Revert,
+            carrier_seconds: carrier_seconds(),
         },
         before: None,
     }

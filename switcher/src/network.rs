@@ -1,10 +1,13 @@
-//! What this host's place in the network is, to see what a deployment took from it: addresses, routes
-//! and what its own sshd listens on.
+//! What this host's place in the network is, to see what a deployment took from it: the addresses and
+//! routes that its system declares, the ways to those whom it needs, and what its own sshd listens on.
 //!
-//! What comes and goes by itself is left out: addresses that were leased or announced (they are not
-//! permanent to the kernel), temporary ones of IPv6, routes from DHCP and router advertisements, and
-//! the kernel's own routes but those of permanent addresses. Interfaces are not told apart: one that
-//! is made anew has another number.
+//! Nothing else can be missing. Other programs put addresses and routes on interfaces too (keepalived, docker,
+//! BIRD, VPNs), and take them away again.
+//!
+//! A system of an earlier release declares nothing. Then what comes and goes by itself is left out: addresses
+//! that were leased or announced (they are not permanent to the kernel), temporary ones of IPv6, routes from
+//! DHCP, router advertisements and routing daemons, and the kernel's own routes but those of permanent
+//! addresses. Interfaces are not told apart: one that is made anew has another number.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -18,8 +21,15 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use serde::{Deserialize, Serialize};
 
 use crate::layout::Layout;
+use crate::protocol::Toplevel;
 
+mod declared;
+mod paths;
 mod sockets;
+
+pub use paths::{Connection, Link, Paths, Ways};
+
+use declared::Declared;
 
 /// More than any host has; what is beyond is not looked at.
 const ENTRIES: usize = 4096;
@@ -41,7 +51,11 @@ const UNICAST: u8 = 1;
 const CLONED: u32 = 0x200;
 const BY_KERNEL: u8 = 2;
 const BY_ADVERTISEMENT: u8 = 9;
+/// The highest that is not a routing daemon's (linux/rtnetlink.h: 17 is MROUTED's, 186 and more are BGP's,
+/// OSPF's and others'), but for those that come and go by themselves.
 const BY_DHCP: u8 = 16;
+/// What BIRD and zebra use.
+const BY_DAEMON: [u8; 4] = [10, 11, 12, 14];
 
 /// What stays as it is while nobody changes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -50,6 +64,9 @@ pub struct Network {
     pub addresses: Vec<String>,
     /// `10.0.0.0/24`, `default via 10.0.0.1`.
     pub routes: Vec<String>,
+    /// Those whom this host needs and has a route to: its repository, its peers.
+    #[serde(default)]
+    pub ways: Vec<IpAddr>,
     /// What the own sshd listens on: the address and the port as the kernel writes them.
     pub ssh: Vec<String>,
 }
@@ -66,20 +83,47 @@ impl Network {
         };
         let mut all = lost("address", &self.addresses, &now.addresses);
         all.extend(lost("route", &self.routes, &now.routes));
+        let ways = self.ways.iter().filter(|to| !now.ways.contains(to));
+        all.extend(ways.map(|to| format!("a route to {to}")));
         all.extend(lost("sshd's socket", &self.ssh, &now.ssh));
         all
     }
 
-    /// The network now.
-    pub fn now(layout: &Layout) -> io::Result<Self> {
+    /// The network now: what `system` declares of it, and the ways to `to`.
+    pub fn now(layout: &Layout, system: &Toplevel, to: &[IpAddr]) -> io::Result<Self> {
         let all = |kind| dump(SockProtocol::NetlinkRoute, kind, &[0; 16]);
-        let addresses = addresses(&all(GET_ADDRESS)?);
-        let routes = routes(&all(GET_ROUTE)?, &addresses);
+        let declared = Declared::by(layout, system);
+        let addresses = addresses(&all(GET_ADDRESS)?, declared.as_ref());
+        let routes = routes(&all(GET_ROUTE)?, &addresses, declared.as_ref());
+        let ways = to.iter().filter(|to| paths::own_address(**to).is_some());
         Ok(Self {
             addresses: sorted(addresses.iter().map(|(ip, bits)| format!("{ip}/{bits}"))),
             routes: sorted(routes.into_iter()),
+            ways: ways.copied().collect(),
             ssh: sorted(sockets::of_sshd(layout).into_iter()),
         })
+    }
+}
+
+/// A route of the kernel's main table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Route {
+    /// Nothing for anywhere.
+    to: Option<IpAddr>,
+    bits: u8,
+    via: Option<IpAddr>,
+    six: bool,
+    protocol: u8,
+}
+
+impl std::fmt::Display for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.to {
+            Some(to) => write!(f, "{to}/{}", self.bits)?,
+            None if self.six => f.write_str("default (IPv6)")?,
+            None => f.write_str("default")?,
+        }
+        self.via.map_or(Ok(()), |via| write!(f, " via {via}"))
     }
 }
 
@@ -170,11 +214,36 @@ fn number(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }
 
-fn addresses(dumped: &[u8]) -> Vec<(IpAddr, u8)> {
+/// The permanent addresses, of which those count that are declared, where that is known.
+fn addresses(dumped: &[u8], declared: Option<&Declared>) -> Vec<(IpAddr, u8)> {
+    let mut found: Vec<(IpAddr, u8)> = told_addresses(dumped)
+        .filter(|one| one.stays)
+        .map(|one| (one.ip, one.bits))
+        .collect();
+    found.retain(|(ip, bits)| declared.is_none_or(|declared| declared.has_address(*ip, *bits)));
+    found
+}
+
+/// All addresses, each with the number of its interface.
+fn all_addresses(dumped: &[u8]) -> Vec<(IpAddr, u32)> {
+    told_addresses(dumped)
+        .map(|one| (one.ip, one.link))
+        .collect()
+}
+
+struct Told {
+    ip: IpAddr,
+    bits: u8,
+    link: u32,
+    stays: bool,
+}
+
+fn told_addresses(dumped: &[u8]) -> impl Iterator<Item = Told> {
     messages(dumped)
         .filter(|(kind, _)| *kind == NEW_ADDRESS)
         .filter_map(|(_, body)| {
             let (bits, mut flags, scope) = (*body.get(1)?, u32::from(*body.get(2)?), *body.get(3)?);
+            let link = number(body.get(4..8)?)?;
             let mut address = None;
             for (kind, content) in attributes(body.get(8..)?) {
                 match kind {
@@ -186,12 +255,16 @@ fn addresses(dumped: &[u8]) -> Vec<(IpAddr, u8)> {
                 }
             }
             let stays = flags & PERMANENT != 0 && flags & TEMPORARY == 0 && scope == UNIVERSE;
-            address.filter(|_| stays).map(|address| (address, bits))
+            address.map(|ip| Told {
+                ip,
+                bits,
+                link,
+                stays,
+            })
         })
-        .collect()
 }
 
-fn routes(dumped: &[u8], addresses: &[(IpAddr, u8)]) -> Vec<String> {
+fn routes(dumped: &[u8], addresses: &[(IpAddr, u8)], declared: Option<&Declared>) -> Vec<String> {
     messages(dumped)
         .filter(|(kind, _)| *kind == NEW_ROUTE)
         .filter_map(|(_, body)| {
@@ -207,27 +280,34 @@ fn routes(dumped: &[u8], addresses: &[(IpAddr, u8)]) -> Vec<String> {
                     _ => {}
                 }
             }
-            let ours = to.is_some_and(|to| {
-                addresses
-                    .iter()
-                    .any(|(address, _)| is_within(*address, to, bits))
-            });
-            let stays = match protocol {
-                BY_ADVERTISEMENT | BY_DHCP => false,
-                BY_KERNEL => ours,
-                _ => true,
+            let route = Route {
+                to,
+                bits,
+                via,
+                six: body.first() == Some(&10),
+                protocol,
             };
-            if !stays || table != MAIN_TABLE || kind != UNICAST || flags & CLONED != 0 {
-                return None;
-            }
-            let to = match (to, body.first()) {
-                (Some(to), _) => format!("{to}/{bits}"),
-                (None, Some(10)) => "default (IPv6)".to_owned(),
-                (None, _) => "default".to_owned(),
-            };
-            Some(via.map_or(to.clone(), |via| format!("{to} via {via}")))
+            let counts = table == MAIN_TABLE && kind == UNICAST && flags & CLONED == 0;
+            (counts && stays(&route, addresses, declared)).then(|| route.to_string())
         })
         .collect()
+}
+
+/// Whether a route is there while nobody changes it.
+fn stays(route: &Route, addresses: &[(IpAddr, u8)], declared: Option<&Declared>) -> bool {
+    let of_address = || {
+        route.to.is_some_and(|to| {
+            addresses
+                .iter()
+                .any(|(address, _)| is_within(*address, to, route.bits))
+        })
+    };
+    match (route.protocol, declared) {
+        (BY_KERNEL, _) => of_address(),
+        (_, Some(declared)) => declared.has_route(route),
+        (BY_ADVERTISEMENT, None) => false,
+        (protocol, None) => protocol < BY_DHCP && !BY_DAEMON.contains(&protocol),
+    }
 }
 
 fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
@@ -248,6 +328,7 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::toplevel;
 
     fn attribute(kind: u16, content: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::from((4 + content.len() as u16).to_ne_bytes());
@@ -302,7 +383,7 @@ mod tests {
             message(DONE, &[0; 4]),
         ]
         .concat();
-        let found = addresses(&dumped);
+        let found = addresses(&dumped, None);
         assert_eq!(found, [("10.0.0.7".parse().unwrap(), 24)]);
         let dumped = [
             route(24, BY_KERNEL, Some([10, 0, 0, 0]), None),
@@ -310,10 +391,14 @@ mod tests {
             route(0, 4, None, Some([10, 0, 0, 1])),
             route(0, BY_DHCP, None, Some([10, 9, 9, 1])),
             route(16, 3, Some([10, 8, 0, 0]), Some([10, 0, 0, 2])),
+            // BIRD's, zebra's, BGP's.
+            route(16, 12, Some([10, 7, 0, 0]), Some([10, 0, 0, 2])),
+            route(16, 11, Some([10, 6, 0, 0]), Some([10, 0, 0, 2])),
+            route(16, 186, Some([10, 5, 0, 0]), Some([10, 0, 0, 2])),
         ]
         .concat();
         assert_eq!(
-            routes(&dumped, &found),
+            routes(&dumped, &found, None),
             [
                 "10.0.0.0/24",
                 "default via 10.0.0.1",
@@ -326,7 +411,7 @@ mod tests {
     fn what_is_cut_off_is_not_read_beyond_its_end() {
         let whole = address(24, PERMANENT, UNIVERSE, &[10, 0, 0, 7]);
         for length in 0..whole.len() {
-            assert!(addresses(&whole[..length]).is_empty(), "{length}");
+            assert!(addresses(&whole[..length], None).is_empty(), "{length}");
         }
         // A length of nothing would go round for ever.
         assert_eq!(messages(&[0; 64]).count(), 0);
@@ -337,6 +422,7 @@ mod tests {
         let before = Network {
             addresses: vec!["10.0.0.7/24".into()],
             routes: vec!["default via 10.0.0.1".into()],
+            ways: vec!["10.9.0.2".parse().unwrap()],
             ssh: vec!["00000000:0016".into()],
         };
         assert!(before.lost(&before).is_empty());
@@ -346,6 +432,7 @@ mod tests {
             [
                 "address 10.0.0.7/24",
                 "route default via 10.0.0.1",
+                "a route to 10.9.0.2",
                 "sshd's socket 00000000:0016"
             ]
         );
@@ -365,6 +452,36 @@ mod tests {
 
     #[test]
     fn this_machine_tells_its_network() {
-        Network::now(&Layout::host()).unwrap();
+        let to = ["127.0.0.1".parse().unwrap()];
+        let now = Network::now(&Layout::host(), &toplevel("none"), &to).unwrap();
+        assert_eq!(now.ways, to);
+        let paths = Paths::now(&to).unwrap();
+        assert_eq!(paths.connection(&paths.to_be_missed()), Connection::Open);
+    }
+
+    #[test]
+    fn only_what_the_system_declares_is_missed() {
+        let dumped = [
+            address(24, PERMANENT, UNIVERSE, &[10, 0, 0, 7]),
+            // keepalived's, docker's.
+            address(32, PERMANENT, UNIVERSE, &[10, 0, 0, 200]),
+            address(16, PERMANENT, UNIVERSE, &[172, 18, 0, 1]),
+        ]
+        .concat();
+        let text = r#"{ "addresses": ["10.0.0.7/24"], "routes": [ { "via": "10.0.0.1" } ] }"#;
+        let declared: Declared = serde_json::from_str(text).unwrap();
+        let found = addresses(&dumped, Some(&declared));
+        assert_eq!(found, [("10.0.0.7".parse().unwrap(), 24)]);
+        let dumped = [
+            route(24, BY_KERNEL, Some([10, 0, 0, 0]), None),
+            route(16, BY_KERNEL, Some([172, 18, 0, 0]), None),
+            route(0, 4, None, Some([10, 0, 0, 1])),
+            route(24, 3, Some([10, 99, 0, 0]), Some([10, 0, 0, 12])),
+        ]
+        .concat();
+        assert_eq!(
+            routes(&dumped, &found, Some(&declared)),
+            ["10.0.0.0/24", "default via 10.0.0.1"]
+        );
     }
 }

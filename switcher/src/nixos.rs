@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,7 +15,7 @@ use crate::bootloader;
 use crate::disk::{lock_file, read_bounded};
 use crate::journal::{Deployment, Watch};
 use crate::layout::Layout;
-use crate::network::Network;
+use crate::network::{Network, Paths};
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::say::say;
 use crate::system::{BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
@@ -231,8 +232,15 @@ impl System for NixOs {
         mark::failed(&self.layout, system) == Some(true)
     }
 
-    fn network(&self) -> Result<Network, SystemError> {
-        Network::now(&self.layout).map_err(|source| SystemError::File {
+    fn network(&self, of: &Toplevel, to: &[IpAddr]) -> Result<Network, SystemError> {
+        Network::now(&self.layout, of, to).map_err(|source| SystemError::File {
+            path: self.layout.at("/proc/net"),
+            source,
+        })
+    }
+
+    fn paths(&self, to: &[IpAddr]) -> Result<Paths, SystemError> {
+        Paths::now(to).map_err(|source| SystemError::File {
             path: self.layout.at("/proc/net"),
             source,
         })

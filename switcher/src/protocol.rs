@@ -4,6 +4,7 @@
 //! release reads its own and the one before.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -174,6 +175,14 @@ pub struct Policy {
     pub commit_seconds: u64,
     /// What to do about units that the activation left failed.
     pub failed_units: FailedUnits,
+    /// The longest that a first boot waits for a carrier before it is judged.
+    #[serde(default = "carrier_seconds")]
+    pub carrier_seconds: u64,
+}
+
+/// What an earlier release does not say: a site's switches take some minutes after a power cut.
+pub fn carrier_seconds() -> u64 {
+    600
 }
 
 /// A commit, as reports name it.
@@ -221,6 +230,9 @@ pub struct Before {
     /// The SSH host key, public.
     #[serde(default)]
     pub host_key: Option<String>,
+    /// Those whom this host needs: the addresses of its repository and of its peers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ways: Vec<IpAddr>,
     /// It is an operator's own way back: the candidate has only to be no worse.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rollback: bool,
@@ -472,4 +484,22 @@ pub struct Outcome {
     /// boot-proven system.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub boot_trial: bool,
+    /// Units that ran before and failed by themselves after the way back. They are no reason to go further.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_running: Vec<String>,
+}
+
+/// The check that stands for the host's own network at a boot, in [`Cause::VerificationInconclusive`].
+pub const NETWORK: &str = "network";
+
+impl Cause {
+    /// Whether nothing could be told of a boot because it had no network, for a reason that need not be its own.
+    pub fn is_no_network(&self) -> bool {
+        match self {
+            Self::VerificationInconclusive { checks } => {
+                checks.iter().any(|check| check.check == NETWORK)
+            }
+            _ => false,
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::format;
 use crate::history;
 use crate::journal::{Deployment, Journal, JournalError, Record, Watch};
 use crate::layout::Layout;
-use crate::network::Network;
+use crate::network::{Network, Ways};
 use crate::nixos::chain;
 use crate::phase::{Phase, PhaseName};
 use crate::profile::{Profile, ProfileError};
@@ -127,6 +127,8 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             runs: 0,
             takeovers: 0,
             boot_trial: false,
+            ways: Ways::default(),
+            not_running: Vec::new(),
         });
         self.drive(Event::Requested)
     }
@@ -341,7 +343,8 @@ fn limit(phase: PhaseName, policy: &Policy) -> u64 {
         PhaseName::Activating => policy.activation_seconds,
         PhaseName::OnTrial => policy.trial_seconds,
         PhaseName::Committing => policy.commit_seconds,
-        PhaseName::Booted | PhaseName::CameBack => BOOT_SECONDS,
+        PhaseName::Booted => BOOT_SECONDS + policy.carrier_seconds,
+        PhaseName::CameBack => BOOT_SECONDS,
         PhaseName::BootTrial => policy.trial_seconds,
         // Two attempts, each with both runs, waiting for units and for locks.
         PhaseName::Reverting => {

@@ -270,6 +270,35 @@ fn an_outcome_that_the_journal_could_not_count_keeps_its_number() {
     assert_eq!(numbers, [counted, counted + 1, counted + 2]);
 }
 
+/// What a service needs elsewhere no reboot of this host brings back; its own door it may.
+#[test]
+fn a_unit_that_fails_by_itself_after_the_way_back_is_told_of_and_reboots_nothing() {
+    let check = |weak: &str, reboots: u32| {
+        let mut machine = Machine::new(Script {
+            verdict: Some(CheckOutcome::Fail),
+            weak: vec![weak.to_owned()],
+            ..Script::default()
+        });
+        machine.get().units.active.push("app.service".to_owned());
+        deploy(&mut machine).unwrap();
+        assert_eq!(machine.see().reboots, reboots, "{weak}");
+        let inner = machine.see();
+        let starts = inner.effects.iter().filter(|one| one.starts_with("start "));
+        let tries = starts.filter(|one| one.contains(weak)).count();
+        // Once more for each attempt to go back.
+        let expected = if reboots == 0 { 2 } else { 4 };
+        assert_eq!(tries, expected, "{:?}", inner.effects);
+        drop(inner);
+        machine
+    };
+    let machine = check("app.service", 0);
+    let outcome = history(&machine).pop().unwrap();
+    assert_eq!(outcome.ending, Ending::Reverted);
+    assert_eq!(outcome.not_running, ["app.service"]);
+    assert_eq!(machine.journal().phase, Phase::Idle);
+    check("sshd.service", 1);
+}
+
 /// What must be so whenever a deployment is settled.
 fn assert_settled(machine: &Machine, told: &str) {
     let phase = machine.journal().phase.name();

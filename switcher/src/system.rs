@@ -1,5 +1,6 @@
 //! The seam between decisions and the machine.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use thiserror::Error;
 
 use crate::activation::Stopped;
 use crate::journal::{Deployment, Watch};
-use crate::network::Network;
+use crate::network::{Network, Paths};
 use crate::phase::{Phase, PhaseName};
 use crate::protocol::{BootId, Cause, DeploymentId, Evidence, Toplevel};
 use crate::transaction::Event;
@@ -138,8 +139,10 @@ pub trait System {
     -> Result<Vec<Stopped>, SystemError>;
     /// Whether the last activation of a system is known to have failed.
     fn activation_failed(&self, system: &Toplevel) -> bool;
-    /// The network now.
-    fn network(&self) -> Result<Network, SystemError>;
+    /// The network now: what this system declares of it, and the ways to these.
+    fn network(&self, of: &Toplevel, to: &[IpAddr]) -> Result<Network, SystemError>;
+    /// The interfaces, and by which of them these are reached.
+    fn paths(&self, to: &[IpAddr]) -> Result<Paths, SystemError>;
     /// Makes what was written to the store and to `/boot` durable.
     fn sync(&self) -> Result<(), SystemError>;
     /// Starts a watchdog and sees that it is armed.
@@ -164,7 +167,7 @@ pub trait System {
     fn trial(&mut self, deployment: &Deployment) -> TrialEnd;
     /// Has `nixus-switcher boot-trial` run once the units of this boot are up; waits for nothing.
     fn await_units(&mut self, deployment: &DeploymentId) -> Result<(), SystemError>;
-    /// Starts units and waits until they are started.
+    /// Starts units and waits until they are started, as often as they may have failed before.
     fn start(&mut self, units: &[String]) -> Result<(), SystemError>;
     /// Reads back what the boot loader starts.
     fn boot_default(&self) -> BootDefault;

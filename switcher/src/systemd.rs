@@ -361,9 +361,15 @@ impl Systemd {
 
     /// Starts units and waits for them.
     pub fn start(&self, units: &[String]) -> Result<(), SystemError> {
-        let mut args = vec!["start", "--"];
-        args.extend(units.iter().map(String::as_str));
-        self.systemctl(&args, Duration::from_secs(90)).map(drop)
+        let with = |verb| {
+            let mut args = vec![verb, "--"];
+            args.extend(units.iter().map(String::as_str));
+            args
+        };
+        // One that has failed too often is not even tried (systemd.unit(5), StartLimitBurst=).
+        self.tell(&with("reset-failed"), ANSWER);
+        self.systemctl(&with("start"), Duration::from_secs(90))
+            .map(drop)
     }
 
     /// Has the switcher come back once all is up that a boot starts, in the unit of its deployment.

@@ -4,6 +4,7 @@
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use crate::activation::Stopped;
 use crate::disk::{Disk, Held};
 use crate::journal::{self, Deployment, Watch};
 use crate::layout::Layout;
-use crate::network::Network;
+use crate::network::{Network, Paths};
 use crate::phase::PhaseName;
 use crate::protocol::{
     BootId, Cause, CheckOutcome, CheckResult, Commit, DeploymentId, Evidence, FailedUnits, Policy,
@@ -44,6 +45,7 @@ pub fn request() -> Request {
             trial_seconds: 120,
             commit_seconds: 100,
             failed_units: FailedUnits::Revert,
+            carrier_seconds: 60,
         },
         before: None,
     }
@@ -64,6 +66,7 @@ pub fn healthy_network() -> Network {
     Network {
         addresses: vec!["10.0.0.7/24".to_owned()],
         routes: vec!["default via 10.0.0.1".to_owned()],
+        ways: Vec::new(),
         ssh: vec!["00000000:0016".to_owned()],
     }
 }
@@ -107,6 +110,8 @@ pub struct Script {
     pub stopped: Vec<Stopped>,
     /// The old system's activation had failed.
     pub activation_failed_before: bool,
+    /// Units that fail by themselves whenever they are started.
+    pub weak: Vec<String>,
 }
 
 impl Default for Script {
@@ -125,6 +130,7 @@ impl Default for Script {
             said: "",
             stopped: Vec::new(),
             activation_failed_before: false,
+            weak: Vec::new(),
         }
     }
 }
@@ -451,8 +457,12 @@ impl System for Machine {
         self.see().script.said.to_owned()
     }
 
-    fn network(&self) -> Result<Network, SystemError> {
+    fn network(&self, _: &Toplevel, _: &[IpAddr]) -> Result<Network, SystemError> {
         self.system_step("network", |inner| inner.network.clone())
+    }
+
+    fn paths(&self, to: &[IpAddr]) -> Result<Paths, SystemError> {
+        self.system_step("paths", |_| Paths::of_one_card(true, true, to))
     }
 
     fn sync(&self) -> Result<(), SystemError> {
@@ -596,7 +606,14 @@ impl System for Machine {
     fn start(&mut self, units: &[String]) -> Result<(), SystemError> {
         self.system_step("start", |inner| {
             inner.effects.push(format!("start {}", units.join(" ")));
-            inner.units.active.extend_from_slice(units);
+            for unit in units {
+                let weak = inner.script.weak.contains(unit);
+                inner.units.failed.retain(|failed| failed != unit);
+                match weak {
+                    true => inner.units.failed.push(unit.clone()),
+                    false => inner.units.active.push(unit.clone()),
+                }
+            }
         })
     }
 

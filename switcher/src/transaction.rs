@@ -90,6 +90,8 @@ pub enum Event {
     UnitsAwaited,
     /// The units are up, as far as they come.
     UnitsUp,
+    /// There is a carrier, or it was waited for long enough.
+    NetworkAwaited,
     /// What was looked for: what is not as it was before, in words.
     Looked(Option<String>),
     /// Nothing is wrong with the booted system itself, but it could not prove that it works.
@@ -151,6 +153,8 @@ pub enum Effect {
     Close,
     /// Have somebody come back once the units are up; nobody may be kept from booting.
     AwaitUnits,
+    /// Wait for a carrier, within its bound.
+    AwaitNetwork,
     /// See whether all is again as it was before.
     Look,
     /// Start the booted system's `nixus-verify.service` and wait for what it says.

@@ -177,6 +177,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ),
         ("units awaited", Event::UnitsAwaited),
         ("units up", Event::UnitsUp),
+        ("network awaited", Event::NetworkAwaited),
         ("nothing is wrong", Event::Looked(None)),
         ("something is wrong", Event::Looked(Some(why()))),
         (
@@ -339,6 +340,7 @@ fn each_effect_belongs_to_one_phase() {
                 Effect::AwaitUnits => {
                     matches!(after, PhaseName::Booted | PhaseName::CameBack)
                 }
+                Effect::AwaitNetwork => after == PhaseName::Booted,
                 Effect::Look => matches!(after, PhaseName::CameBack | PhaseName::Stuck),
                 Effect::VerifyBoot => after == PhaseName::BootTrial,
                 Effect::SetProfile | Effect::InstallBoot | Effect::CheckCommit => {

@@ -1,9 +1,16 @@
 //! The network of a lab: one bridge, with the operator on it.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, Result, bail};
 
+use crate::command;
 use crate::host::Host;
 use crate::namespace::Access;
+
+/// How long a host that is switched on may take to have a cable.
+const CABLE: Duration = Duration::from_secs(10);
 
 /// Makes the bridge and gives the operator its addresses.
 ///
@@ -33,6 +40,29 @@ impl Host {
         self.access
             .must(&["ip", "link", "set", &self.link(), "down"], None)?;
         Ok(())
+    }
+
+    /// Switches the power on with the network plug pulled.
+    ///
+    /// # Errors
+    /// When it is on already, or its cable does not come up to be pulled.
+    pub fn power_on_unplugged(&self) -> Result<()> {
+        self.power_on()?;
+        let begun = Instant::now();
+        // Whoever starts the host sets the cable up itself, and would do so after it was pulled.
+        let is_up = || -> Result<bool> {
+            let mut show = self.access.command("ip");
+            show.args(["link", "show", "dev", &self.link()]);
+            let shown = command::run(&mut show, None, CABLE)?;
+            Ok(shown.stdout.contains("master br0") && shown.stdout.contains(",UP"))
+        };
+        while !is_up()? {
+            if begun.elapsed() > CABLE {
+                bail!("{} has no cable", self.name);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.unplug()
     }
 
     /// Puts the network plug in again.

@@ -118,7 +118,7 @@ impl Host {
     }
 
     /// Whether systemd has started everything; waits for it as soon as systemd can be asked.
-    fn settled(&self) -> bool {
+    pub fn settled(&self) -> bool {
         // Asked over this socket; where it is not there yet, nobody answers.
         let answers = self
             .inside()

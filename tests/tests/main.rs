@@ -8,6 +8,7 @@
 
 mod activations;
 mod boots;
+mod boots_dark;
 mod commands;
 mod deployments;
 mod drift;

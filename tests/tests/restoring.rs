@@ -18,10 +18,27 @@ pub const FAILS: &str = r#"
     serviceConfig = { Type = "oneshot"; ExecStart = "false"; };
   };
 "#;
-/// An address and a route that no file of any generation makes: what an operator set by hand.
-const BY_HAND: [&[&str]; 2] = [
-    &["ip", "address", "replace", "10.78.0.11/24", "dev", "lo"],
-    &["ip", "route", "replace", "10.79.0.0/24", "dev", "host0"],
+/// One more address that the host declares.
+const DECLARED: &str =
+    r#"systemd.network.networks."10-lab".address = lib.mkAfter [ "10.78.0.11/24" ];"#;
+/// Takes it away at each boot for as long as something on the disk is broken.
+const BROKEN: &str = "/var/lib/broken";
+/// What keepalived, a container's network, and BIRD put on interfaces.
+const OF_OTHERS: [&[&str]; 5] = [
+    &["ip", "address", "replace", "10.77.0.200/32", "dev", "host0"],
+    &["ip", "link", "add", "br-ci", "type", "bridge"],
+    &["ip", "address", "replace", "172.18.0.1/16", "dev", "br-ci"],
+    &["ip", "link", "set", "br-ci", "up"],
+    &[
+        "ip",
+        "route",
+        "replace",
+        "10.99.0.0/24",
+        "via",
+        "10.77.0.2",
+        "proto",
+        "bird",
+    ],
 ];
 
 /// Debian's programs, which scripts of NixOS do not see.
@@ -73,21 +90,15 @@ fn takes(what: &str) -> String {
 fn a_lost_address_that_a_boot_brings_back_costs_one_reboot() -> Result<()> {
     let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
-    // It is set once in a boot, so that starting its unit again does nothing.
-    let sets = format!(
-        r#"systemd.services.address = {{
-          wantedBy = [ "multi-user.target" ];
-          serviceConfig = {{ Type = "oneshot"; RemainAfterExit = true; }};
-          restartIfChanged = false;
-          unitConfig.ConditionPathExists = "!/run/address-is-set";
-          script = "{MORE}; ip address replace 10.78.0.11/24 dev lo; touch /run/address-is-set";
-        }};"#
-    );
-    let commit = story.lab().deploy("web1", &sets, "one more address")?;
+    // networkd sets it once, and starting it again is for nobody to ask.
+    let commit = story.lab().deploy("web1", DECLARED, "one more address")?;
     story.kept("web1", &commit)?;
     let before = web1.current_system()?;
     let boots_before = boots(web1)?;
-    let taken = format!("{sets}\n{}", takes("ip address del 10.78.0.11/24 dev lo"));
+    let taken = format!(
+        "{DECLARED}\n{}",
+        takes("ip address del 10.78.0.11/24 dev host0")
+    );
     let commit = story.lab().deploy("web1", &taken, "take it away")?;
     story.report("web1", &commit, &[State::Failure])?;
     web1.wait_booted()?;
@@ -95,7 +106,7 @@ fn a_lost_address_that_a_boot_brings_back_costs_one_reboot() -> Result<()> {
     story.at_rest("web1", &before)?;
     story.waits_for("web1", "quarantined")?;
     ensure!(boots(web1)? == boots_before + 1, "it did not reboot once");
-    let now = web1.must(["ip", "-4", "address", "show", "lo"])?;
+    let now = web1.must(["ip", "-4", "address", "show", "host0"])?;
     ensure!(now.contains("10.78.0.11/24"), "{now}");
     takes_the_next_commit(&story)
 }
@@ -104,15 +115,32 @@ fn a_lost_address_that_a_boot_brings_back_costs_one_reboot() -> Result<()> {
 fn damage_that_no_reboot_heals_leaves_the_host_stuck_until_it_is_healed() -> Result<()> {
     let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
+    let spoils = format!(
+        r#"{DECLARED}
+        systemd.services.spoils = {{
+          wantedBy = [ "multi-user.target" ];
+          after = [ "systemd-networkd.service" ];
+          restartIfChanged = false;
+          unitConfig.ConditionPathExists = "{BROKEN}";
+          serviceConfig.Type = "oneshot";
+          script = ''
+            {MORE}
+            until ip address del 10.78.0.11/24 dev host0; do sleep 0.1; done
+          '';
+        }};"#
+    );
+    let commit = story.lab().deploy("web1", &spoils, "one more address")?;
+    story.kept("web1", &commit)?;
     let before = web1.current_system()?;
-    for command in BY_HAND {
-        web1.must(command.iter().copied())?;
-    }
+    web1.write(BROKEN, "")?;
     let boots_before = boots(web1)?;
     let commit = story.lab().deploy(
         "web1",
-        &takes("ip route del 10.79.0.0/24 dev host0; ip address del 10.78.0.11/24 dev lo"),
-        "take the route away",
+        &format!(
+            "{spoils}\n{}",
+            takes("ip address del 10.78.0.11/24 dev host0")
+        ),
+        "take the address away",
     )?;
     web1.wait_until("is stuck", PATIENCE * 2, |host| {
         Ok(is(host, "/open/phase", "stuck"))
@@ -123,24 +151,101 @@ fn damage_that_no_reboot_heals_leaves_the_host_stuck_until_it_is_healed() -> Res
     let report = story.report("web1", &commit, &[State::Failure])?;
     ensure!(report.text.contains("stuck"), "{}", report.text);
     // Nothing is activated, and polling goes on.
-    let next = story.lab().deploy("web1", "", "another commit")?;
+    let next = story.lab().deploy("web1", DECLARED, "another commit")?;
     story.waits_for("web1", "stuck")?;
     let told = switcher_status(web1)?;
     let damage = told
         .pointer("/stuck")
         .and_then(Value::as_str)
         .context("it does not say what is wrong")?;
-    ensure!(damage.contains("route 10.79.0.0/24"), "{damage}");
-    for command in BY_HAND {
-        web1.must(command.iter().copied())?;
-    }
+    ensure!(damage.contains("address 10.78.0.11/24"), "{damage}");
+    web1.must(["rm", BROKEN])?;
+    web1.must(["ip", "address", "replace", "10.78.0.11/24", "dev", "host0"])?;
     web1.wait_until("is stuck no more", PATIENCE, |host| {
         Ok(switcher_status(host)?.pointer("/open") == Some(&Value::Null))
     })?;
-    story.at_rest("web1", &before)?;
     story.kept("web1", &next)?;
     ensure!(boots(web1)? == boots_before + 1, "it rebooted once more");
     takes_the_next_commit(&story)
+}
+
+#[test]
+fn what_other_programs_put_on_interfaces_is_nobodys_damage() -> Result<()> {
+    let story = Story::alone(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let (before, boots_before) = (web1.current_system()?, boots(web1)?);
+    for command in OF_OTHERS {
+        web1.must(command.iter().copied())?;
+    }
+    let taken = takes(
+        "ip address del 10.77.0.200/32 dev host0; ip route del 10.99.0.0/24; ip link del br-ci",
+    );
+    let commit = story.lab().deploy("web1", &taken, "fail meanwhile")?;
+    story.went_back("web1", &commit, &before, "")?;
+    let left = web1.must(["ip", "address"])?;
+    ensure!(
+        !left.contains("10.77.0.200") && !left.contains("br-ci"),
+        "nothing was taken away: {left}"
+    );
+    ensure!(boots(web1)? == boots_before, "it rebooted");
+    takes_the_next_commit(&story)
+}
+
+/// Runs as long as it can begin with a look at a database on another host.
+fn app(mark: &str) -> String {
+    format!(
+        r#"systemd.services.app = {{
+          wantedBy = [ "multi-user.target" ];
+          serviceConfig = {{
+            ExecStartPre = "/bin/bash -c 'exec 3<>/dev/tcp/10.77.0.2/5432'";
+            ExecStart = "/bin/sleep infinity";
+            Restart = "on-failure";
+            RestartSec = "100ms";
+            Environment = "MARK={mark}";
+          }};
+        }};"#
+    )
+}
+
+#[test]
+fn a_unit_that_needs_a_host_elsewhere_is_told_of_and_neither_reboots_nor_sticks() -> Result<()> {
+    let story = Story::alone(&["web1"])?;
+    let (web1, git) = (story.host("web1")?, story.host("git")?);
+    let database = |verb: &str| git.must(["systemctl", verb, "database.socket"]).map(drop);
+    git.write(
+        "/run/systemd/system/database.socket",
+        "[Socket]\nListenStream=5432\nAccept=no\n",
+    )?;
+    git.write(
+        "/run/systemd/system/database.service",
+        "[Service]\nExecStart=/bin/sleep infinity\n",
+    )?;
+    git.must(["systemctl", "daemon-reload"])?;
+    database("start")?;
+    let commit = story.lab().deploy("web1", &app("1"), "an app")?;
+    story.kept("web1", &commit)?;
+    let (before, boots_before) = (web1.current_system()?, boots(web1)?);
+    git.must(["systemctl", "stop", "database.socket", "database.service"])?;
+    let commit = story.lab().deploy("web1", &app("2"), "restart the app")?;
+    let report = story.went_back("web1", &commit, &before, "app.service")?;
+    ensure!(
+        report
+            .text
+            .contains("ran before, and do not now: app.service"),
+        "{}",
+        report.text
+    );
+    ensure!(
+        boots(web1)? == boots_before,
+        "an outage elsewhere rebooted it"
+    );
+    database("start")?;
+    web1.must(["systemctl", "reset-failed", "app.service"])?;
+    web1.must(["systemctl", "start", "app.service"])?;
+    let commit = story.lab().deploy("web1", &app("3"), "restart it again")?;
+    story.kept("web1", &commit)?;
+    ensure!(boots(web1)? == boots_before, "it rebooted");
+    Ok(())
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nixus_switcher::protocol::carrier_seconds;
 use toml::Spanned;
 
 use super::{Config, ConfigError, Passes, Remote, Switch, server, span, written};
@@ -49,6 +50,7 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
             activation_timeout: seconds(&raw.switch.activation_timeout, 15 * 60)?,
             trial_timeout: seconds(&raw.switch.trial_timeout, 5 * 60)?,
             commit_timeout: seconds(&raw.switch.commit_timeout, 5 * 60)?,
+            carrier_timeout: seconds(&raw.switch.carrier_timeout, carrier_seconds())?,
             failed_units: raw.switch.failed_units.unwrap_or_default(),
             drift: raw.switch.drift.unwrap_or_default(),
         },

@@ -57,6 +57,7 @@ impl Config {
         add("switch.activation_timeout", time(switch.activation_timeout));
         add("switch.trial_timeout", time(switch.trial_timeout));
         add("switch.commit_timeout", time(switch.commit_timeout));
+        add("switch.carrier_timeout", time(switch.carrier_timeout));
         let failed_units = match switch.failed_units {
             FailedUnits::Revert => "revert",
             FailedUnits::Ignore => "ignore",

@@ -110,6 +110,7 @@ pub struct Switch {
     pub activation_timeout: Option<Spanned<String>>,
     pub trial_timeout: Option<Spanned<String>>,
     pub commit_timeout: Option<Spanned<String>>,
+    pub carrier_timeout: Option<Spanned<String>>,
     pub failed_units: Option<FailedUnits>,
     pub drift: Option<super::Drift>,
 }

@@ -38,6 +38,7 @@ fn outcome(sequence: u64, letter: char, cause: Option<Cause>) -> Outcome {
         ended: 200,
         left_alone: None,
         boot_trial: false,
+        not_running: Vec::new(),
     }
 }
 
@@ -401,4 +402,67 @@ fn peers_that_a_trial_or_a_pass_has_heard_of_are_remembered_and_outlast_an_adopt
     // Who is a peer no more is forgotten.
     ledger.hear_of_peers(&heard[1..], at(500), day);
     assert_eq!(ledger.sightings.seen("db1"), None);
+}
+
+/// A first boot without a network, which ended at the second 200.
+fn dark(sequence: u64) -> Outcome {
+    let check = CheckResult::new(
+        nixus_switcher::protocol::NETWORK,
+        CheckOutcome::Unknown,
+        "no carrier on eth0",
+    );
+    let cause = Cause::VerificationInconclusive {
+        checks: vec![check],
+    };
+    Outcome {
+        boot_trial: true,
+        ..outcome(sequence, 'b', Some(cause))
+    }
+}
+
+#[test]
+fn a_first_boot_without_a_network_is_tried_again_and_fails_when_only_the_other_system_has_one_twice()
+ {
+    /// Whether the system before reached the repository after each boot, and when it was asked.
+    fn check(boots: &[(bool, i64)], fails: bool) {
+        let mut ledger = Ledger::default();
+        let mut told = None;
+        for (sequence, (reached, second)) in (1..).step_by(2).zip(boots) {
+            ledger.absorb(
+                &outcome(sequence, 'b', None),
+                Timestamp::UNIX_EPOCH,
+                Jitter::NONE,
+            );
+            ledger.absorb(&dark(sequence + 1), Timestamp::UNIX_EPOCH, Jitter::NONE);
+            assert_eq!(ledger.quarantine, [], "{boots:?}");
+            assert!(ledger.wants_network_witness() && ledger.backoff.is_some());
+            let now = Timestamp::from_second(*second).unwrap();
+            told = ledger.network_witnessed(now, *reached);
+            assert!(!ledger.wants_network_witness());
+        }
+        assert_eq!(told.is_some(), fails, "{boots:?}");
+        let found = ledger.quarantined(&commit('b'), Some(&toplevel('b')));
+        assert_eq!(found.is_some(), fails, "{boots:?}");
+    }
+    check(&[(true, 210)], false);
+    check(&[(true, 210), (true, 210)], true);
+    // An outage that the system before sees too clears it.
+    check(&[(true, 210), (false, 210), (true, 210)], false);
+    // Long after it the system before says nothing of that time.
+    check(&[(true, 210), (true, 2000)], false);
+}
+
+#[test]
+fn a_system_that_boots_well_at_last_is_doubted_no_more() {
+    let mut ledger = Ledger::default();
+    let at = Timestamp::from_second(210).unwrap();
+    ledger.absorb(&dark(1), at, Jitter::NONE);
+    ledger.network_witnessed(at, true);
+    assert!(ledger.dark_boot(&toplevel('b')).is_some());
+    let proven = Outcome {
+        boot_trial: true,
+        ..outcome(2, 'b', None)
+    };
+    ledger.absorb(&proven, at, Jitter::NONE);
+    assert!(ledger.dark_boot(&toplevel('b')).is_none());
 }

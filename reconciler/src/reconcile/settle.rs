@@ -1,14 +1,22 @@
 //! What earlier deployments left to be settled, before anything new: how they ended, what they told,
 //! and those that nobody works on any more.
 
-use jiff::Timestamp;
-use nixus_switcher::protocol::{Commit, DeploymentId, Ending, Outcome};
+use std::time::{Duration, Instant};
 
-use super::{Pass, PassError, StepError, jitter};
+use jiff::Timestamp;
+use nixus_switcher::protocol::{Commit, DeploymentId, Ending, Outcome, Toplevel};
+
+use super::{Head, Pass, PassError, StepError, jitter};
 use crate::checks;
 use crate::closure;
 use crate::ledger::Kept;
 use crate::process::in_words;
+use crate::report::{Beside, Unproven};
+use crate::source::SourceError;
+
+/// How long the network of a system that has just been booted may take.
+const ON_ITS_WAY: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_secs(2);
 
 impl Pass<'_> {
     pub(super) fn absorb(&mut self) -> Result<(), PassError> {
@@ -17,13 +25,17 @@ impl Pass<'_> {
             .ended_after(self.ledger.outcomes_seen)
             .map_err(PassError::Switcher)?;
         for outcome in outcomes {
+            let beside = self.beside(&outcome);
             if outcome.ending == Ending::Confirmed {
                 self.report_if(|reporter| reporter.verified(&outcome))?;
             }
             // The report first: after a crash in between, it is recognised as said already.
-            self.report(|reporter| reporter.ended(&outcome))?;
+            self.report(|reporter| reporter.ended_beside(&outcome, &beside))?;
             self.ledger.absorb(&outcome, Timestamp::now(), jitter());
-            if outcome.boot_trial && outcome.ending == Ending::Reverted {
+            if outcome.boot_trial
+                && outcome.ending == Ending::Reverted
+                && !self.ledger.return_to(&outcome.old.toplevel)
+            {
                 self.ledger.kept = self.kept_before(&outcome)?;
             }
             self.save()?;
@@ -31,9 +43,36 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// What this host knows beside what the switcher tells: which commits a return to the boot-proven system
+    /// undoes, or would undo.
+    fn beside(&self, outcome: &Outcome) -> Beside {
+        let commits = |system: &Toplevel| -> Vec<Commit> {
+            let since = self.ledger.kept_since(system).into_iter();
+            since.map(|kept| kept.commit.clone()).collect()
+        };
+        if outcome.boot_trial {
+            return Beside {
+                undone: commits(&outcome.old.toplevel),
+                ..Beside::default()
+            };
+        }
+        let proven = self.switcher.boot_proven();
+        let unproven = proven
+            .filter(|proven| *proven != outcome.new.toplevel)
+            .map(|proven| Unproven {
+                // The one that is told of is not kept yet.
+                commits: commits(&proven).len() + 1,
+                generation: self.switcher.number_of(&proven),
+            });
+        Beside {
+            unproven,
+            ..Beside::default()
+        }
+    }
+
     /// Asks the repository in the place of a trial that it did not answer, right after it.
     pub(super) async fn witness(&mut self) -> Result<(), PassError> {
-        let listed = self.source.list().await;
+        let listed = self.list_patiently().await;
         if let Err(error) = &listed {
             tracing::info!(
                 "the repository does not answer the system before either: {}",
@@ -51,7 +90,10 @@ impl Pass<'_> {
         let asks = self.ledger.witness_asks();
         let passed = checks::passing(self.config, self.paths, &asks).await;
         let witnessed = self.ledger.witnessed(Timestamp::now(), answers, &passed);
-        if let Some((id, reason)) = witnessed {
+        let dark = self
+            .ledger
+            .network_witnessed(Timestamp::now(), listed.is_ok());
+        for (id, reason) in witnessed.into_iter().chain(dark) {
             let commit = self.source.commit(&id).unwrap_or_else(|_| Commit {
                 id: id.to_string(),
                 subject: String::new(),
@@ -61,7 +103,20 @@ impl Pass<'_> {
         self.save()
     }
 
-    /// The commit of the system that came back at a boot.
+    /// Right after a boot the network of the system that came back may be on its way.
+    async fn list_patiently(&self) -> Result<Head, SourceError> {
+        let begun = Instant::now();
+        loop {
+            let listed = self.source.list().await;
+            let waits = self.ledger.wants_network_witness() && begun.elapsed() < ON_ITS_WAY;
+            if listed.is_ok() || !waits {
+                return listed;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The commit of the system that came back at a boot, where an earlier release did not note it.
     fn kept_before(&self, outcome: &Outcome) -> Result<Option<Kept>, PassError> {
         let history = self.switcher.ended_after(0).map_err(PassError::Switcher)?;
         let before = history.into_iter().rev().find(|one| {

@@ -27,6 +27,7 @@ fn outcome(ending: Ending, cause: Option<Cause>) -> Outcome {
         ended: 114,
         left_alone: None,
         boot_trial: false,
+        not_running: Vec::new(),
     }
 }
 
@@ -128,6 +129,78 @@ fn a_first_boot_is_told_as_one() {
         Ending::Reverted,
         Some(Cause::NotConfirmed { seconds: 9 }),
         "[web1] Failed at its first boot! Rebooted into generation 17, which is boot-proven: the new generation did not prove itself within 9 s",
+    );
+}
+
+#[test]
+fn it_is_said_beforehand_how_far_back_a_first_boot_may_lead_and_afterwards_what_it_undid() {
+    let reporter = Reporter {
+        host: "web1",
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let kept = |commits| {
+        let unproven = Some(Unproven {
+            commits,
+            generation: Some(1),
+        });
+        let beside = Beside {
+            unproven,
+            ..Beside::default()
+        };
+        let ended = outcome(Ending::Confirmed, None);
+        reporter.ended_beside(&ended, &beside).text
+    };
+    let plain = "Successfully activated new system! (generation 43, 14 s)";
+    assert_eq!(kept(1), plain);
+    assert_eq!(
+        kept(4),
+        format!("{plain}; a first boot that fails goes back to generation 1 and undoes 4 commits")
+    );
+    let commit = |letter: &str| Commit {
+        id: letter.repeat(40),
+        subject: format!("commit {letter}"),
+    };
+    let beside = Beside {
+        undone: vec![commit("c"), commit("b")],
+        ..Beside::default()
+    };
+    let boot = |cause| Outcome {
+        boot_trial: true,
+        ..outcome(Ending::Reverted, Some(cause))
+    };
+    let said = reporter.ended_beside(&boot(Cause::NotConfirmed { seconds: 9 }), &beside);
+    assert_eq!(said.state, State::Failure);
+    assert_eq!(
+        said.text,
+        "Failed at its first boot! Rebooted into generation 17, which is boot-proven (undone: commit ccccccc \"commit c\", commit bbbbbbb \"commit b\"): the new generation did not prove itself within 9 s"
+    );
+    let dark = CheckResult::new(
+        nixus_switcher::protocol::NETWORK,
+        CheckOutcome::Unknown,
+        "no carrier on eth0",
+    );
+    let checks = vec![dark];
+    let said = reporter.ended_beside(&boot(Cause::VerificationInconclusive { checks }), &beside);
+    assert_eq!(said.state, State::Waiting);
+    assert_eq!(
+        said.text,
+        "had no network at its first boot, tried again once there is one: rebooted into generation 17, which is boot-proven (undone: commit ccccccc \"commit c\", commit bbbbbbb \"commit b\"): inconclusive: network: no carrier on eth0"
+    );
+}
+
+#[test]
+fn units_that_do_not_run_after_a_way_back_are_told_of() {
+    let reporter = Reporter {
+        host: "web1",
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let back = Outcome {
+        not_running: vec!["app.service".into()],
+        ..outcome(Ending::Reverted, Some(Cause::Operator))
+    };
+    assert_eq!(
+        reporter.ended(&back).text,
+        "Failed to activate new system! Rolled back to generation 17: an operator asked for it; ran before, and do not now: app.service"
     );
 }
 

@@ -2,8 +2,10 @@
 //! tell an outage from a host that refuses this one.
 
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -45,6 +47,25 @@ pub async fn reach(remotes: &[Remote]) -> Reach {
         }
     }
     best
+}
+
+/// The addresses of the hosts of these repositories, as far as they are found in time.
+pub async fn addresses(remotes: &[Remote]) -> Vec<IpAddr> {
+    let places = remotes.iter().filter_map(|remote| place(&remote.url));
+    found(places.collect()).await
+}
+
+/// The addresses of these names and ports, each name asked for at once.
+pub async fn found(places: Vec<(String, u16)>) -> Vec<IpAddr> {
+    let asked = places.into_iter().map(async |(host, port)| {
+        let found = timeout(LIMIT, lookup_host((host.as_str(), port))).await;
+        let found = found.ok().and_then(Result::ok);
+        found.map_or_else(Vec::new, |found| found.map(|one| one.ip()).collect())
+    });
+    let mut all: Vec<IpAddr> = join_all(asked).await.into_iter().flatten().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 async fn connect((host, port): (String, u16)) -> Reach {

@@ -37,6 +37,16 @@ fn full() -> Status {
             on_trial: false,
             told_nothing: None,
             other_picked: false,
+            unproven: Some(Unproven {
+                commits: 2,
+                generation: Some(41),
+            }),
+            would_undo: ["a", "b"]
+                .map(|letter| CommitLine {
+                    id: commit(letter).to_string(),
+                    subject: "open port 8080".into(),
+                })
+                .into(),
         },
         kept: Some(kept),
         anchor: Some(commit("b")),
@@ -150,6 +160,12 @@ fn the_json_keeps_its_shape() {
 .boot.other_picked
 .boot.proven
 .boot.told_nothing
+.boot.unproven.commits
+.boot.unproven.generation
+.boot.would_undo[].id
+.boot.would_undo[].id
+.boot.would_undo[].subject
+.boot.would_undo[].subject
 .damage.file
 .damage.newer
 .damage.problem
@@ -216,7 +232,7 @@ fn people_are_told_the_same_line_by_line() {
 host          web1
 running       {a} (generation 43)
 commit        commit aaaaaaa \"open port 8080\", since 2026-09-21T14:13:20Z
-boot          not boot-proven: what runs was activated in place
+boot          not boot-proven: what runs was activated in place; a first boot that fails goes back to generation 41 and undoes 2 commits
 open          deployment 5-ccccccc of commit ccccccc \"new kernel\": on trial, until 2026-09-21T14:13:20Z, but nobody works on it
 waiting       deployment 5-ccccccc is under way (pass ended 0 s ago)
 passes        none since 2026-09-21T14:13:20Z ({stopped}), although they are due: see `systemctl status nixus-reconcile.timer nixus-reconcile.service`

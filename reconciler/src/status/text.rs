@@ -151,9 +151,13 @@ fn boot(status: &Status) -> (Style, String) {
     if boot.proven {
         return (GOOD, "boot-proven: what runs was booted before".to_owned());
     }
+    let how_far = boot
+        .unproven
+        .filter(|unproven| unproven.commits > 0)
+        .map_or(String::new(), |unproven| format!("; {unproven}"));
     (
         BUSY,
-        "not boot-proven: what runs was activated in place".to_owned(),
+        format!("not boot-proven: what runs was activated in place{how_far}"),
     )
 }
 

@@ -9,11 +9,13 @@ use crate::journal::Deployment;
 use crate::nixos::chain;
 use crate::phase::Phase;
 use crate::run::{Switcher, back_seconds};
-use crate::system::{Action, BootDefault, SwitchEnd, System};
+use crate::system::{Action, BootDefault, SwitchEnd, System, Units};
 use crate::transaction::Restore;
 
 /// The activation script failed, and all after it was done.
 const SNIPPET_FAILED: i32 = 2;
+/// What lets operators in.
+const DOORS: [&str; 4] = ["sshd.service", "sshd.socket", "ssh.service", "ssh.socket"];
 /// DHCP and networkd need some time.
 const NETWORK_SECONDS: u64 = 30;
 const NETWORK_PAUSE: Duration = Duration::from_secs(1);
@@ -52,8 +54,11 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
                 profile
                     .restore(&open.persistent)
                     .and_then(|()| match open.plan {
-                        Some(plan) => profile.forget(plan, &open.request.candidate),
-                        None => Ok(()),
+                        // What was kept once stays a generation: it may be tried again, or looked at.
+                        Some(plan) if !open.boot_trial => {
+                            profile.forget(plan, &open.request.candidate)
+                        }
+                        _ => Ok(()),
                     })
                     .map_err(|error| chain(&error))
             }
@@ -85,7 +90,8 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
     fn restored_network(&mut self, open: &Deployment, patience: u64) -> Result<(), String> {
         let end = self.system.boottime() + patience;
         loop {
-            let now = self.system.network().map_err(|error| chain(&error))?;
+            let now = self.system.network(&open.old.toplevel, open.ways_needed());
+            let now = now.map_err(|error| chain(&error))?;
             let lost = open.network_before.lost(&now);
             if lost.is_empty() {
                 return Ok(());
@@ -118,13 +124,8 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             BootDefault::Broken(reason) => return Err(reason),
             _ => {}
         }
-        let failed = self.newly_failed(open)?;
-        if !failed.is_empty() {
-            return Err(format!(
-                "failed, and were not before: {}",
-                failed.join(", ")
-            ));
-        }
+        let now = self.system.units().map_err(|error| chain(&error))?;
+        no_door(open, &now.active)?;
         // A pass looks again and again; a reboot has just begun to make its network.
         let patience = match self.record.phase {
             Phase::Stuck { .. } => 0,
@@ -135,40 +136,68 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
 
     /// An activation that was undone leaves units stopped that it stopped
     /// (<https://github.com/serokell/deploy-rs/issues/68>).
+    ///
+    /// What does not stay up by itself is told, and no more: it may need somebody elsewhere, and a reboot would
+    /// not bring them back. Only a systemd that does not answer, and sshd, are a reason for one.
     fn restore_units(&mut self, open: &Deployment) -> Result<(), String> {
-        let now = self.system.units().map_err(|error| chain(&error))?;
-        // A later boot has started its units itself, and does not know all that ran before.
-        let boot = self.system.boot_id().map_err(|error| chain(&error))?;
-        let missing: Vec<String> = open
-            .active_before
-            .iter()
-            .filter(|unit| boot == open.boot && !now.active.contains(unit))
-            .cloned()
-            .collect();
-        if !missing.is_empty() {
-            self.system
-                .say(&format!("starting again: {}", missing.join(", ")));
-            // A unit that does not start is seen below, as failed. One that could not even be asked
-            // for is not.
+        for again in [false, true] {
+            let now = self.system.units().map_err(|error| chain(&error))?;
+            let missing = self.not_running(open, &now)?;
+            if missing.is_empty() {
+                break;
+            }
+            self.system.say(&format!(
+                "starting {}: {}",
+                if again { "once more" } else { "again" },
+                missing.join(", ")
+            ));
             if let Err(error) = self.system.start(&missing) {
                 self.system.say(&chain(&error));
-                let now = self.system.units().map_err(|error| chain(&error))?;
-                if !missing
-                    .iter()
-                    .all(|unit| now.active.contains(unit) || now.failed.contains(unit))
-                {
-                    return Err(format!("not started again: {}", chain(&error)));
-                }
             }
         }
-        let failed = self.newly_failed(open)?;
-        if failed.is_empty() {
-            Ok(())
-        } else {
-            Err(format!(
-                "failed, and were not before: {}",
-                failed.join(", ")
-            ))
+        let now = self.system.units().map_err(|error| chain(&error))?;
+        let mut left = self.not_running(open, &now)?;
+        let newly = now.failed.iter();
+        left.extend(
+            newly
+                .filter(|unit| !open.failed_before.contains(unit))
+                .cloned(),
+        );
+        left.sort();
+        left.dedup();
+        if !left.is_empty() {
+            self.system
+                .say(&format!("ran before, and do not now: {}", left.join(", ")));
         }
+        if let Some(open) = self.record.deployment.as_mut() {
+            open.not_running = left;
+        }
+        no_door(open, &now.active)
+    }
+
+    /// The units that were active before and are not now. A later boot has started its units itself, and does
+    /// not know all that ran before.
+    fn not_running(&self, open: &Deployment, now: &Units) -> Result<Vec<String>, String> {
+        let boot = self.system.boot_id().map_err(|error| chain(&error))?;
+        let before = open.active_before.iter();
+        Ok(before
+            .filter(|unit| boot == open.boot && !now.active.contains(unit))
+            .cloned()
+            .collect())
+    }
+}
+
+/// The door for operators was open before, and must be.
+fn no_door(open: &Deployment, active: &[String]) -> Result<(), String> {
+    let shut: Vec<&str> = DOORS
+        .into_iter()
+        .filter(|door| {
+            let is = |units: &[String]| units.iter().any(|unit| unit == door);
+            is(&open.active_before) && !is(active)
+        })
+        .collect();
+    match shut.is_empty() {
+        true => Ok(()),
+        false => Err(format!("ran before: {}", shut.join(", "))),
     }
 }

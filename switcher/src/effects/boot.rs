@@ -1,13 +1,23 @@
 //! The effects of a trial at boot.
 
+use std::time::Duration;
+
 use crate::disk::Disk;
 use crate::journal::Deployment;
+use crate::network::Connection;
 use crate::nixos::chain;
-use crate::protocol::{Cause, CheckOutcome, Evidence};
+use crate::protocol::{Cause, CheckOutcome, CheckResult, Evidence, NETWORK};
 use crate::roots::{self, Root};
 use crate::run::Switcher;
 use crate::system::{System, TrialEnd};
 use crate::transaction::Event;
+
+/// A carrier comes without being asked for.
+const CARRIER_PAUSE: Duration = Duration::from_secs(1);
+/// The check that this system reaches the repository.
+const REPOSITORY: &str = "repository";
+/// Findings that no network changes: the generation's own units and configuration.
+const OWN: [&str; 3] = ["timer", "place", "configuration"];
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {
     pub(super) fn await_units(&mut self, open: &Deployment) -> Event {
@@ -20,6 +30,38 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             ));
         }
         Event::UnitsAwaited
+    }
+
+    /// An interface without a carrier is waited for: a switch may still be starting. What else is missing is
+    /// for the trial to tell.
+    pub(super) fn await_network(&mut self, open: &Deployment) -> Event {
+        let end = self.system.boottime() + open.request.policy.carrier_seconds;
+        let mut said = None;
+        loop {
+            match self.connection(open) {
+                Some(dark @ Connection::NoCarrier(_)) if self.system.boottime() < end => {
+                    if said.as_ref() != Some(&dark) {
+                        let left = end - self.system.boottime();
+                        self.system
+                            .say(&format!("{dark}, waiting {left} s at most"));
+                        said = Some(dark);
+                    }
+                    self.system.pause(CARRIER_PAUSE);
+                }
+                _ => return Event::NetworkAwaited,
+            }
+        }
+    }
+
+    /// What there is of the ways that this system had; nothing where that cannot be told.
+    fn connection(&self, open: &Deployment) -> Option<Connection> {
+        match self.system.paths(&open.ways.to) {
+            Ok(paths) => Some(paths.connection(&open.ways)),
+            Err(error) => {
+                self.system.say(&chain(&error));
+                None
+            }
+        }
     }
 
     /// Its generation goes before the boot loader is put back, and that may fail.
@@ -35,7 +77,10 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
         self.keep_candidate(open);
         let (event, evidence) = match self.trial(open) {
             TrialEnd::Verified(evidence) => (Event::Verified(evidence.clone()), Some(evidence)),
-            TrialEnd::NotVerified(cause, evidence) => (judge(cause, evidence.as_ref()), evidence),
+            TrialEnd::NotVerified(cause, evidence) => {
+                let connection = self.connection(open).unwrap_or(Connection::Open);
+                (judge(cause, evidence.as_ref(), &connection), evidence)
+            }
         };
         if let Some(open) = self.record.deployment.as_mut() {
             open.evidence = evidence;
@@ -46,11 +91,44 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
 
 /// Evidence that could not tell is of an outage elsewhere, and somebody else who switches tells
 /// nothing. No evidence at all is this boot's own failure.
-fn judge(cause: Cause, evidence: Option<&Evidence>) -> Event {
+///
+/// Without a network nothing can be told either, but the system may be at fault: it goes back, and that is
+/// not held against it. An interface that is missing is its own failure.
+fn judge(cause: Cause, evidence: Option<&Evidence>, connection: &Connection) -> Event {
     let could_not_tell = evidence.is_some_and(|found| found.verdict == CheckOutcome::Unknown);
-    if (could_not_tell && cause != Cause::Operator) || cause == Cause::Busy {
-        Event::BootInconclusive(cause)
-    } else {
-        Event::NotVerified(cause)
+    let found_wrong = |found: &Evidence| {
+        let counts = found.checks.iter().filter(|one| one.disregarded.is_none());
+        let mut failed = counts.filter(|one| one.outcome == CheckOutcome::Fail);
+        failed.any(|one| OWN.contains(&one.check.as_str()))
+    };
+    let reaches = |found: &Evidence| {
+        let mut checks = found.checks.iter();
+        checks.any(|one| one.check == REPOSITORY && one.outcome == CheckOutcome::Pass)
+    };
+    let network = |outcome| CheckResult::new(NETWORK, outcome, connection.to_string());
+    match connection {
+        _ if matches!(cause, Cause::Operator | Cause::NoVerification) => Event::NotVerified(cause),
+        _ if cause == Cause::Busy => Event::BootInconclusive(cause),
+        Connection::Missing(_) if evidence.is_some() => {
+            let mut checks = vec![network(CheckOutcome::Fail)];
+            if let Cause::VerificationFailed { checks: found } = cause {
+                checks.extend(found);
+            }
+            Event::NotVerified(Cause::VerificationFailed { checks })
+        }
+        // Others may be out of reach because of an outage elsewhere; one who reaches the repository has a network.
+        Connection::NoRoute(_) if could_not_tell => Event::BootInconclusive(cause),
+        Connection::NoCarrier(_) | Connection::NoRoute(_)
+            if evidence.is_some_and(|found| !found_wrong(found) && !reaches(found)) =>
+        {
+            let checks = vec![network(CheckOutcome::Unknown)];
+            Event::NotVerified(Cause::VerificationInconclusive { checks })
+        }
+        _ if could_not_tell => Event::BootInconclusive(cause),
+        _ => Event::NotVerified(cause),
     }
 }
+
+#[cfg(test)]
+#[path = "boot_tests.rs"]
+mod tests;

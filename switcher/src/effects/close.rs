@@ -4,6 +4,7 @@ use crate::boot_proven;
 use crate::disk::Disk;
 use crate::history;
 use crate::journal::{Deployment, ToldNothing, Unproven};
+use crate::network::Ways;
 use crate::nixos::chain;
 use crate::phase::Phase;
 use crate::protocol::{Cause, Ending, Outcome, SystemRef};
@@ -56,6 +57,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             ended: self.system.wallclock(),
             left_alone: self.others(open).filter(|_| ending == Ending::Reverted),
             boot_trial: open.boot_trial,
+            not_running: open.not_running.clone(),
         };
         if let Err(error) = history::write(self.disk, self.layout, &outcome) {
             let reason = chain(&error);
@@ -99,7 +101,20 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             confirmed_in: open.boot.clone(),
             failed_before,
             told_nothing: None,
+            ways: self.ways_now(open),
         })
+    }
+
+    /// What a first boot is to have too. A host that cannot tell is judged without it.
+    fn ways_now(&self, open: &Deployment) -> Ways {
+        let to = open.ways_needed();
+        match self.system.paths(to) {
+            Ok(paths) => paths.to_be_missed(),
+            Err(error) => {
+                self.system.say(&chain(&error));
+                Ways::default()
+            }
+        }
     }
 
     /// A trial at boot that told nothing is no news; why is remembered.

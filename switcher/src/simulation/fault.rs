@@ -112,6 +112,14 @@ pub enum Story {
     BootReturnFailsOnce,
     /// The same, and it never can.
     BootReturnFails,
+    /// Its interface has no carrier when it is booted, and then it has.
+    BootIsDark,
+    /// Its interface never has a carrier when it is booted.
+    BootStaysDark,
+    /// When it is booted there is a carrier, and no route.
+    BootHasNoRoute,
+    /// Its interface is not there when it is booted.
+    BootLacksCard,
 }
 
 impl Story {
@@ -126,12 +134,16 @@ impl Story {
                 | Self::BootPanics
                 | Self::BootReturnFailsOnce
                 | Self::BootReturnFails
+                | Self::BootIsDark
+                | Self::BootStaysDark
+                | Self::BootHasNoRoute
+                | Self::BootLacksCard
         )
     }
 }
 
 /// All stories; those that go furthest more often.
-pub(super) const STORIES: [Story; 40] = [
+pub(super) const STORIES: [Story; 44] = [
     Story::Good,
     Story::Good,
     Story::Good,
@@ -172,4 +184,8 @@ pub(super) const STORIES: [Story; 40] = [
     Story::BootPanics,
     Story::BootReturnFailsOnce,
     Story::BootReturnFails,
+    Story::BootIsDark,
+    Story::BootStaysDark,
+    Story::BootHasNoRoute,
+    Story::BootLacksCard,
 ];

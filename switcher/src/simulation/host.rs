@@ -12,6 +12,9 @@ use crate::phase::PhaseName;
 use crate::protocol::{Cause, CheckOutcome, CheckResult, Evidence, Toplevel, newest_version};
 use crate::system::{Action, Switch, SwitchEnd, TrialEnd};
 
+/// When the carrier comes that is late, in seconds since a boot. It is waited for longer.
+const LIGHT: u64 = 40;
+
 impl Inner {
     /// The system profile has a generation of this system.
     fn has_generation(&self, toplevel: &Toplevel) -> bool {
@@ -182,6 +185,29 @@ impl Inner {
         }
     }
 
+    /// Whether the candidate has a network, where it was booted.
+    fn has_way(&self) -> bool {
+        self.card() == (true, true) && !self.lacks_route()
+    }
+
+    /// Whether the machine's card is there, and whether it has a carrier.
+    pub(super) fn card(&self) -> (bool, bool) {
+        if name_of(&self.booted) != NEW {
+            return (true, true);
+        }
+        match self.story {
+            Story::BootLacksCard => (false, false),
+            Story::BootStaysDark => (true, false),
+            Story::BootIsDark => (true, self.now > LIGHT),
+            _ => (true, true),
+        }
+    }
+
+    /// Whether there is no route, for a reason of its own.
+    pub(super) fn lacks_route(&self) -> bool {
+        name_of(&self.booted) == NEW && self.story == Story::BootHasNoRoute
+    }
+
     /// What the checks say after a boot.
     fn judge_boot(&mut self, deployment: &Deployment, limit: u64) -> TrialEnd {
         if self.recorded != Some(PhaseName::BootTrial) {
@@ -193,6 +219,7 @@ impl Inner {
             Story::ChecksFailAtBoot | Story::BootReturnFailsOnce | Story::BootReturnFails => {
                 CheckOutcome::Fail
             }
+            _ if !self.has_way() => CheckOutcome::Fail,
             Story::BootTellsNothing if late => self
                 .rng
                 .pick(&[

@@ -59,6 +59,7 @@ kinds! {
     Event::BootedUnproven { .. } => "booted unproven",
     Event::UnitsAwaited => "units awaited",
     Event::UnitsUp => "units up",
+    Event::NetworkAwaited => "network awaited",
     Event::Looked(None) => "nothing is wrong",
     Event::Looked(Some(_)) => "something is wrong",
     Event::BootInconclusive(_) => "boot inconclusive",

@@ -290,6 +290,7 @@ pub(super) fn healthy_network() -> Network {
     Network {
         addresses: vec!["10.0.0.7/24".to_owned()],
         routes: vec!["default via 10.0.0.1".to_owned()],
+        ways: Vec::new(),
         ssh: vec!["00000000:0016".to_owned()],
     }
 }

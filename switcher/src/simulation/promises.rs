@@ -7,7 +7,7 @@ use crate::history;
 use crate::journal::Record;
 use crate::phase::Phase;
 use crate::profile::Profile;
-use crate::protocol::{Ending, Outcome, Toplevel};
+use crate::protocol::{Cause, Ending, Outcome, Toplevel};
 
 fn holds(holds: bool, promise: &str) -> Result<(), String> {
     if holds {
@@ -121,7 +121,6 @@ pub(super) fn settled(machine: &Machine, record: &Record) -> Result<(), String> 
     };
     let right = right.as_str();
     first_boot(machine, record, &boots)?;
-    let kept_new = confirmed && !back;
     let inner = machine.see();
     // A rescue that somebody booted by hand is left alone.
     holds(
@@ -160,8 +159,8 @@ pub(super) fn settled(machine: &Machine, record: &Record) -> Result<(), String> 
         .map_err(|error| error.to_string())?;
     let doubtful = is_doubtful(machine, "sync the profile's directory");
     holds(
-        kept_new || doubtful || generations.iter().all(|(_, path)| *path != store_path(NEW)),
-        "no rejected generation stays in the boot menu",
+        confirmed || doubtful || generations.iter().all(|(_, path)| *path != store_path(NEW)),
+        "no generation that was never kept stays in the boot menu",
     )?;
     holds(
         !machine.see().activated || is_boot_proven_rooted(machine),
@@ -195,7 +194,7 @@ fn first_boot(machine: &Machine, record: &Record, boots: &[&Outcome]) -> Result<
         "what has an outcome waits for none",
     )?;
     let undisturbed = inner.happened.is_empty() && inner.undisturbed;
-    let good = matches!(inner.story, Story::BootsWell);
+    let good = matches!(inner.story, Story::BootsWell | Story::BootIsDark);
     holds(
         !good || !undisturbed || passed,
         "a good first boot is boot-proven",
@@ -204,6 +203,26 @@ fn first_boot(machine: &Machine, record: &Record, boots: &[&Outcome]) -> Result<
     holds(
         !blameless || !undisturbed || inner.reboots == 0,
         "an outage elsewhere reboots nothing",
+    )?;
+    let back = boots.iter().find(|one| one.ending == Ending::Reverted);
+    let unblamed = back.map(|one| one.cause.as_ref().is_some_and(Cause::is_no_network));
+    let expected = match inner.story {
+        _ if !undisturbed => unblamed,
+        Story::BootStaysDark | Story::BootHasNoRoute => Some(true),
+        Story::BootLacksCard | Story::ChecksFailAtBoot => Some(false),
+        _ => unblamed,
+    };
+    holds(
+        unblamed == expected,
+        "a boot without a network goes back and is not blamed, one without its card is",
+    )?;
+    holds(
+        unblamed != Some(true)
+            || matches!(
+                inner.story,
+                Story::BootIsDark | Story::BootStaysDark | Story::BootHasNoRoute
+            ),
+        "only a boot without a network goes unblamed",
     )
 }
 

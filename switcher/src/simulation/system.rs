@@ -1,6 +1,7 @@
 //! The machine as a system.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::machine::{Machine, NEW, OLD, SWITCHER, Timer, healthy_network, name_o
 use super::teeth::Tooth;
 use crate::activation::Stopped;
 use crate::journal::{Deployment, Watch};
-use crate::network::Network;
+use crate::network::{Network, Paths};
 use crate::phase::{Phase, PhaseName};
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::simulation::kinds::kind;
@@ -84,13 +85,24 @@ impl System for Machine {
         String::new()
     }
 
-    fn network(&self) -> Result<Network, SystemError> {
+    fn network(&self, _: &Toplevel, _: &[IpAddr]) -> Result<Network, SystemError> {
         self.at("read the network", |inner| {
             let mut network = healthy_network();
             if inner.lost && inner.tooth != Some(Tooth::Network) {
                 network.routes.clear();
             }
             Ok(network)
+        })
+        .map_err(failed("netlink"))
+    }
+
+    fn paths(&self, to: &[IpAddr]) -> Result<Paths, SystemError> {
+        self.at("read the interfaces", |inner| {
+            let (is_there, mut has_carrier) = inner.card();
+            has_carrier |= inner.tooth == Some(Tooth::Carrier) && inner.phase == PhaseName::Booted;
+            let is_open = has_carrier && !inner.lacks_route();
+            let to = if is_open { to } else { &[] };
+            Ok(Paths::of_one_card(is_there, has_carrier, to))
         })
         .map_err(failed("netlink"))
     }

@@ -47,6 +47,8 @@ pub enum Tooth {
     ReadProfile,
     /// Looking for lost addresses, routes and sockets.
     Network,
+    /// Waiting for a carrier at the first boot.
+    Carrier,
     /// The GC root of the candidate.
     RootCandidate,
     /// The GC root of the old system.
@@ -94,6 +96,7 @@ pub const TEETH: &[Tooth] = &[
     Tooth::ReadBootDefault,
     Tooth::ReadProfile,
     Tooth::Network,
+    Tooth::Carrier,
     Tooth::RootCandidate,
     Tooth::RootOld,
     Tooth::RootSwitcher,
@@ -123,6 +126,7 @@ impl fmt::Display for Tooth {
             Self::ReadBootDefault => "reading back the boot default",
             Self::ReadProfile => "reading back the profile",
             Self::Network => "looking for lost addresses and routes",
+            Self::Carrier => "waiting for a carrier at the first boot",
             Self::RootCandidate => "GC root of the candidate",
             Self::RootOld => "GC roots of the old system",
             Self::RootSwitcher => "GC root of the switcher",

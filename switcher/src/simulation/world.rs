@@ -10,7 +10,7 @@ use crate::boot_trial::{at_boot, judge};
 use crate::journal::{self, Record};
 use crate::phase::{Phase, PhaseName};
 use crate::protocol::{
-    Commit, DeploymentId, FailedUnits, Policy, Request, Toplevel, newest_version,
+    Before, Commit, DeploymentId, FailedUnits, Policy, Request, Toplevel, newest_version,
 };
 use crate::run::Switcher;
 use crate::takeover::{settle, take_over};
@@ -70,8 +70,12 @@ fn request(deployment: &str, candidate: &str) -> Result<Request, String> {
             trial_seconds: 120,
             commit_seconds: 100,
             failed_units: FailedUnits::Revert,
+            carrier_seconds: 60,
         },
-        before: None,
+        before: Some(Before {
+            ways: vec!["10.0.0.2".parse().map_err(|error| format!("{error}"))?],
+            ..Before::default()
+        }),
     })
 }
 

@@ -11,8 +11,10 @@ use crate::protocol::Cause;
 
 pub(super) fn booted(phase: &Phase, boots: u8, late: bool, event: Event) -> Step {
     match event {
+        // After a power cut of a whole site its switches come later than its hosts.
+        Event::UnitsUp => to(phase.clone(), Effect::AwaitNetwork),
         // Units that never come up are judged as they are.
-        Event::UnitsUp | Event::Expired { .. } => to(
+        Event::NetworkAwaited | Event::Expired { .. } => to(
             Phase::BootTrial {
                 attempt: 1,
                 boots,

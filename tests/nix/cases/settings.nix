@@ -96,6 +96,7 @@ let
         activation_timeout = "5m";
         trial_timeout = "2m";
         commit_timeout = "3m";
+        carrier_timeout = "20m";
         failed_units = "ignore";
         drift = "report";
       };

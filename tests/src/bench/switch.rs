@@ -171,6 +171,7 @@ fn request(host: &Host, mark: &str, id: &str) -> Result<()> {
             trial_seconds: 60,
             commit_seconds: 60,
             failed_units: FailedUnits::Revert,
+            carrier_seconds: 60,
         },
         before: None,
     };

@@ -46,6 +46,7 @@ pub(super) enum Happening {
     BootedUnproven { late: bool },
     UnitsAwaited,
     UnitsUp,
+    NetworkAwaited,
     Looked(bool),
     BootInconclusive,
 }
@@ -178,6 +179,7 @@ impl<'a> Book<'a> {
             Happening::BootedUnproven { late } => Event::BootedUnproven { late },
             Happening::UnitsAwaited => Event::UnitsAwaited,
             Happening::UnitsUp => Event::UnitsUp,
+            Happening::NetworkAwaited => Event::NetworkAwaited,
             Happening::Looked(well) => Event::Looked((!well).then(why)),
             Happening::BootInconclusive => Event::BootInconclusive(cause()),
         }

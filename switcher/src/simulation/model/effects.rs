@@ -135,6 +135,13 @@ pub(super) fn outcomes(book: &Book<'_>, world: World, process: Process) -> Next 
             });
             ends.fault("nobody awaits the units", Happening::UnitsAwaited, |_| {});
         }
+        (Effect::AwaitNetwork, _) => {
+            ends.free(
+                "a carrier was waited for",
+                Happening::NetworkAwaited,
+                |_| {},
+            );
+        }
         (Effect::Look, _) => {
             let back = world.running == Sys::Old
                 && world.profile.seen == Sys::Old

@@ -218,7 +218,7 @@ fn a_wrong_decision_is_seen() {
         (
             "a first boot is judged before that is written down",
             |phase, event, right| match (phase, event) {
-                (Phase::Booted { .. }, Event::UnitsUp) => Step {
+                (Phase::Booted { .. }, Event::NetworkAwaited) => Step {
                     phase: phase.clone(),
                     effect: Effect::VerifyBoot,
                 },
