@@ -57,6 +57,7 @@ let
     memory_limit = defaulting own.memory "75%" "The memory that evaluation and build may take together.";
     cpu_weight = defaulting (types.ints.between 1 10000) "20" "The share of the processor that a build gets when others want it (100 is usual).";
     recheck = defaulting own.duration "30s" "How often the branch is looked at again during a build.";
+    retries = defaulting (types.ints.between 0 10) "1" "How often a commit is tried again, later, whose builder failed.";
     manifest_keys = optional (types.nonEmptyListOf own.publicKey) "The keys (ed25519) of which one must have signed a manifest.";
     system_name = defaulting types.str "the host's name up to the first dot" "The name of this host's system in its store path.";
     wait = defaulting own.duration "30m" "How long CI may take for a manifest.";

@@ -122,10 +122,21 @@ pub enum ClosureError {
 }
 
 impl ClosureError {
+    /// Whether it was a builder that failed by itself: a try later may end otherwise.
+    pub fn is_of_a_builder(&self) -> bool {
+        matches!(
+            self,
+            Self::Build {
+                class: Class::Builder,
+                ..
+            }
+        )
+    }
+
     /// Whether the commit itself is at fault: trying it again would end the same.
     pub fn is_of_the_commit(&self) -> bool {
         match self {
-            Self::Build { class, .. } => *class == Class::Commit,
+            Self::Build { class, .. } => *class != Class::Transient,
             Self::Answer { .. } => true,
             Self::Submodules { source, .. } => matches!(**source, SourceError::Submodule { .. }),
             // A cache may have it later, or sign it.

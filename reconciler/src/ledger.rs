@@ -154,6 +154,9 @@ pub struct Ledger {
     /// What this host was brought to before, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Kept>,
+    /// The commit whose builder failed, and how often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builder_failed: Option<(CommitId, u32)>,
     /// A wait after failures.
     pub backoff: Option<Backoff>,
     /// That peers on trial go first.
@@ -195,6 +198,7 @@ impl Default for Ledger {
             doubts: Vec::new(),
             dark_boots: Vec::new(),
             earlier: Vec::new(),
+            builder_failed: None,
             backoff: None,
             held: None,
             refused: None,
@@ -281,6 +285,7 @@ impl Ledger {
     /// A commit was built.
     pub fn build(&mut self, built: Built) {
         self.built = Some(built);
+        self.builder_failed = None;
         self.backoff = None;
         self.overtaken = 0;
         self.no_entry_since = None;
@@ -314,10 +319,19 @@ impl Ledger {
         self.interruptions.clear();
     }
 
+    /// A builder of this commit failed by itself: how often by now.
+    pub fn count_builder_failure(&mut self, commit: &CommitId) -> u32 {
+        let before = self.builder_failed.take().filter(|(one, _)| one == commit);
+        let times = before.map_or(0, |(_, times)| times).saturating_add(1);
+        self.builder_failed = Some((commit.clone(), times));
+        times
+    }
+
     /// A commit or its toplevel failed for good.
     pub fn reject(&mut self, entry: Quarantined) {
         self.backoff = None;
         self.overtaken = 0;
+        self.builder_failed = None;
         self.quarantine.push(entry);
         if self.quarantine.len() > MAX_QUARANTINED {
             self.quarantine

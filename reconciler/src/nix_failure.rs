@@ -19,6 +19,8 @@ const DERIVATION_START: usize = 4096;
 pub enum Class {
     /// The commit is at fault: the same would come of it again.
     Commit,
+    /// A builder failed by itself. The same is likely to come of it again, but not certain.
+    Builder,
     /// It may work later.
     Transient,
 }
@@ -119,7 +121,8 @@ pub fn explain(log: &NixLog, kind: impl Fn(&str) -> Derivation) -> Failure {
     let told = tell(log);
     let environment = log.errors().iter().any(of_the_environment);
     let class = match environment {
-        false if log.errors().iter().any(|error| of_the_commit(error, &kind)) => Class::Commit,
+        false if log.errors().iter().any(of_the_commit) => Class::Commit,
+        false if log.errors().iter().any(|error| of_a_builder(error, &kind)) => Class::Builder,
         // Nix's handler of a full stack prints without its log (src/libmain/stack.cc).
         false if log.plain().any(|line| line.starts_with(STACK_OVERFLOW)) => Class::Commit,
         _ => Class::Transient,
@@ -140,12 +143,14 @@ fn of_the_environment(error: &NixError) -> bool {
         || error.builder_said.iter().any(|line| has(line, &RESOURCES))
 }
 
-fn of_the_commit(error: &NixError, kind: impl Fn(&str) -> Derivation) -> bool {
-    if is_consequence(error) {
+fn of_a_builder(error: &NixError, kind: impl Fn(&str) -> Derivation) -> bool {
+    let failed = failed_builder(&error.text).filter(|_| !is_consequence(error));
+    failed.is_some_and(|derivation| kind(derivation) == Derivation::Ordinary)
+}
+
+fn of_the_commit(error: &NixError) -> bool {
+    if is_consequence(error) || failed_builder(&error.text).is_some() {
         return false;
-    }
-    if let Some(derivation) = failed_builder(&error.text) {
-        return kind(derivation) == Derivation::Ordinary;
     }
     // Whatever else is said of a derivation or a store path that could not be made is no error of
     // evaluation, wherever in one it came up.

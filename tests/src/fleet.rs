@@ -195,6 +195,7 @@ const LAB: &str = r#"# What only hosts of the lab have.
     bootDelay = "2s";
     settings = {
       closure.build_timeout = "10m";
+      closure.retries = 0;
       switch.activation_timeout = "30s";
       switch.trial_timeout = "30s";
       health.soak = "1s";

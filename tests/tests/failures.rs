@@ -132,6 +132,45 @@ fn build_failure() -> Result<()> {
     )
 }
 
+/// Fails the first time that it is run on a host.
+const FAILS_ONCE: &str = r#"
+  environment.systemPackages = [
+    (pkgs.runCommand "flaky" { } ''
+      if [ ! -e /tmp/was-here ]; then
+        touch /tmp/was-here
+        echo "test suite: 1 of 100 failed" >&2
+        exit 1
+      fi
+      mkdir $out
+    '')
+  ];
+  services.nixus.settings.closure.retries = lib.mkForce 1;
+"#;
+
+#[test]
+fn a_builder_that_fails_once_is_tried_again_before_it_is_the_commits_fault() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let patient = "services.nixus.settings.closure.retries = lib.mkForce 1;";
+    let commit = story.lab().deploy("web1", patient, "be patient")?;
+    story.kept("web1", &commit)?;
+    web1.exec(["rm", "-f", "/tmp/was-here"])?;
+    let commit = story.lab().deploy("web1", FAILS_ONCE, "a flaky build")?;
+    let report = story.report("web1", &commit, &[State::Waiting])?;
+    ensure!(report.text.contains("not built yet"), "{}", report.text);
+    story.kept_at_last("web1", &commit)?;
+    story.blames_no_commit("web1")?;
+    // One that goes on failing is the commit's fault.
+    let before = web1.current_system()?;
+    let broken = format!(
+        r#"{patient} environment.systemPackages = [ (pkgs.runCommand "broken" {{ }} "exit 1") ];"#
+    );
+    let commit = story.lab().deploy("web1", &broken, "a broken build")?;
+    story.report("web1", &commit, &[State::Waiting])?;
+    story.went_back("web1", &commit, &before, "not built")?;
+    takes_the_next_commit(&story)
+}
+
 #[test]
 fn evaluation_failure() -> Result<()> {
     check(r#"networking.hostNaem = "web1";"#, "networking.hostNaem")

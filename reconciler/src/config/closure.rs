@@ -18,6 +18,8 @@ pub struct Closure {
     pub limits: Limits,
     /// How often it is asked during a build whether there is a newer commit.
     pub recheck: Duration,
+    /// How often a commit is tried again whose builder failed.
+    pub retries: u32,
 }
 
 /// Where the toplevel comes from.

@@ -50,6 +50,7 @@ impl Config {
         }
         add("closure.submodules", self.closure.submodules.to_string());
         add("closure.build_timeout", time(self.closure.build_timeout));
+        add("closure.retries", self.closure.retries.to_string());
         let limits = &self.closure.limits;
         add("closure.memory_limit", limits.memory.to_string());
         add("closure.cpu_weight", limits.cpu_weight.to_string());

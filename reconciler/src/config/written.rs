@@ -83,6 +83,7 @@ pub struct Closure {
     pub memory_limit: Option<Spanned<String>>,
     pub cpu_weight: Option<Spanned<i64>>,
     pub recheck: Option<Spanned<String>>,
+    pub retries: Option<Spanned<i64>>,
     pub manifest_keys: Option<Spanned<Vec<Spanned<String>>>>,
     pub system_name: Option<Spanned<String>>,
     pub wait: Option<Spanned<String>>,

@@ -62,6 +62,7 @@ impl Ledger {
             .into_iter()
             .partition(named);
         self.quarantine = rest;
+        self.builder_failed = None;
         let released: Vec<Quarantined> = quarantined;
         self.doubts.retain(|doubt| match retry {
             Retry::Head => {

@@ -466,3 +466,18 @@ fn a_system_that_boots_well_at_last_is_doubted_no_more() {
     ledger.absorb(&proven, at, Jitter::NONE);
     assert!(ledger.dark_boot(&toplevel('b')).is_none());
 }
+
+#[test]
+fn failures_of_builders_are_counted_for_one_commit() {
+    let mut ledger = Ledger::default();
+    assert_eq!(ledger.count_builder_failure(&commit('b')), 1);
+    assert_eq!(ledger.count_builder_failure(&commit('b')), 2);
+    assert_eq!(ledger.count_builder_failure(&commit('c')), 1);
+    ledger.build(Built {
+        commit: commit('c'),
+        toplevel: toplevel('c'),
+    });
+    assert_eq!(ledger.count_builder_failure(&commit('c')), 1);
+    ledger.release(&Retry::Head);
+    assert_eq!(ledger.count_builder_failure(&commit('c')), 1);
+}

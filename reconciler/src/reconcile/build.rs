@@ -85,6 +85,13 @@ impl Pass<'_> {
             Err(error) if error.is_of_the_commit() && self.mends_local_copy().await => Ok(Ok(())),
             Err(error) if error.is_of_the_commit() => {
                 let reason = in_words(&error);
+                if error.is_of_a_builder()
+                    && self.ledger.count_builder_failure(commit) <= self.config.closure.retries
+                {
+                    self.not_built_yet(verified.commit(), commit, &reason)?;
+                    // The count is made durable with the back-off.
+                    return Ok(Err(error.into()));
+                }
                 self.report(|reporter| reporter.not_built(verified.commit(), &reason))?;
                 self.reject(commit, None, reason)?;
                 Ok(Ok(()))

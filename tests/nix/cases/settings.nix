@@ -91,6 +91,7 @@ let
         memory_limit = "2GiB";
         cpu_weight = 50;
         recheck = "1m";
+        retries = 3;
       };
       switch = {
         activation_timeout = "5m";

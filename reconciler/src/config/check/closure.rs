@@ -13,6 +13,10 @@ use crate::public_key::PublicKey;
 
 const TWO_HOURS: u64 = 2 * 60 * 60;
 
+/// A builder may fail by chance once.
+const RETRIES: u32 = 1;
+const MOST_RETRIES: u32 = 10;
+
 /// How long CI may take, unless told otherwise, in seconds.
 const WAIT: u64 = 30 * 60;
 
@@ -28,6 +32,7 @@ impl Place<'_> {
             build_timeout: self.duration(raw.build_timeout.as_ref(), TWO_HOURS)?,
             limits: self.limits(raw)?,
             recheck: self.duration(raw.recheck.as_ref(), 30)?,
+            retries: self.retries(raw)?,
         })
     }
 
@@ -169,6 +174,19 @@ impl Place<'_> {
             return Err(self.wrong(given.span().start, problem));
         }
         Ok(name.clone())
+    }
+
+    fn retries(&self, raw: &written::Closure) -> Result<u32, ConfigError> {
+        let Some(given) = &raw.retries else {
+            return Ok(RETRIES);
+        };
+        u32::try_from(*given.get_ref())
+            .ok()
+            .filter(|retries| *retries <= MOST_RETRIES)
+            .ok_or_else(|| {
+                let problem = format!("{} is not between 0 and {MOST_RETRIES}", given.get_ref());
+                self.wrong(given.span().start, problem)
+            })
     }
 
     fn limits(&self, raw: &written::Closure) -> Result<Limits, ConfigError> {
