@@ -269,6 +269,11 @@ impl Switcher {
         resolve(&self.layout.booted_system())
     }
 
+    /// The system that was built last, as its root names it.
+    pub fn built(&self) -> Option<Toplevel> {
+        resolve(&self.layout.roots().join("built")).ok()
+    }
+
     /// The last system that proved that it boots.
     pub fn boot_proven(&self) -> Option<Toplevel> {
         resolve(&self.layout.roots().join("boot-proven")).ok()

@@ -22,9 +22,6 @@ use crate::reports_repository::ReportsRepository;
 use crate::source::{Source, SourceError};
 use crate::state::{Paths, replace_link};
 
-/// Keeps the system that ran when the host was adopted.
-const ROOT: &str = "/nix/var/nix/gcroots/nixus/adopted";
-
 /// How long peers may take to say that they are there.
 const PRESENT: Duration = Duration::from_secs(10);
 /// What the unit of the passes may take beside the network.
@@ -138,7 +135,7 @@ pub async fn adopt(
     let _lock = lock()?;
     let mut ledger = adoptable()?;
     let running = switcher.running().map_err(AdoptError::Running)?;
-    root(Path::new(ROOT), &running)?;
+    root(&paths.adopted, &running)?;
     if let Some(remote) = &config.reports {
         let reports = ReportsRepository::new(paths.reports());
         if let Err(error) = reports.take_over(&config.host, remote).await {
@@ -162,7 +159,7 @@ pub async fn adopt(
 
 /// The ledger of a host that may be adopted.
 fn adoptable(paths: &Paths, again: bool) -> Result<Ledger, AdoptError> {
-    let ledger = ledger_file::load(&paths.ledger()).map_err(AdoptError::Ledger)?;
+    let ledger = ledger_file::of_host(paths).map_err(AdoptError::Ledger)?;
     if let (Some(damage), false) = (&ledger.damage, again) {
         return Err(AdoptError::Damaged {
             file: damage.file.clone(),

@@ -180,6 +180,9 @@ pub struct Ledger {
     /// When each peer last answered.
     #[serde(default, skip_serializing_if = "Sightings::is_empty")]
     pub sightings: Sightings,
+    /// Of the file's text, where it was written with one: JSON with a wrong character in it may be as good as ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
     /// Why this is not what the host really remembers. Such a ledger is never written.
     #[serde(skip)]
     pub damage: Option<Damage>,
@@ -208,6 +211,7 @@ impl Default for Ledger {
             no_entry_since: None,
             deployments: 0,
             sightings: Sightings::default(),
+            checksum: None,
             damage: None,
         }
     }

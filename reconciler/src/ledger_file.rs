@@ -1,22 +1,29 @@
 //! The ledger on disk: one JSON file, replaced whole.
 //!
-//! One that cannot be understood is never guessed at: the host waits until an operator says from
-//! where history is to be accepted again. What the switcher's history tells of failures is kept.
+//! One that cannot be understood is never guessed at. It is restored from the copy that it replaced, where that
+//! is as new as all else on the host shows; otherwise the host waits until an operator says from where history
+//! is to be accepted again. What the switcher's history tells of failures is kept.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use nixus_switcher::format;
+use nixus_switcher::journal::checksum;
 use nixus_switcher::protocol::newest_version;
 use serde::Deserialize;
 use thiserror::Error;
 
 use crate::ledger::{Damage, Ledger};
 use crate::set_aside::{self, WhenFull};
-use crate::state::{read_bounded, write_durably};
+use crate::state::{Paths, read_bounded, write_durably};
+
+pub mod previous;
 
 /// The longest ledger that is read, in bytes.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// Stands where the checksum comes, while it is made.
+const UNSUMMED: &str = "0000000000000000";
+const SUM: &str = "\"checksum\": \"";
 /// How many damaged ledgers are kept beside the good one; with more, passes fail.
 const MAX_SET_ASIDE: u32 = 9;
 
@@ -124,7 +131,39 @@ fn understand(bytes: &[u8]) -> Result<Ledger, (String, bool)> {
         let problem = format!("has version {version}, and this Nixus reads from {oldest} on");
         return Err((problem, false));
     }
-    format::decode(version, bytes).map_err(damaged)
+    let ledger: Ledger = format::decode(version, bytes).map_err(damaged)?;
+    if !is_as_summed(bytes, ledger.checksum.as_deref()) {
+        return Err(("is damaged: its checksum is wrong".to_owned(), false));
+    }
+    Ok(Ledger {
+        checksum: None,
+        ..ledger
+    })
+}
+
+/// Whether a text is what was written. An earlier release wrote no checksum.
+fn is_as_summed(bytes: &[u8], sum: Option<&str>) -> bool {
+    let Some(sum) = sum else {
+        return true;
+    };
+    let text = String::from_utf8_lossy(bytes);
+    let unsummed = text.replacen(&format!("{SUM}{sum}"), &format!("{SUM}{UNSUMMED}"), 1);
+    checksum(unsummed.as_bytes()) == sum
+}
+
+/// The ledger of this host. Where it is gone, although the host was adopted once, that is damage too.
+pub fn of_host(paths: &Paths) -> Result<Ledger, LedgerFileError> {
+    let path = paths.ledger();
+    let mut ledger = load(&path)?;
+    let was_adopted = std::fs::symlink_metadata(&paths.adopted).is_ok();
+    if ledger == Ledger::default() && (was_adopted || previous::copy_of(&path).exists()) {
+        ledger.damage = Some(Damage {
+            file: path.display().to_string(),
+            problem: "is lost, although this host was adopted".to_owned(),
+            newer: false,
+        });
+    }
+    Ok(ledger)
 }
 
 /// Sets aside a ledger that could not be understood, where it is not yet. One of a newer release
@@ -138,7 +177,8 @@ pub fn set_aside_damaged(
         return Ok(());
     };
     let in_place = damage.file == path.display().to_string();
-    if !in_place || (damage.newer && !newer_too) {
+    let is_lost = std::fs::symlink_metadata(path).is_err();
+    if !in_place || is_lost || (damage.newer && !newer_too) {
         return Ok(());
     }
     let aside = set_aside::set_aside(path, MAX_SET_ASIDE, WhenFull::Refuse).map_err(|source| {
@@ -160,10 +200,15 @@ pub fn save(path: &Path, ledger: &Ledger, format: u32) -> Result<(), LedgerFileE
     };
     let ledger = Ledger {
         version: format,
+        checksum: Some(UNSUMMED.to_owned()),
         ..ledger.clone()
     };
     let mut text = format::encode(format, &ledger).map_err(|error| write(error.into()))?;
     text.push(b'\n');
+    let sum = format!("{SUM}{}", checksum(&text));
+    let text = String::from_utf8_lossy(&text).replacen(&format!("{SUM}{UNSUMMED}"), &sum, 1);
+    let text = text.into_bytes();
+    previous::keep(path);
     write_durably(path, &text).map_err(write)
 }
 

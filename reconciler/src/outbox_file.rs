@@ -71,6 +71,7 @@ mod tests {
         let paths = Paths {
             state: directory.path().into(),
             run: directory.path().into(),
+            ..Paths::default()
         };
         assert_eq!(load(&paths).unwrap(), Outbox::default());
         let mut outbox = Outbox::default();

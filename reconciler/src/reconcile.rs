@@ -15,6 +15,7 @@ use crate::commit_id::CommitId;
 use crate::config::Config;
 use crate::ledger::release::Retry;
 use crate::ledger::{Jitter, Kept, Ledger};
+use crate::ledger_file::previous::{self, Shown};
 use crate::ledger_file::{self, LedgerFileError};
 use crate::manifest::{self, ManifestError};
 use crate::own_pass;
@@ -139,11 +140,9 @@ pub async fn reconcile(
         prove::answer(config, paths, question).await;
         return Ok(None);
     }
-    let mut ledger = ledger_file::load(&paths.ledger()).map_err(PassError::Ledger)?;
+    let mut ledger = ledger_file::of_host(paths).map_err(PassError::Ledger)?;
     if ledger.damage.is_some() {
-        ledger_file::set_aside_damaged(&paths.ledger(), &mut ledger, false)
-            .map_err(PassError::Ledger)?;
-        ledger.rebuild(&switcher.ended_after(0).map_err(PassError::Switcher)?);
+        ledger = recovered(paths, switcher, ledger)?;
     }
     let mut pass = Pass {
         config,
@@ -182,13 +181,46 @@ pub async fn reconcile(
     result.map(Some)
 }
 
+/// What can be had of a ledger that is damaged or lost: the copy that it replaced, where nothing shows that the
+/// host had come further; or else what failed here, until an operator adopts the host again.
+fn recovered(paths: &Paths, switcher: &Switcher, mut damaged: Ledger) -> Result<Ledger, PassError> {
+    let path = paths.ledger();
+    ledger_file::set_aside_damaged(&path, &mut damaged, false).map_err(PassError::Ledger)?;
+    let history = switcher.ended_after(0).map_err(PassError::Switcher)?;
+    if damaged.damage.as_ref().is_some_and(|damage| damage.newer) {
+        return Ok(damaged);
+    }
+    let built = switcher.built();
+    let shown = Shown {
+        history: &history,
+        built: built.as_ref(),
+    };
+    match previous::restored(&path, shown) {
+        Ok(ledger) => {
+            tracing::warn!(
+                "{} is restored from the copy that it replaced",
+                path.display()
+            );
+            ledger_file::save(&path, &ledger, switcher.format()).map_err(PassError::Ledger)?;
+            Ok(ledger)
+        }
+        Err(why) => {
+            if let Some(damage) = damaged.damage.as_mut() {
+                damage.problem = format!("{}, and {why}", damage.problem);
+            }
+            damaged.rebuild(&history);
+            Ok(damaged)
+        }
+    }
+}
+
 impl Pass<'_> {
     async fn run(&mut self) -> Result<Reason, PassError> {
         for _ in 0..MAX_ROUNDS {
             let action = self.plan()?;
             if let Action::Wait(reason) = action {
                 decision::waits(&reason);
-                self.report_wait(&reason)?;
+                self.report_wait(&reason).await?;
                 self.note(&reason);
                 return Ok(reason);
             }

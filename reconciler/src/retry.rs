@@ -38,7 +38,7 @@ impl RetryError {
 /// Releases what is named; the next pass tries it.
 pub fn retry(paths: &Paths, switcher: &Switcher, what: &Retry) -> Result<Released, RetryError> {
     let _lock = PassLock::wait(paths).map_err(RetryError::Lock)?;
-    let ledger = ledger_file::load(&paths.ledger()).map_err(RetryError::Ledger)?;
+    let ledger = ledger_file::of_host(paths).map_err(RetryError::Ledger)?;
     let mut ledger = ledger_file::sound(ledger)?;
     let released = ledger.release(what);
     let what = match what {

@@ -102,7 +102,7 @@ pub async fn begin(
             deployment: open.deployment,
         });
     }
-    let ledger = ledger_file::load(&paths.ledger()).map_err(RollbackError::Ledger)?;
+    let ledger = ledger_file::of_host(paths).map_err(RollbackError::Ledger)?;
     let mut ledger = ledger_file::sound(ledger)?;
     if ledger.accepted.is_none() {
         return Err(RollbackError::NotAdopted);

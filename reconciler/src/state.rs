@@ -12,6 +12,9 @@ pub const STATE: &str = "/var/lib/nixus";
 /// Where the reconciler keeps what only matters until the next boot.
 pub const RUN: &str = "/run/nixus";
 
+/// Keeps the system that ran when the host was adopted. It outlives the state folder.
+pub const ADOPTED: &str = "/nix/var/nix/gcroots/nixus/adopted";
+
 /// Every path that the reconciler uses on a host.
 #[derive(Debug, Clone)]
 pub struct Paths {
@@ -19,6 +22,8 @@ pub struct Paths {
     pub state: PathBuf,
     /// State of this boot.
     pub run: PathBuf,
+    /// The root of the system that ran when this host was adopted.
+    pub adopted: PathBuf,
 }
 
 impl Default for Paths {
@@ -26,6 +31,7 @@ impl Default for Paths {
         Self {
             state: STATE.into(),
             run: RUN.into(),
+            adopted: ADOPTED.into(),
         }
     }
 }

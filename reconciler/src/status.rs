@@ -160,7 +160,7 @@ pub async fn status(
     paths: &Paths,
     switcher: &Switcher,
 ) -> Result<Status, StatusError> {
-    let mut ledger = ledger_file::load(&paths.ledger()).map_err(StatusError::Ledger)?;
+    let mut ledger = ledger_file::of_host(paths).map_err(StatusError::Ledger)?;
     let history = switcher.ended_after(0).map_err(StatusError::Switcher)?;
     ledger.rebuild(&history);
     let running = switcher.running().map_err(StatusError::Switcher)?;

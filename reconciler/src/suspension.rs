@@ -127,6 +127,7 @@ mod tests {
         let paths = Paths {
             state: directory.path().into(),
             run: directory.path().into(),
+            ..Paths::default()
         };
         let at = |second| Timestamp::from_second(second).unwrap();
         assert_eq!(read(&paths), None);

@@ -422,7 +422,7 @@ fn read_slot(disk: &impl Disk, path: &Path) -> Result<Option<Slot>, JournalError
 }
 
 /// FNV-1a, 64 bits: enough to tell a torn or rotten file; nobody but root can write it.
-fn checksum(bytes: &[u8]) -> String {
+pub fn checksum(bytes: &[u8]) -> String {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });

@@ -7,6 +7,7 @@ use lab::fleet::Files;
 use lab::story::{PATIENCE, Story, deployments, status};
 use lab::test;
 use nixus::report::State;
+use serde_json::Value;
 
 const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
 
@@ -79,13 +80,73 @@ fn a_configuration_is_checked_before_it_is_used() -> Result<()> {
     Ok(())
 }
 
+const LEDGER: &str = "/var/lib/nixus/ledger.json";
+
 #[test]
-fn a_damaged_ledger_is_set_aside_and_activates_nothing() -> Result<()> {
+fn a_ledger_that_is_damaged_or_lost_is_restored_from_its_copy() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let script = |script: &str| web1.must(["sh", "-c", script]).map(drop);
+    for (number, damage) in [
+        format!("echo '{{' > {LEDGER}"),
+        // As good JSON as before.
+        format!("sed -i 's/\"subject\": \"/&x/' {LEDGER}"),
+        format!("rm {LEDGER}"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        web1.stop_passes()?;
+        script(damage)?;
+        let more = format!(r#"environment.etc."greeting".text = "{number}";"#);
+        let commit = story.lab().deploy("web1", &more, "greet")?;
+        web1.start_passes()?;
+        story.kept("web1", &commit)?;
+        // What was accepted is as it was: the history goes on from there, and from nowhere before it.
+        let seen = status(web1)?;
+        ensure!(
+            seen.pointer("/accepted").and_then(Value::as_str) == Some(commit.as_str()),
+            "{seen}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_state_folder_that_is_lost_is_told_of_and_waits_for_an_operator() -> Result<()> {
+    let story = Story::alone(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    web1.stop_passes()?;
+    web1.must(["sh", "-c", "rm -rf /var/lib/nixus/*"])?;
+    let commit = story.lab().deploy("web1", GREETING, "greet")?;
+    web1.start_passes()?;
+    story.waits_for("web1", "state-damaged")?;
+    let report = story.report("web1", &commit, &[State::Error])?;
+    ensure!(
+        report
+            .text
+            .contains("is lost, although this host was adopted")
+            && report.text.contains("nixus adopt --again"),
+        "{}",
+        report.text
+    );
+    story.at_rest("web1", &before)?;
+    let text = web1.must(["nixus", "status"])?;
+    ensure!(text.contains("is lost, although"), "{text}");
+    web1.must(["nixus", "adopt", "--again"])?;
+    story.kept_at_last("web1", &commit)?;
+    Ok(())
+}
+
+#[test]
+fn a_ledger_that_is_damaged_with_its_copy_is_set_aside_and_activates_nothing() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
     web1.stop_passes()?;
-    web1.write("/var/lib/nixus/ledger.json", "{ \"version\": 1, \"anch")?;
+    web1.write(LEDGER, "{ \"version\": 1, \"anch")?;
+    web1.write(&format!("{LEDGER}.previous"), "")?;
     let commit = story.lab().deploy("web1", GREETING, "greet")?;
     web1.start_passes()?;
     story.waits_for("web1", "state-damaged")?;
@@ -94,7 +155,8 @@ fn a_damaged_ledger_is_set_aside_and_activates_nothing() -> Result<()> {
     let text = web1.must(["nixus", "status"])?;
     ensure!(text.contains("ledger.json.damaged"), "{text}");
     web1.must(["nixus", "adopt", "--again"])?;
-    story.kept("web1", &commit)?;
+    // It was told of by that commit meanwhile.
+    story.kept_at_last("web1", &commit)?;
     Ok(())
 }
 

@@ -39,6 +39,7 @@ token_file = "/run/keys/forge"
             paths: Paths {
                 state: stage.directory.path().join("state"),
                 run: stage.directory.path().join("run"),
+                ..Paths::default()
             },
             config,
             stage,

@@ -1,18 +1,26 @@
 //! A wait as others see it: a commit that a host does not take up yet says so on its page. What is
 //! said already is not said again.
 
+use nixus_switcher::protocol::Commit;
+
 use super::{Head, Pass, PassError, Reason};
+use crate::process::in_words;
+use crate::reports_repository::ReportsRepository;
 
 impl Pass<'_> {
     /// Reports a wait that has something to do with a commit and was not reported as its cause
     /// came up.
-    pub(super) fn report_wait(&mut self, reason: &Reason) -> Result<(), PassError> {
+    pub(super) async fn report_wait(&mut self, reason: &Reason) -> Result<(), PassError> {
         match reason {
             Reason::StateDamaged { .. } | Reason::JournalDamaged { .. } => {
-                let Some(kept) = &self.ledger.kept else {
-                    return Ok(());
+                let kept = self.ledger.kept.as_ref().map(|kept| kept.commit.clone());
+                let commit = match kept {
+                    Some(commit) => commit,
+                    None => match self.head_of_lost().await {
+                        Some(commit) => commit,
+                        None => return Ok(()),
+                    },
                 };
-                let commit = kept.commit.clone();
                 self.report(|reporter| reporter.damaged(&commit, reason))
             }
             Reason::Drifted { .. } => {
@@ -37,5 +45,20 @@ impl Pass<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The commit by which a host is told of whose state is lost altogether: the head, which it does not follow.
+    async fn head_of_lost(&mut self) -> Option<Commit> {
+        if let Some(remote) = &self.config.reports {
+            let reports = ReportsRepository::new(self.paths.reports());
+            if let Err(error) = reports.take_over(&self.config.host, remote).await {
+                tracing::warn!("earlier reports are not continued: {}", in_words(&error));
+            }
+        }
+        let Ok(Head::At(_)) = self.source.list().await else {
+            return None;
+        };
+        let head = self.source.fetch().await.ok()?;
+        self.source.commit(&head).ok()
     }
 }
