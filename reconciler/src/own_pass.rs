@@ -277,6 +277,7 @@ mod tests {
         let paths = Paths {
             state: folder.path().join("state"),
             run: folder.path().join("run"),
+            adopted: folder.path().join("adopted"),
         };
         assert_eq!(asked(&paths), None);
         let question = Question { id: "1".into() };

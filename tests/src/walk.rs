@@ -28,7 +28,23 @@ const TAKES_AN_ADDRESS: &str = r#"
     serviceConfig = { Type = "oneshot"; ExecStart = "/bin/false"; };
   };
   system.activationScripts.takes =
-    "if [ \"$NIXOS_ACTION\" = test ]; then ip address del 10.78.0.11/24 dev lo || true; fi";
+    "if [ \"$NIXOS_ACTION\" = test ]; then ip address del 10.78.0.11/24 dev host0 || true; fi";
+"#;
+
+/// One more address, which something on the disk takes away at each boot.
+const DECLARES_AN_ADDRESS: &str = r#"
+  systemd.network.networks."10-lab".address = lib.mkAfter [ "10.78.0.11/24" ];
+  systemd.services.spoils = {
+    wantedBy = [ "multi-user.target" ];
+    after = [ "systemd-networkd.service" ];
+    restartIfChanged = false;
+    unitConfig.ConditionPathExists = "/var/lib/broken";
+    serviceConfig.Type = "oneshot";
+    script = ''
+      PATH=$PATH:/usr/local/bin:/usr/local/sbin
+      until ip address del 10.78.0.11/24 dev host0; do sleep 0.1; done
+    '';
+  };
 "#;
 
 struct Walk {
@@ -215,16 +231,22 @@ impl Walk {
     }
 
     fn stuck(&self) -> Result<()> {
-        self.say("A way back that does not restore all: what was set by hand is gone.");
+        self.say(
+            "A way back that does not restore all: an address is gone, and no boot brings it back.",
+        );
         let host = self.host()?;
-        let by_hand = ["ip", "address", "replace", "10.78.0.11/24", "dev", "lo"];
-        host.must(by_hand)?;
-        let commit = self.push(TAKES_AN_ADDRESS, "take an address away")?;
+        let by_hand = ["ip", "address", "replace", "10.78.0.11/24", "dev", "host0"];
+        let kept = self.push(DECLARES_AN_ADDRESS, "one more address")?;
+        self.waits_with("up-to-date", &kept)?;
+        host.write("/var/lib/broken", "")?;
+        let both = format!("{DECLARES_AN_ADDRESS}{TAKES_AN_ADDRESS}");
+        let commit = self.push(&both, "take an address away")?;
         host.wait_until("is stuck", PATIENCE, |host| Ok(waits(host, "stuck")))?;
         self.status(&["open", "waiting", "next", "stuck", "boot"])?;
         self.show(&["nixus-switcher", "status"])?;
         self.fleet()?;
         self.say("It ends by itself once that is put right.");
+        host.must(["rm", "/var/lib/broken"])?;
         host.must(by_hand)?;
         self.waits_with("quarantined", &commit)?;
         self.show(&["nixus", "log", "-n", "3"])?;
@@ -302,7 +324,10 @@ impl Walk {
     fn damage(&self) -> Result<()> {
         self.say("A disk damages the host's state.");
         let host = self.host()?;
-        host.write("/var/lib/nixus/ledger.json", "{\"version\": 1, \"anch")?;
+        for copy in ["", ".previous"] {
+            let ledger = format!("/var/lib/nixus/ledger.json{copy}");
+            host.write(&ledger, "{\"version\": 1, \"anch")?;
+        }
         self.waits_for("state-damaged")?;
         self.status(&["damaged", "set aside"])?;
         self.show(&["nixus", "adopt", "--again"])

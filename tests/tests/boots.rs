@@ -302,7 +302,7 @@ fn the_boot_proven_generation_survives_garbage_collection_and_stays_in_the_boot_
         &format!("init={first}/init"),
         "/boot/loader/entries",
     ])?;
-    ensure!(menu.contains("boot-proven"), "{menu}");
+    ensure!(menu.contains("boot_proven"), "{menu}");
     let before = boots(web1)?;
     web1.must(["systemctl", "reboot", "--no-block"])?;
     came_back(

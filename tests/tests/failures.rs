@@ -176,10 +176,11 @@ fn evaluation_failure() -> Result<()> {
     check(r#"networking.hostNaem = "web1";"#, "networking.hostNaem")
 }
 
-/// A candidate that stays on trial for long enough to do something to it.
+/// A candidate that stays on trial for long enough to do something to it. A soak begins with the pass of its
+/// timer, and has to end within the trial.
 const SLOW: &str = r#"
   environment.etc."slow".text = "slow";
-  services.nixus.settings.health.soak = lib.mkForce "15s";
+  services.nixus.settings.health.soak = lib.mkForce "10s";
 "#;
 
 fn on_trial(story: &Story) -> Result<(String, String)> {
