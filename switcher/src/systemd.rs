@@ -336,7 +336,11 @@ impl Systemd {
         if units.is_empty() {
             return Ok(Vec::new());
         }
-        let args = [&["show", "--property=Id,ExecMainStatus", "--"], units].concat();
+        let args = [
+            &["show", "--property=Id,ExecMainStatus,Result", "--"],
+            units,
+        ]
+        .concat();
         Ok(parse_failing(&self.systemctl(&args, ANSWER)?))
     }
 

@@ -22,13 +22,15 @@ fn only_units_of_the_running_system_are_started_again() {
     let in_etc = |file: &str| file == "sshd.service" || file == "getty@.service";
     let listed = || parse_units(LISTED).unwrap();
     assert_eq!(restarting(&listed()), ["loop.service"]);
-    let failing = parse_failing("Id=loop.service\nExecMainStatus=1\n");
+    let shown = "Id=loop.service\nExecMainStatus=0\nResult=exit-code\n";
+    assert_eq!(parse_failing(shown), ["loop.service"]);
+    let failing = parse_failing("Id=loop.service\nExecMainStatus=1\nResult=exit-code\n");
     let units = sort_units(listed(), &failing, in_etc, |_| false);
     assert_eq!(units.active, ["getty@tty1.service", "sshd.service"]);
     assert_eq!(units.failed, ["broken.service", "loop.service"]);
     // One that ended well and waits to be started again is not failed; and nobody can start what is for
     // one connection.
-    let failing = parse_failing("Id=loop.service\nExecMainStatus=0\n");
+    let failing = parse_failing("Id=loop.service\nExecMainStatus=0\nResult=success\n");
     let units = sort_units(listed(), &failing, in_etc, |file| file == "getty@.service");
     assert_eq!(units.active, ["sshd.service"]);
     assert_eq!(units.failed, ["broken.service"]);

@@ -11,7 +11,7 @@ pub struct Said {
     pub activate_failed: bool,
     /// The snippets of it that failed, with their exit codes: `database (1)`.
     pub snippets: Vec<String>,
-    /// Units of the system of which a job failed.
+    /// Units of the system that are failed, or of which a job failed.
     pub units: Vec<String>,
     /// Units of users of which a job failed.
     pub user_units: Vec<String>,
@@ -54,6 +54,8 @@ impl Said {
             self.snippets.push(snippet);
         } else if line == "Failed to run activate script" {
             self.activate_failed = true;
+        } else if let Some(units) = line.strip_prefix("warning: the following units failed: ") {
+            self.units.extend(units.split(", ").map(str::to_owned));
         } else if let Some((is_users, unit)) = failed_job(line) {
             match is_users {
                 true => self.user_units.push(unit),
@@ -109,6 +111,7 @@ mod tests {
             Said {
                 activate_failed: true,
                 snippets: vec!["database (1)".to_owned()],
+                units: vec!["mirror.service".to_owned()],
                 ..Said::default()
             },
         );

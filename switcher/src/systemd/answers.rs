@@ -97,10 +97,14 @@ pub(super) fn restarting(listed: &[ListedUnit]) -> Vec<&str> {
     waits.map(|unit| unit.unit.as_str()).collect()
 }
 
-/// Of units that are shown one after the other (`Id`, `ExecMainStatus`), those whose program failed.
+/// Of units that are shown one after the other (`Id`, `ExecMainStatus`, `Result`), those whose program
+/// failed, or a program that has to come before it.
 pub(super) fn parse_failing(text: &str) -> Vec<String> {
     text.split("\n\n")
-        .filter(|shown| !matches!(property(shown, "ExecMainStatus"), "" | "0"))
+        .filter(|shown| {
+            !matches!(property(shown, "ExecMainStatus"), "" | "0")
+                || !matches!(property(shown, "Result"), "" | "success")
+        })
         .map(|shown| property(shown, "Id").to_owned())
         .collect()
 }
