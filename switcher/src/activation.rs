@@ -2,6 +2,7 @@
 //! little, since the code 4 of failed units takes the place of any other (`said`).
 
 use crate::protocol::FailedUnits;
+use crate::systemd::is_ours;
 
 pub mod mark;
 pub mod said;
@@ -61,10 +62,11 @@ pub enum Verdict {
 pub fn judge(facts: &Facts<'_>) -> Verdict {
     let said = facts.said;
     let mut units = facts.failed.to_vec();
+    // Ours are judged by the trial, which says more.
     let new_jobs = said
         .units
         .iter()
-        .filter(|unit| !facts.failed_before.contains(unit));
+        .filter(|unit| !facts.failed_before.contains(unit) && !is_ours(unit));
     units.extend(new_jobs.cloned());
     units.sort();
     units.dedup();
@@ -95,8 +97,11 @@ pub fn judge(facts: &Facts<'_>) -> Verdict {
     }
     let unexplained = match facts.code {
         0 => !facts.runs,
-        // Those that were failed before and are again.
-        UNITS_FAILED => !facts.runs || (system_is_well && facts.failed_before.is_empty()),
+        // Those that were failed before and are again, or ours.
+        UNITS_FAILED => {
+            let explained = !facts.failed_before.is_empty() || !said.units.is_empty();
+            !facts.runs || (system_is_well && !explained)
+        }
         _ => true,
     };
     let is_failed = facts.policy == FailedUnits::Revert && !system_is_well;
@@ -159,10 +164,12 @@ mod tests {
         let before = strings(&["mirror.service"]);
         let again = Said::read("Failed to start mirror.service\n");
         let other = Said::read("Failed to start mirror.service\nFailed to reload shop.service\n");
+        let ours = Said::read("Failed to start nixus-reconcile.timer\n");
         for (said, failed_before, expected) in [
             (&quiet, &before[..], Verdict::Succeeded(Vec::new())),
             (&again, &before[..], Verdict::Succeeded(Vec::new())),
             (&other, &before[..], failed(&["shop.service"], &[])),
+            (&ours, &[][..], Verdict::Succeeded(Vec::new())),
             // Nothing explains it.
             (&quiet, &[][..], failed(&[], &[])),
         ] {
