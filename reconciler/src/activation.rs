@@ -334,10 +334,15 @@ impl Switcher {
         systemd::start_transient(&unit, &program, &["run", "--request", &argument])
             .await
             .map_err(ActivationError::Start)?;
-        self.see_taken_up(&deployment, &unit).await?;
-        // It is in the switcher's journal now.
-        remove_requests(&paths.run);
-        Ok(())
+        self.see_taken_up(&deployment, &unit).await
+    }
+
+    /// Removes the requests of deployments that have ended. That of an open one stays: where the switcher's
+    /// journal is lost, it is what names the commit.
+    pub fn forget_requests(&self, paths: &Paths) {
+        if let Ok(None) = self.open() {
+            remove_requests(&paths.run);
+        }
     }
 
     /// The executable, by its own path in the store, so that an activation cannot change it.
@@ -384,7 +389,7 @@ impl Switcher {
     }
 }
 
-/// Requests that were taken up, or that nobody waits for any more: they would fill the folder.
+/// They would fill the folder.
 fn remove_requests(run: &Path) {
     for entry in std::fs::read_dir(run).into_iter().flatten().flatten() {
         let name = entry.file_name();

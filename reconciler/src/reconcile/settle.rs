@@ -40,6 +40,7 @@ impl Pass<'_> {
             }
             self.save()?;
         }
+        self.switcher.forget_requests(self.paths);
         Ok(())
     }
 
