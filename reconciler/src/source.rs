@@ -260,7 +260,7 @@ impl Source {
     /// Sets the local copy aside where git finds it damaged: it holds nothing that could not be
     /// fetched again. Where git cannot tell in time, it is left alone.
     pub async fn set_aside_if_damaged(&self) -> Result<Option<PathBuf>, SourceError> {
-        if !is_damaged(&self.local, LOOK).await {
+        if !is_damaged(&self.local).await {
             return Ok(None);
         }
         set_aside(&self.local, MAX_SET_ASIDE, WhenFull::Replace)
@@ -389,12 +389,16 @@ pub fn git(limit: Duration) -> Invocation {
         .args(["-c", "protocol.version=2"])
 }
 
-/// Whether git itself finds a local repository damaged. One that is not there is not.
-pub async fn is_damaged(path: &Path, limit: Duration) -> bool {
+/// Whether git itself finds a local repository damaged. One that is not there is not, nor is one that the
+/// machine's own configuration of git keeps from being opened: only the repository is looked at.
+pub async fn is_damaged(path: &Path) -> bool {
     if std::fs::symlink_metadata(path).is_err() {
         return false;
     }
-    let looked = git(limit)
+    let looked = git(LOOK)
+        // git(1), "Environment variables": files for all users and for this one, which may not even parse.
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .arg("--git-dir")
         .arg(path)
         .args(["fsck", "--full", "--no-dangling", "--no-progress"])

@@ -7,7 +7,7 @@ use super::{Ancestry, Head, Pass, StepError};
 use crate::process::in_words;
 use crate::reports_repository::ReportsRepository;
 use crate::reports_repository::sound::Sound;
-use crate::source::SourceError;
+use crate::source::{SourceError, is_damaged};
 
 impl Pass<'_> {
     /// Looks, at most once a pass, whether the local copy is damaged; if so it is set aside, and
@@ -71,6 +71,9 @@ impl Pass<'_> {
             Err(error) => error,
         };
         tracing::warn!("{}", in_words(&error));
+        if !is_damaged(&self.paths.reports()).await {
+            return;
+        }
         match reports.set_aside() {
             Ok(aside) => tracing::warn!("the reports are set aside as {}", aside.display()),
             Err(error) => return tracing::warn!("{}", in_words(&error)),

@@ -74,7 +74,7 @@ fn a_host_that_evaluates_nothing_fetches_the_history_alone_and_reads_manifests()
     let three = place.commit("main", "three", Some(&two));
     assert_eq!(run(source.fetch()).unwrap(), three);
     assert!(run(source.manifest(&three)).unwrap().is_none());
-    assert!(!run(is_damaged(source.local(), LOOK)));
+    assert!(!run(is_damaged(source.local())));
 
     let older = |kept: Option<&CommitId>| run(source.older_with_manifest(&three, kept)).unwrap();
     assert_eq!(older(Some(&one)), std::slice::from_ref(&two));
@@ -105,5 +105,5 @@ fn many_fetches_of_commits_do_not_leave_many_packs() {
         .count();
     assert!(packs < 20, "{packs}");
     assert!(source.descends(&last, &first).unwrap());
-    assert!(!run(is_damaged(source.local(), LOOK)));
+    assert!(!run(is_damaged(source.local())));
 }
