@@ -24,6 +24,7 @@ pub mod command;
 pub mod http;
 pub mod now;
 pub mod peer;
+pub mod recovery;
 pub mod repository;
 pub mod ssh;
 pub mod tcp;
@@ -112,7 +113,8 @@ pub async fn baseline(config: &Config, paths: &Paths) -> Looked {
         join_all(checks.map(|check| make(check, &scene))),
         ssh::access(health)
     );
-    let found: Vec<Finding> = found.into_iter().flatten().collect();
+    let mut found: Vec<Finding> = found.into_iter().flatten().collect();
+    found.push(recovery::state(&paths.state));
     let before = Before {
         checks: found.iter().map(Finding::as_it_was).collect(),
         operators: health.operators.iter().map(ssh::as_line).collect(),

@@ -69,6 +69,28 @@ fn a_timer_that_starts_no_pass_soon_is_not_kept() -> Result<()> {
 }
 
 #[test]
+fn a_generation_whose_next_boot_would_settle_no_crash_is_not_kept() -> Result<()> {
+    none_is_kept(&[
+        (
+            r#"systemd.services.nixus-recover.enable = lib.mkForce false;"#,
+            "recover: systemd does not take nixus-recover.service: masked",
+        ),
+        (
+            r#"systemd.services.nixus-recover.wantedBy = lib.mkForce [ ];"#,
+            "recover: nixus-recover.service is wanted by no target",
+        ),
+        (
+            r#"systemd.services.nixus-recover.serviceConfig.ExecStart = lib.mkForce "/bin/sh -c true";"#,
+            "recover: nixus-recover.service does not start",
+        ),
+        (
+            r#"systemd.services.nixus-recover.unitConfig.ConditionPathExists = "/nonexistent";"#,
+            "recover: ConditionPathExists=/nonexistent may keep nixus-recover.service from being started",
+        ),
+    ])
+}
+
+#[test]
 fn a_generation_whose_nix_does_not_build_is_not_kept() -> Result<()> {
     none_is_kept(&[
         (

@@ -3,7 +3,7 @@
 use nixus_switcher::protocol::{Before, CheckOutcome, CheckResult};
 use serde::Serialize;
 
-use super::Scene;
+use super::{Scene, recovery};
 use crate::config::Config;
 use crate::health::{Finding, judge, rules};
 use crate::local_checks;
@@ -30,12 +30,13 @@ pub async fn now(config: &Config, paths: &Paths) -> Now {
         open: None,
         by_unit: true,
     };
-    let (timer, place, found) = tokio::join!(
+    let (timer, place, recover, found) = tokio::join!(
         local_checks::timer(&config.passes),
         local_checks::place(),
+        recovery::unit(),
         super::all(&scene)
     );
-    let mut all = vec![timer, place];
+    let mut all = vec![timer, place, recover, recovery::state(&paths.state)];
     all.extend(found);
     // Here every peer counts.
     let before = Before {

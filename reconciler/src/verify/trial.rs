@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use nixus_switcher::protocol::{Before, CheckOutcome, CheckResult};
 use tokio::time::Instant;
 
-use crate::checks::{self, Scene, peer, repository};
+use crate::checks::{self, Scene, peer, recovery, repository};
 use crate::config::health::{Check, Health, Kind};
 use crate::health::{Finding, REPOSITORY, Rule, SOAK, Verdict, judge, judge_rollback, rules};
 use crate::local_checks::{self, Timer};
@@ -83,9 +83,10 @@ impl<'a> Trial<'a> {
                 None => None,
             }
         };
-        let (timer, place, activation, _) = tokio::join!(
+        let (timer, place, recover, activation, _) = tokio::join!(
             local_checks::look_at_timer(),
             local_checks::place(),
+            recovery::unit(),
             activation,
             made
         );
@@ -100,7 +101,8 @@ impl<'a> Trial<'a> {
                 (unknown, None)
             }
         };
-        let mut found = vec![timer, place];
+        let state = recovery::state(&self.scene.paths.state);
+        let mut found = vec![timer, place, recover, state];
         found.extend(activation);
         found.extend(self.found());
         self.hear_witnesses(&mut found).await;
