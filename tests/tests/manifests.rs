@@ -206,11 +206,11 @@ fn a_manifest_is_taken_from_cis_key_only() -> Result<()> {
 
 #[test]
 fn a_rewritten_manifest_is_refused() -> Result<()> {
-    let pipeline = Pipeline::begin(&["web1"], "")?;
+    let pipeline = Pipeline::begin(&["web1", "db1"], "")?;
     let (web1, ci) = (pipeline.host("web1")?, &pipeline.ci);
     let before = web1.current_system()?;
-    // A host whose sshd does not answer for a while is not changed. It has fetched its system by then.
-    web1.must(["pkill", "-STOP", "-x", "sshd"])?;
+    // A host whose only peer does not answer for a while is not changed. It has fetched its system by then.
+    pipeline.host("db1")?.power_cut()?;
     let commit = pipeline.deploy("web1", GREETING, "greet")?;
     pipeline.story.waits_for("web1", "baseline")?;
     let taken = ci.toplevel("web1")?;
@@ -226,7 +226,7 @@ fn a_rewritten_manifest_is_refused() -> Result<()> {
     ensure!(pushed.ok(), "{pushed:?}");
     pipeline.refused("web1", &commit, &before, &["was rewritten"])?;
     // Also by a host that could activate something.
-    web1.must(["pkill", "-CONT", "-x", "sshd"])?;
+    pipeline.host("db1")?.start()?;
     pipeline.refused("web1", &commit, &before, &["was rewritten"])?;
 
     // What it says of others, and where it is to be had, is no matter.

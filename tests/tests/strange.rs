@@ -95,9 +95,10 @@ fn somebody_elses_third_system_is_left_alone_and_then_replaced_by_the_commit() -
     let old = old.toplevel.context("no toplevel")?.to_string();
     let commit = story.lab().deploy("web1", &slow("1"), "take long again")?;
     on_trial(web1)?;
-    // Whoever has the lock lets the next one in before the way back looks again.
-    let switch = format!("until {third}/bin/switch-to-configuration test; do sleep 0.02; done");
-    behind_the_lock(web1, "other", "sleep 4")?;
+    // The way back looks again when the other switch is over: it waits for the lock, and then is not as fast.
+    let first = format!("flock {LOCK} sh -c 'sleep 4; pkill -STOP -x nixus-switcher'");
+    let switch = format!("{third}/bin/switch-to-configuration test");
+    let script = format!("{first}; {switch}; pkill -CONT -x nixus-switcher");
     web1.must(["nixus", "suspend"])?;
     web1.must([
         "systemd-run",
@@ -105,8 +106,11 @@ fn somebody_elses_third_system_is_left_alone_and_then_replaced_by_the_commit() -
         "--collect",
         "sh",
         "-c",
-        &switch,
+        &script,
     ])?;
+    web1.wait_until("waits for the lock", PATIENCE, |host| {
+        Ok(host.exec(["pgrep", "-x", "flock"])?.ok())
+    })?;
     web1.must(["nixus-switcher", "revert"])?;
     let report = story.report("web1", &commit, &[State::Failure])?;
     ensure!(
@@ -262,4 +266,25 @@ fn a_state_folder_that_is_read_only_takes_the_host_back_and_keeps_it_there() -> 
     web1.must(["mount", "-o", "remount,bind,rw", folder])?;
     story.kept_at_last("web1", &commit)?;
     story.blames_no_commit("web1")
+}
+
+#[test]
+fn a_git_configuration_that_does_not_parse_is_no_damage() -> Result<()> {
+    let story = Story::alone(&["web1"])?;
+    let web1 = story.host("web1")?;
+    web1.write("/etc/gitconfig", "[core\n")?;
+    story.lab().deploy("web1", GREETING, "greet")?;
+    web1.wait_until("names the file", PATIENCE, |host| {
+        Ok(host.must(["nixus", "status"])?.contains("/etc/gitconfig"))
+    })?;
+    web1.must(["rm", "/etc/gitconfig"])?;
+    let commit = story.lab().deploy("web1", &slow("1"), "go on")?;
+    story.kept_at_last("web1", &commit)?;
+    let aside = web1.must([
+        "sh",
+        "-c",
+        "ls /var/lib/nixus; ls -d /var/lib/nixus/*damaged* | wc -l",
+    ])?;
+    ensure!(aside.trim_end().ends_with('0'), "{aside}");
+    Ok(())
 }
