@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::forge::read::{ReadError, Reader};
 use crate::forge::status::{Read, host_of, read};
 use crate::forge::{Given, Listed};
+use crate::health::sightings::Sign;
 use crate::public_key::PublicKey;
 use crate::report::Report;
 use crate::signed::Statement;
@@ -28,6 +29,20 @@ pub struct Told {
     /// Whether the host's key vouches for it; nothing where that cannot be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed: Option<bool>,
+    /// What others have noticed of the host since it last said anything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub noticed_by: Vec<NoticedBy>,
+}
+
+/// What another host has noticed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NoticedBy {
+    /// The other host.
+    pub by: String,
+    /// What it is.
+    pub what: Sign,
+    /// Since when it is so.
+    pub since: Timestamp,
 }
 
 impl From<Report> for Told {
@@ -36,8 +51,35 @@ impl From<Report> for Told {
         Self {
             report,
             signed: None,
+            noticed_by: Vec::new(),
         }
     }
+}
+
+/// Puts beside each host's last word what others have noticed of it since: whoever makes no passes says so
+/// nowhere else.
+pub fn with_what_others_noticed(mut all: Vec<Told>) -> Vec<Told> {
+    let noticed: Vec<(String, NoticedBy, Timestamp)> = all
+        .iter()
+        .flat_map(|told| {
+            let report = &told.report;
+            report.noticed.iter().map(|noticed| {
+                let by = NoticedBy {
+                    by: report.host.clone(),
+                    what: noticed.what,
+                    since: noticed.since,
+                };
+                (noticed.host.clone(), by, report.time)
+            })
+        })
+        .collect();
+    for told in &mut all {
+        let of_it = noticed
+            .iter()
+            .filter(|(host, _, said)| *host == told.report.host && *said > told.report.time);
+        told.noticed_by = of_it.map(|(_, by, _)| by.clone()).collect();
+    }
+    all
 }
 
 /// The public keys of hosts, by their names.
@@ -151,9 +193,18 @@ pub fn told<'a>(given: &'a Given, commit: &Listed, keys: &HostKeys) -> Option<(&
         deployment: None,
         time,
         sequence: seal.map_or(0, |seal| seal.sequence),
+        noticed: Vec::new(),
         verified: word == crate::forge::status::Word::Verifying,
     };
-    Some((host, Told { report, signed }))
+    let noticed_by = Vec::new();
+    Some((
+        host,
+        Told {
+            report,
+            signed,
+            noticed_by,
+        },
+    ))
 }
 
 /// The last word of each host, from a branch's head back to the commits that hosts are still on.

@@ -58,7 +58,8 @@ impl Reports {
         match self {
             Self::Repository { remote, local } => {
                 local.fetch_all(remote).await?;
-                Ok(local.latest()?.into_iter().map(Told::from).collect())
+                let told = local.latest()?.into_iter().map(Told::from).collect();
+                Ok(fleet::with_what_others_noticed(told))
             }
             Self::Forge {
                 reader,

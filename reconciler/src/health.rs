@@ -7,12 +7,15 @@
 //! Where there are peers, somebody's word must count: a host that nobody saw afterwards may have locked
 //! everybody out, as its peers on trial may have done with the same commit.
 
+use jiff::Timestamp;
 use nixus_switcher::protocol::{Before, CheckOutcome, CheckResult, FailedUnits};
 
 use crate::config::health::{Check, Kind, Quorum};
 
 pub mod before;
 pub mod sightings;
+
+use sightings::Heard;
 
 /// The check that a pass of the new generation can do its work.
 pub const REPOSITORY: &str = "repository";
@@ -56,6 +59,8 @@ pub struct Finding {
     pub on_trial: bool,
     /// Whether the peer has said anything.
     pub answered: bool,
+    /// Since when the peer makes no passes, as it says.
+    pub passes_stopped: Option<Timestamp>,
     /// How long it lasts.
     pub lasts: Lasts,
 }
@@ -70,8 +75,18 @@ impl Finding {
             reason: reason.into(),
             on_trial: false,
             answered: false,
+            passes_stopped: None,
             lasts: Lasts::Perhaps,
         }
+    }
+
+    /// What came of asking the peer that found it.
+    pub fn heard(&self) -> Option<Heard> {
+        Some(Heard {
+            peer: self.by.clone()?,
+            answered: self.answered,
+            passes_stopped: self.passes_stopped,
+        })
     }
 
     /// What was so before a deployment; the word of a peer on trial is none then either.
@@ -110,6 +125,7 @@ impl From<CheckResult> for Finding {
             reason: told.reason,
             on_trial: false,
             answered: false,
+            passes_stopped: None,
             lasts: Lasts::Perhaps,
         }
     }

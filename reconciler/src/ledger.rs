@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::{Judgement, judge};
 use crate::commit_id::CommitId;
-use crate::health::sightings::Sightings;
+use crate::health::sightings::{Heard, Sightings};
 use crate::health::{PEER, SSH};
 use dark_boot::DarkBoot;
 use doubt::Doubt;
@@ -385,20 +385,11 @@ impl Ledger {
     }
 
     /// All peers were asked whether they are there: what came of it.
-    pub fn hear_of_peers(
-        &mut self,
-        answers: &[(String, bool)],
-        now: Timestamp,
-        lost_after: Duration,
-    ) {
-        for (peer, answered) in answers {
-            if *answered {
-                self.sightings.answered(peer, now);
-            } else {
-                self.sightings.silent(peer, now, lost_after);
-            }
+    pub fn hear_of_peers(&mut self, answers: &[Heard], now: Timestamp, lost_after: Duration) {
+        for heard in answers {
+            self.sightings.hear(heard, now, lost_after);
         }
-        let peers = answers.iter().map(|(peer, _)| peer.as_str());
+        let peers = answers.iter().map(|heard| heard.peer.as_str());
         self.sightings.only(peers);
     }
 

@@ -482,6 +482,10 @@ impl Pass<'_> {
         let Some(report) = made else {
             return Ok(());
         };
+        let report = Report {
+            noticed: self.noticed(),
+            ..report
+        };
         decision::says(&report);
         ReportsRepository::new(self.paths.reports())
             .keep(&report)

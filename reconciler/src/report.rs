@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commit_id::CommitId;
 use crate::generation::Generation;
+use crate::health::sightings::Noticed;
 use crate::health::{REPAIRED, UNWITNESSED};
 use crate::ledger::shorten;
 use crate::plan::Reason;
@@ -69,6 +70,9 @@ pub struct Report {
     /// Rises with every report of the host; 0 where an earlier release made it.
     #[serde(default, skip_serializing_if = "is_none")]
     pub sequence: u64,
+    /// Peers that the host has noticed something of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub noticed: Vec<Noticed>,
     /// Its deployment is on trial, and these are first findings.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub verified: bool,
@@ -93,6 +97,7 @@ impl Report {
                 report.text.clone(),
                 report.toplevel.clone(),
                 report.deployment.clone(),
+                report.noticed.clone(),
             )
         };
         essence(self) == essence(other)
@@ -158,6 +163,7 @@ impl Reporter<'_> {
             deployment: None,
             time: self.now,
             sequence: 0,
+            noticed: Vec::new(),
             verified: false,
         }
     }

@@ -4,7 +4,6 @@
 //! added, and `version` counts up when one changes its meaning or goes away.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use nixus_switcher::PhaseName;
@@ -16,6 +15,7 @@ use crate::activation::{ActivationError, Switcher};
 use crate::commit_id::CommitId;
 use crate::config::Config;
 use crate::explain;
+use crate::health::sightings::Noticed;
 use crate::ledger::{Backoff, Damage, Kept, Ledger, Quarantined};
 use crate::ledger_file::{self, LedgerFileError};
 use crate::plan::Reason;
@@ -26,9 +26,10 @@ use crate::reports_repository::ReportsRepository;
 use crate::set_aside;
 use crate::state::{Paths, read_bounded};
 use crate::suspension::{self, Suspension};
-use crate::systemd::{self, PASS_TIMER, PASS_UNIT};
+use crate::systemd::{self, PASS_TIMER};
 
 pub mod statuses;
+pub mod stopped;
 mod text;
 
 pub use text::{age, first_line};
@@ -130,6 +131,8 @@ pub struct Status {
     pub next: String,
     /// Since when no pass has ended although some were due; nothing where they come.
     pub passes_stopped: Option<Timestamp>,
+    /// Peers that this host has noticed something of.
+    pub noticed: Vec<Noticed>,
     /// When the next pass is due; nothing while one runs, or where systemd has no timer for it.
     pub next_pass: Option<Timestamp>,
     /// That an operator holds this host still.
@@ -173,10 +176,7 @@ pub async fn status(
     let boot_proven = switcher.boot_proven().filter(|proven| *proven != running);
     let unproven = switcher.unproven().filter(|one| one.toplevel == running);
     let now = Timestamp::now();
-    let last_pass: Option<LastPass> = read_bounded(&paths.last_pass(), MAX_NOTE)
-        .ok()
-        .and_then(|text| serde_json::from_slice(&text).ok());
-    let last_pass_runs = !systemd::has_ended(PASS_UNIT).await.unwrap_or(true);
+    let last_pass = last_pass(paths);
     let suspended = suspension::read(paths).filter(|one| one.holds(now));
     let reports_unsent = config.reports.as_ref().and_then(|_| {
         let reports = ReportsRepository::new(paths.reports());
@@ -184,14 +184,6 @@ pub async fn status(
     });
     let abandoned = open.as_ref().is_some_and(|open| switcher.is_left(open));
     let last_pass = last_pass.map(|pass| pass.beside(open.as_ref().map(|open| &open.deployment)));
-    let passes_stopped = stopped(
-        last_pass.as_ref().map(|pass| pass.time),
-        wall(0, now),
-        now,
-        config.passes.longest_pause(),
-    )
-    // One that builds for hours is a pass all the same.
-    .filter(|_| !last_pass_runs);
     let next = match (&suspended, &last_pass) {
         _ if abandoned => explain::ABANDONED.to_owned(),
         (Some(suspended), _) => explain::next(&Reason::Suspended {
@@ -229,7 +221,10 @@ pub async fn status(
         },
         running,
         last_pass,
-        passes_stopped,
+        passes_stopped: stopped::of_host(config, paths).await,
+        noticed: ledger
+            .sightings
+            .noticed(now, config.health.peers_lost_after),
         next_pass: systemd::next_elapse(PASS_TIMER).await.ok().flatten(),
         suspended,
         last_failure: last_failure(&ledger, &history),
@@ -266,17 +261,9 @@ pub async fn status(
     })
 }
 
-/// Since when there has been no pass, where that is longer than there may be none: since the end of the last, or
-/// since the boot.
-fn stopped(
-    last: Option<Timestamp>,
-    booted: Option<Timestamp>,
-    now: Timestamp,
-    longest: Duration,
-) -> Option<Timestamp> {
-    let since = last.or(booted)?;
-    let pause = Duration::try_from(now.duration_since(since)).ok()?;
-    (pause > longest).then_some(since)
+fn last_pass(paths: &Paths) -> Option<LastPass> {
+    let text = read_bounded(&paths.last_pass(), MAX_NOTE).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 /// A time of the boot clock, in seconds, as the wall clock shows it.

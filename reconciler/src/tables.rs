@@ -4,7 +4,8 @@ use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 
 use nixus_switcher::protocol::{CheckOutcome, CheckResult};
 
-use crate::fleet::Told;
+use crate::fleet::{NoticedBy, Told};
+use crate::health::sightings::Sign;
 use crate::log::Entry;
 use crate::manifest::Manifest;
 use crate::report::{Report, State};
@@ -23,8 +24,17 @@ pub fn fleet(told: &[Told]) -> Table {
     if signed {
         header.insert(4, "SIGNED");
     }
+    let noticed = told.iter().any(|told| !told.noticed_by.is_empty());
+    if noticed {
+        header.push("NOTICED BY OTHERS");
+    }
     let mut table = table(&header);
-    for Told { report, signed: by } in told {
+    for Told {
+        report,
+        signed: by,
+        noticed_by,
+    } in told
+    {
         let mut row = vec![
             Cell::new(printable(&report.host)),
             Cell::new(printable(report.commit.short())),
@@ -41,9 +51,24 @@ pub fn fleet(told: &[Told]) -> Table {
             };
             row.insert(4, cell);
         }
+        if noticed {
+            row.push(Cell::new(others(noticed_by)).fg(Color::Red));
+        }
         table.add_row(row);
     }
     table
+}
+
+/// What others say of a host, those who say the same together.
+fn others(noticed: &[NoticedBy]) -> String {
+    let signs = [Sign::PassesStopped, Sign::Silent];
+    let said = signs.into_iter().filter_map(|sign| {
+        let of_it: Vec<&NoticedBy> = noticed.iter().filter(|one| one.what == sign).collect();
+        let since = of_it.iter().map(|one| one.since).min()?;
+        let by: Vec<String> = of_it.iter().map(|one| printable(&one.by)).collect();
+        Some(format!("{sign} for {} ({})", age(since), by.join(", ")))
+    });
+    said.collect::<Vec<_>>().join("; ")
 }
 
 /// Others write reports too; none of them moves the cursor.

@@ -430,13 +430,7 @@ fn a_host_whose_passes_have_stopped_says_since_when() -> Result<()> {
     let commit = story.lab().deploy("web1", seldom, "look often")?;
     story.kept("web1", &commit)?;
     ensure!(status(web1)?["passes_stopped"].is_null());
-    // As a unit of the system might, long after it was confirmed.
-    web1.stop_passes()?;
-    let last = web1.read("/run/nixus/last-pass.json")?;
-    let mut noted: Value = serde_json::from_str(&last)?;
-    noted["time"] = "2020-01-01T00:00:00Z".into();
-    noted["waits_for"] = serde_json::json!({ "reason": "deployment-open", "deployment": "9-gone" });
-    web1.write("/run/nixus/last-pass.json", &noted.to_string())?;
+    stop_long_ago(web1)?;
     let seen = status(web1)?;
     ensure!(seen["passes_stopped"] == "2020-01-01T00:00:00Z", "{seen}");
     ensure!(
@@ -448,6 +442,47 @@ fn a_host_whose_passes_have_stopped_says_since_when() -> Result<()> {
     ensure!(!text.contains("under way"), "{text}");
     ensure!(!web1.exec(["nixus", "check"])?.ok(), "the timer is dead");
     Ok(())
+}
+
+/// Stops passes as a unit of the system might, long after it was confirmed.
+fn stop_long_ago(host: &Host) -> Result<()> {
+    host.stop_passes()?;
+    let last = host.read("/run/nixus/last-pass.json")?;
+    let mut noted: Value = serde_json::from_str(&last)?;
+    noted["time"] = "2020-01-01T00:00:00Z".into();
+    noted["waits_for"] = serde_json::json!({ "reason": "deployment-open", "deployment": "9-gone" });
+    host.write("/run/nixus/last-pass.json", &noted.to_string())
+}
+
+#[test]
+fn a_host_whose_passes_have_stopped_is_named_by_its_peers_in_the_fleets_table() -> Result<()> {
+    let story = Story::alone(&["web1", "web2"])?;
+    let web1 = story.host("web1")?;
+    // Peers are asked eight times in it.
+    let often = r#"services.nixus.settings.health.peers_lost_after = "40s";"#;
+    let commit = story.lab().deploy("web1", often, "look at peers often")?;
+    story.kept("web1", &commit)?;
+    let table = |host: &Host| host.must(["nixus", "fleet"]);
+    let before = table(web1)?;
+    ensure!(!before.contains("NOTICED"), "{before}");
+
+    stop_long_ago(story.host("web2")?)?;
+    let words = "makes no passes for";
+    web1.wait_until("names web2", PATIENCE, |host| {
+        Ok(table(host)?.contains(words))
+    })?;
+    let seen = status(web1)?;
+    ensure!(
+        seen["noticed"][0]["host"] == "web2" && seen["noticed"][0]["what"] == "passes-stopped",
+        "{seen}"
+    );
+    let text = web1.must(["nixus", "status"])?;
+    ensure!(text.contains("web2 makes no passes, since 2020"), "{text}");
+
+    story.host("web2")?.start_passes()?;
+    web1.wait_until("names web2 no more", PATIENCE, |host| {
+        Ok(!table(host)?.contains(words))
+    })
 }
 
 #[test]

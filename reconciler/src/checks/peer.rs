@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::config::DEFAULT_PATH;
 use crate::config::health::{Health, Peer};
+use crate::health::sightings::Heard;
 use crate::health::{Finding, PEER};
 use crate::probe::protocol::{Answer, Ask, OperatorKey, Request, together};
 use crate::probe::{ProbeError, ask};
@@ -85,6 +86,7 @@ fn found(peer: &Peer, answer: &Answer) -> Finding {
     Finding {
         on_trial: answer.on_trial,
         answered: true,
+        passes_stopped: answer.passes_stopped,
         ..finding(peer, found.outcome, found.reason)
     }
 }
@@ -106,8 +108,8 @@ fn not_asked(peer: &Peer, error: &ProbeError, has_changed: bool) -> Finding {
     }
 }
 
-/// Who is there: each peer, and whether it has answered in this time.
-pub async fn present(health: &Health, limit: Duration) -> Vec<(String, bool)> {
+/// Who is there: what came of asking each peer within this time.
+pub async fn present(health: &Health, limit: Duration) -> Vec<Heard> {
     let Ok(key) = own_key(&health.ssh.host_key) else {
         return Vec::new();
     };
@@ -115,7 +117,11 @@ pub async fn present(health: &Health, limit: Duration) -> Vec<(String, bool)> {
     let request = Request::new(Ask::Hello);
     join_all(health.peers.iter().map(async |peer| {
         let answer = ask(peer, &key, &request, limit).await;
-        (peer.name.clone(), answer.is_ok())
+        Heard {
+            peer: peer.name.clone(),
+            answered: answer.is_ok(),
+            passes_stopped: answer.ok().and_then(|answer| answer.passes_stopped),
+        }
     }))
     .await
 }

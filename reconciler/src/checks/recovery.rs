@@ -22,7 +22,10 @@ pub async fn unit() -> Finding {
         let properties = "LoadState,WantedBy,RequiredBy,UpheldBy,ExecStart";
         let shown = systemd::show(UNIT, properties).await?;
         // What is not loaded has no text.
-        let text = match shown.get("LoadState").is_some_and(|state| state == "loaded") {
+        let text = match shown
+            .get("LoadState")
+            .is_some_and(|state| state == "loaded")
+        {
             true => systemd::settings(UNIT).await?,
             false => String::new(),
         };

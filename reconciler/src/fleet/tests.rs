@@ -116,3 +116,50 @@ fn a_token_that_leaked_cannot_speak_for_a_host() {
     let other = given("db1", Word::Success, Some(1), 1);
     check(&[other], &keys(), &[("db1", Word::Success, None)]);
 }
+
+/// A report of a host, made in this minute, and of whom it says since when they make no passes.
+fn noticing(host: &str, minute: u32, stopped: &[(&str, u32)]) -> Told {
+    let noticed: Vec<_> = stopped
+        .iter()
+        .map(|(host, minute)| {
+            serde_json::json!({
+                "host": host, "what": "passes-stopped",
+                "since": format!("2026-11-26T04:{minute:02}:00Z"),
+            })
+        })
+        .collect();
+    let report: Report = serde_json::from_value(serde_json::json!({
+        "version": 1, "host": host, "commit": { "id": commit().id, "subject": "s" },
+        "state": "success", "text": "done", "generation": null, "toplevel": null,
+        "time": format!("2026-11-26T04:{minute:02}:00Z"), "noticed": noticed,
+    }))
+    .unwrap();
+    Told::from(report)
+}
+
+#[test]
+fn whoever_makes_no_passes_is_named_by_its_peers_until_it_says_something() {
+    let noticed = |all: Vec<Told>| -> Vec<String> {
+        let all = with_what_others_noticed(all);
+        let of = |told: &Told| {
+            let host = told.report.host.clone();
+            let by = told.noticed_by.iter();
+            by.map(move |one| format!("{host} {} ({})", one.what, one.by))
+                .collect::<Vec<_>>()
+        };
+        all.iter().flat_map(of).collect()
+    };
+    let stopped = [("web2", 10)];
+    let web2 = |minute| noticing("web2", minute, &[]);
+    assert_eq!(
+        noticed(vec![
+            noticing("web1", 30, &stopped),
+            web2(9),
+            noticing("db1", 31, &stopped),
+            noticing("db2", 32, &[]),
+        ]),
+        ["web2 makes no passes (web1)", "web2 makes no passes (db1)"]
+    );
+    assert!(noticed(vec![noticing("web1", 30, &stopped), web2(40)]).is_empty());
+    assert!(noticed(vec![noticing("web1", 30, &stopped)]).is_empty());
+}

@@ -23,6 +23,50 @@ pub struct Sighting {
     pub silent_since: Option<Timestamp>,
     /// When it was last asked.
     pub asked: Timestamp,
+    /// Since when it makes no passes, as it said itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passes_stopped: Option<Timestamp>,
+}
+
+/// What came of asking a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The peer.
+    pub peer: String,
+    /// Whether it has answered.
+    pub answered: bool,
+    /// Since when it makes no passes, as it says.
+    pub passes_stopped: Option<Timestamp>,
+}
+
+/// Something of a peer that people should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noticed {
+    /// The peer.
+    pub host: String,
+    /// What it is.
+    pub what: Sign,
+    /// Since when it is so.
+    pub since: Timestamp,
+}
+
+/// What can be noticed of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sign {
+    /// It answers, and makes no passes.
+    PassesStopped,
+    /// It has not answered for as long as a lost peer.
+    Silent,
+}
+
+impl std::fmt::Display for Sign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::PassesStopped => "makes no passes",
+            Self::Silent => "does not answer",
+        })
+    }
 }
 
 /// What is known of all of them, by name.
@@ -52,6 +96,7 @@ impl Sightings {
             seen: Some(at),
             silent_since: None,
             asked: at,
+            passes_stopped: before.and_then(|before| before.passes_stopped),
         };
         self.0.insert(peer.to_owned(), sighting);
     }
@@ -69,8 +114,38 @@ impl Sightings {
             seen: before.and_then(|before| before.seen),
             silent_since: Some(since.unwrap_or(now)),
             asked: now,
+            passes_stopped: before.and_then(|before| before.passes_stopped),
         };
         self.0.insert(peer.to_owned(), sighting);
+    }
+
+    /// Notes what came of asking a peer.
+    pub fn hear(&mut self, heard: &Heard, now: Timestamp, lost_after: Duration) {
+        if !heard.answered {
+            return self.silent(&heard.peer, now, lost_after);
+        }
+        self.answered(&heard.peer, now);
+        if let Some(sighting) = self.0.get_mut(&heard.peer) {
+            sighting.passes_stopped = heard.passes_stopped;
+        }
+    }
+
+    /// What people should know of peers. One that was never seen has never been one.
+    pub fn noticed(&self, now: Timestamp, lost_after: Duration) -> Vec<Noticed> {
+        let noticed = |(host, one): (&String, &Sighting)| {
+            one.seen?;
+            let silent = one
+                .silent_since
+                .filter(|_| self.is_lost(host, now, lost_after));
+            let (what, since) = match (silent, one.passes_stopped) {
+                (Some(since), _) => (Sign::Silent, since),
+                (None, Some(since)) => (Sign::PassesStopped, since),
+                (None, None) => return None,
+            };
+            let host = host.clone();
+            Some(Noticed { host, what, since })
+        };
+        self.0.iter().filter_map(noticed).collect()
     }
 
     /// Whether nobody has seen a peer for so long that it is not waited for. One that was never seen is
@@ -175,6 +250,30 @@ mod tests {
         check(&[(0, false)], 3, true);
         check(&[(0, true)], -1, true);
         assert!(!Sightings::default().are_due([].into_iter(), at(0), DAY));
+    }
+
+    #[test]
+    fn what_people_should_know_of_a_peer_is_said_until_it_is_over() {
+        let mut sightings = Sightings::default();
+        let mut heard = |hour, answered, stopped: Option<i64>| {
+            let heard = Heard {
+                peer: "db1".to_owned(),
+                answered,
+                passes_stopped: stopped.map(at),
+            };
+            sightings.hear(&heard, at(hour), DAY);
+            let noticed = sightings.noticed(at(hour), DAY);
+            noticed.first().map(|one| (one.what, one.since))
+        };
+        // Never seen.
+        assert_eq!(heard(0, false, None), None);
+        assert_eq!(heard(1, true, None), None);
+        assert_eq!(heard(5, true, Some(2)), Some((Sign::PassesStopped, at(2))));
+        assert_eq!(heard(8, false, None), Some((Sign::PassesStopped, at(2))));
+        assert_eq!(heard(19, false, None), Some((Sign::PassesStopped, at(2))));
+        assert_eq!(heard(30, false, None), Some((Sign::PassesStopped, at(2))));
+        assert_eq!(heard(33, false, None), Some((Sign::Silent, at(8))));
+        assert_eq!(heard(36, true, None), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::release::Retry;
 use super::*;
+use crate::health::sightings::Heard;
 
 fn toplevel(letter: char) -> Toplevel {
     let path = format!("/nix/store/{}-nixos-system", letter.to_string().repeat(32));
@@ -393,7 +394,11 @@ fn peers_that_a_trial_or_a_pass_has_heard_of_are_remembered_and_outlast_an_adopt
     assert_eq!(ledger.sightings.seen("db1"), Some(at(200)));
     assert_eq!(ledger.sightings.seen("web2"), None);
     let day = Duration::from_secs(24 * 60 * 60);
-    let heard = [("db1".to_owned(), false), ("web2".to_owned(), true)];
+    let heard = [("db1", false), ("web2", true)].map(|(peer, answered)| Heard {
+        peer: peer.to_owned(),
+        answered,
+        passes_stopped: None,
+    });
     ledger.hear_of_peers(&heard, at(400), day);
     assert_eq!(ledger.sightings.seen("db1"), Some(at(200)));
     assert_eq!(ledger.sightings.seen("web2"), Some(at(400)));

@@ -3,6 +3,7 @@
 //! A caller says what it wants looked at, and never where: a peer connects only to the addresses that
 //! its own configuration has for the caller.
 
+use jiff::Timestamp;
 use nixus_switcher::protocol::CheckOutcome;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -139,6 +140,9 @@ pub struct Answer {
     pub host: String,
     /// Whether it has an open deployment itself.
     pub on_trial: bool,
+    /// Since when it makes no passes although some are due; nothing where they come, or of an earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passes_stopped: Option<Timestamp>,
     /// What it found.
     pub found: Vec<Found>,
 }
@@ -251,6 +255,7 @@ mod tests {
             version: VERSION,
             host: "db1".into(),
             on_trial: true,
+            passes_stopped: Some(Timestamp::UNIX_EPOCH),
             found: vec![Found::new(CheckOutcome::Pass, "ssh host key ok")],
         };
         assert_eq!(
@@ -299,6 +304,7 @@ mod tests {
             version: VERSION,
             host: "db1\n".into(),
             on_trial: false,
+            passes_stopped: None,
             found: vec![found],
         };
         let read = Answer::from_line(&answer.to_line().unwrap()).unwrap();

@@ -10,8 +10,12 @@ use super::{Pass, PassError, jitter};
 use crate::checks::{self, Looked, peer};
 use crate::closure::BuiltClosure;
 use crate::commit_id::CommitId;
+use crate::health::Finding;
 use crate::health::before::{Known, fitness, lost};
+use crate::health::sightings::{Heard, Noticed};
 use crate::plan::Baseline;
+use crate::report::Report;
+use crate::reports_repository::ReportsRepository;
 
 /// How long peers may take to say that they are there.
 const PRESENT: Duration = Duration::from_secs(10);
@@ -27,9 +31,7 @@ impl Pass<'_> {
         for check in &before.checks {
             tracing::debug!("{}: {:?}: {}", check.check, check.outcome, check.reason);
         }
-        let answers = found
-            .iter()
-            .filter_map(|one| Some((one.by.clone()?, one.answered)));
+        let answers = found.iter().filter_map(Finding::heard);
         self.note_presence(answers.collect())?;
         let health = &self.config.health;
         let built = self.built.as_ref().map(BuiltClosure::toplevel);
@@ -60,10 +62,11 @@ impl Pass<'_> {
     pub(super) async fn see_peers(&mut self) -> Result<(), PassError> {
         self.peers_seen = true;
         let present = peer::present(&self.config.health, PRESENT).await;
-        self.note_presence(present)
+        self.note_presence(present)?;
+        self.report_noticed()
     }
 
-    fn note_presence(&mut self, answers: Vec<(String, bool)>) -> Result<(), PassError> {
+    fn note_presence(&mut self, answers: Vec<Heard>) -> Result<(), PassError> {
         if answers.is_empty() {
             return Ok(());
         }
@@ -71,6 +74,28 @@ impl Pass<'_> {
         self.ledger
             .hear_of_peers(&answers, Timestamp::now(), health.peers_lost_after);
         self.save()
+    }
+
+    /// What people should know of peers.
+    pub(super) fn noticed(&self) -> Vec<Noticed> {
+        let lost_after = self.config.health.peers_lost_after;
+        self.ledger.sightings.noticed(Timestamp::now(), lost_after)
+    }
+
+    /// Says again what this host said last, where it has noticed something of peers since, or what it had
+    /// noticed is over.
+    fn report_noticed(&mut self) -> Result<(), PassError> {
+        let last = ReportsRepository::new(self.paths.reports())
+            .last(&self.config.host)
+            .map_err(PassError::Reports)?;
+        let noticed = self.noticed();
+        self.report_if(|reporter| {
+            let last = last.filter(|last| last.noticed != noticed)?;
+            Some(Report {
+                time: reporter.now,
+                ..last
+            })
+        })
     }
 
     /// Whether peers are to be asked for this alone, as nothing else has asked them for a while.

@@ -148,7 +148,11 @@ impl ReportsRepository {
         Ok(news)
     }
 
-    pub(super) fn last(&self, host: &str) -> Result<Option<Report>, ReportsError> {
+    /// The last report of a host that is kept here.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
+    pub fn last(&self, host: &str) -> Result<Option<Report>, ReportsError> {
         Ok(self.history(host, 1)?.pop())
     }
 }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use anstream::adapter::strip_str;
 
 use super::*;
+use crate::health::sightings::Sign;
 use crate::plan::Reason;
 use nixus_switcher::protocol::Commit;
 
@@ -69,6 +70,11 @@ fn full() -> Status {
             },
         }),
         passes_stopped: Some(time),
+        noticed: vec![Noticed {
+            host: "db1".into(),
+            what: Sign::PassesStopped,
+            since: time,
+        }],
         next: "something".into(),
         next_pass: Some(time),
         suspended: Some(Suspension {
@@ -186,6 +192,9 @@ fn the_json_keeps_its_shape() {
 .last_pass.waits_for.reason
 .next
 .next_pass
+.noticed[].host
+.noticed[].since
+.noticed[].what
 .open.abandoned
 .open.candidate
 .open.commit.id
@@ -236,6 +245,7 @@ boot          not boot-proven: what runs was activated in place; a first boot th
 open          deployment 5-ccccccc of commit ccccccc \"new kernel\": on trial, until 2026-09-21T14:13:20Z, but nobody works on it
 waiting       deployment 5-ccccccc is under way (pass ended 0 s ago)
 passes        none since 2026-09-21T14:13:20Z ({stopped}), although they are due: see `systemctl status nixus-reconcile.timer nixus-reconcile.service`
+peers         db1 makes no passes, since 2026-09-21T14:13:20Z ({stopped})
 next          something (next pass 2026-09-21T14:13:20Z)
 suspended     suspended until `nixus resume`: a freeze
 last failure  ddddddd: not built: error (0 s ago)
@@ -341,23 +351,4 @@ fn what_a_pass_waited_for_is_not_told_after_its_end() {
     assert_eq!(word(None, open()), "deployment-ended");
     assert_eq!(word(Some("6-b"), open()), "deployment-ended");
     assert_eq!(word(None, Reason::NotAdopted), "not-adopted");
-}
-
-#[test]
-fn passes_have_stopped_where_none_has_ended_for_longer_than_may_be() {
-    let at = |second| Timestamp::from_second(second).unwrap();
-    let check = |last: Option<i64>, booted: Option<i64>, expected: Option<i64>| {
-        let longest = Duration::from_secs(180);
-        let found = stopped(last.map(at), booted.map(at), at(1000), longest);
-        assert_eq!(found.map(Timestamp::as_second), expected);
-    };
-    check(Some(900), Some(0), None);
-    check(Some(820), Some(0), None);
-    check(Some(819), Some(0), Some(819));
-    // The clock was set back since.
-    check(Some(2000), Some(0), None);
-    // None since the boot.
-    check(None, Some(900), None);
-    check(None, Some(1), Some(1));
-    check(None, None, None);
 }

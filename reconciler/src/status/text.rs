@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::Status;
 use super::statuses::StatusesView;
+use crate::health::sightings::Noticed;
 use crate::plan::Reason;
 use crate::report::name;
 use crate::systemd::{PASS_TIMER, PASS_UNIT};
@@ -68,6 +69,10 @@ impl fmt::Display for Status {
                 age(since)
             );
             line("passes", BAD, text)?;
+        }
+        for Noticed { host, what, since } in &self.noticed {
+            let text = format!("{host} {what}, since {since:.0} ({})", age(*since));
+            line("peers", BUSY, text)?;
         }
         let next_pass = self
             .next_pass

@@ -19,6 +19,7 @@ fn report(state: State, text: &str) -> Report {
         deployment: Some("3-3f2c1a0".parse().unwrap()),
         time: Timestamp::UNIX_EPOCH,
         sequence: 7,
+        noticed: Vec::new(),
         verified: false,
     }
 }

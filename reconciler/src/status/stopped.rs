@@ -1,0 +1,57 @@
+//! Whether this host still makes passes: a timer or a unit that was changed by hand shows nowhere else.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{last_pass, wall};
+use crate::config::Config;
+use crate::state::Paths;
+use crate::systemd::{self, PASS_UNIT};
+
+/// Since when this host makes no passes although some are due; nothing where they come.
+pub async fn of_host(config: &Config, paths: &Paths) -> Option<Timestamp> {
+    let last = last_pass(paths).map(|pass| pass.time);
+    let now = Timestamp::now();
+    let since = stopped(last, wall(0, now), now, config.passes.longest_pause())?;
+    // One that builds for hours is a pass all the same.
+    let ended = systemd::has_ended(PASS_UNIT).await.unwrap_or(true);
+    ended.then_some(since)
+}
+
+/// Since when there has been no pass, where that is longer than there may be none: since the end of the last, or
+/// since the boot.
+pub(super) fn stopped(
+    last: Option<Timestamp>,
+    booted: Option<Timestamp>,
+    now: Timestamp,
+    longest: Duration,
+) -> Option<Timestamp> {
+    let since = last.or(booted)?;
+    let pause = Duration::try_from(now.duration_since(since)).ok()?;
+    (pause > longest).then_some(since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_have_stopped_where_none_has_ended_for_longer_than_may_be() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let check = |last: Option<i64>, booted: Option<i64>, expected: Option<i64>| {
+            let longest = Duration::from_secs(180);
+            let found = stopped(last.map(at), booted.map(at), at(1000), longest);
+            assert_eq!(found.map(Timestamp::as_second), expected);
+        };
+        check(Some(900), Some(0), None);
+        check(Some(820), Some(0), None);
+        check(Some(819), Some(0), Some(819));
+        // The clock was set back since.
+        check(Some(2000), Some(0), None);
+        // None since the boot.
+        check(None, Some(900), None);
+        check(None, Some(1), Some(1));
+        check(None, None, None);
+    }
+}
