@@ -1,5 +1,11 @@
 # The door for peers: an account that runs one command, and sshd's patience with them.
-{ config, lib, ... }:
+{
+  config,
+  lib,
+  options,
+  pkgs,
+  ...
+}:
 let
   cfg = config.services.nixus;
   peers = lib.attrValues cfg.peers;
@@ -26,9 +32,24 @@ let
       map (key: "command=\"${cfg.package}/bin/nixus probe ${name}\",restrict ${key}") peer.hostKeys
     ) cfg.peers
   );
+  pam = config.security.pam.services.sshd;
 in
 {
   config = lib.mkIf cfg.enable {
+    # A login session for each question would come and go beside switches, which fail where they cannot talk to the
+    # systemd of a user who is just leaving (pam_succeed_if(8): success skips the next rule).
+    ${if options ? security then "security" else null}.pam.services.sshd.rules.session.nixus-probe = {
+      enable = config.services.openssh.enable && pam.rules.session.systemd.enable or false;
+      control = "[success=1 default=ignore]";
+      modulePath = "${config.security.pam.package or pkgs.pam}/lib/security/pam_succeed_if.so";
+      args = [
+        "quiet"
+        "user"
+        "="
+        "nixus-probe"
+      ];
+      order = pam.rules.session.systemd.order or 1 - 1;
+    };
     services.nixus.settings.peers = lib.mapAttrsToList (
       name: peer:
       {

@@ -1,6 +1,7 @@
 //! Deployments by nixpkgs' own `switch-to-configuration`: what of a system it stops, starts, reloads and
 //! refuses, and PID 1 and D-Bus under its feet.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -212,6 +213,61 @@ fn the_units_of_a_user_who_lingers_follow_deployments_and_go_back() -> Result<()
     let commit = story.lab().deploy("web1", &broken, "change it, and fail")?;
     story.went_back("web1", &commit, &before, "failed units: shop.service")?;
     runs("two")?;
+    takes_the_next_commit(&story)
+}
+
+/// The users of whom logind has begun a session since the boot.
+fn who_had_sessions(host: &Host) -> Result<String> {
+    host.must([
+        "journalctl",
+        "--boot",
+        "--no-pager",
+        "--unit=systemd-logind.service",
+        "--grep=New session",
+        "--output=cat",
+    ])
+}
+
+#[test(only_nixos)]
+fn logins_during_a_switch_are_no_failure_and_peers_begin_no_session() -> Result<()> {
+    let story = Story::begin(&["web1", "db1"])?;
+    let (web1, operator) = (story.host("web1")?, story.lab().operator());
+    let key = std::fs::read_to_string(operator.key().with_extension("pub"))?;
+    let alice = format!(
+        r#"users.users.alice = {{ isNormalUser = true; openssh.authorizedKeys.keys = [ "{}" ]; }};
+        security.pam.services.sshd.startSession = lib.mkForce true;
+        "#,
+        key.trim()
+    );
+    let commit = story.lab().deploy("web1", &alice, "welcome alice")?;
+    story.kept("web1", &commit)?;
+    let to = format!("alice@{}", web1.address);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // As a program does that looks after a host.
+        let logins = scope.spawn(|| -> Result<usize> {
+            let mut logins = 0;
+            while !over.load(Ordering::Relaxed) {
+                logins += usize::from(operator.ssh(operator.key(), &to, &["true"])?.ok());
+            }
+            Ok(logins)
+        });
+        let kept = (1..=4).try_for_each(|mark| {
+            let more = alice.clone() + &service("demo", &mark.to_string(), "");
+            let commit = story.lab().deploy("web1", &more, "run a demo")?;
+            story.kept("web1", &commit).map(drop)
+        });
+        over.store(true, Ordering::Relaxed);
+        let logins = logins.join().expect("logins do not panic")?;
+        kept?;
+        ensure!(logins >= 20, "alice came only {logins} times");
+        Ok(())
+    })?;
+    let sessions = who_had_sessions(web1)?;
+    ensure!(sessions.contains("alice"), "{sessions}");
+    ensure!(!sessions.contains("nixus-probe"), "{sessions}");
+    let seen = crate::health::evidence(web1)?;
+    ensure!(seen.contains("db1"), "no peer has looked: {seen}");
     takes_the_next_commit(&story)
 }
 

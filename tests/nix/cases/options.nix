@@ -73,6 +73,11 @@ in
         "db1.nixus-report.service" = read.unit hosts.db1 "nixus-report.service";
         "db1.authorized_keys" = read.keys hosts.db1 "nixus-probe";
         "root.authorized_keys" = read.keys hosts.web1 "root";
+        # The account's logins begin no session of logind.
+        "db1.pam.sshd" = read.naming [
+          "pam_succeed_if"
+          "pam_systemd"
+        ] hosts.db1.security.pam.services.sshd.text;
         "db1.sshd_config" = read.sshd hosts.db1 [ "PerSourcePenaltyExemptList" ];
         "system.conf" = read.only [
           "RebootWatchdogSec"

@@ -17,13 +17,24 @@ let
         line: builtins.any (word: builtins.match "${lib.escapeRegex word}[ =].*" line != null) words
       ) (lines text)
     );
+  # The lines with one of these words in them.
+  naming =
+    words: text:
+    lib.concatMapStrings (line: line + "\n") (
+      builtins.filter (line: builtins.any (word: lib.hasInfix word line) words) (lines text)
+    );
   # NixOS gives these to each unit.
   isOwn = line: builtins.match "Environment=\"(LOCALE_ARCHIVE|TZDIR)=.*" line == null;
   # What follows a path with its text at the end (real.nix).
   textOf = name: words: lib.concatStrings (builtins.tail (lib.splitString "-${name}:" words));
 in
 {
-  inherit only plain textOf;
+  inherit
+    naming
+    only
+    plain
+    textOf
+    ;
   unit = host: name: lib.concatStringsSep "\n" (builtins.filter isOwn (lines host.systemd.units.${name}.text));
   keys = host: user: textOf "${user}-authorized_keys" host.environment.etc."ssh/authorized_keys.d/${user}".source;
   # sshd's settings of these names; those of NixOS itself change with it.

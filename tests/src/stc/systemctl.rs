@@ -1,7 +1,7 @@
 //! The running systemd, by way of `systemctl`.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -49,12 +49,28 @@ pub fn units_verb<'a>(verb: &str, units: impl IntoIterator<Item = &'a String>) -
     if units.is_empty() {
         return Ok(true);
     }
-    let status = Command::new("systemctl")
+    let output = Command::new("systemctl")
         .args([verb, "--"])
         .args(units)
-        .status()
+        .stdin(Stdio::null())
+        .stdout(Stdio::inherit())
+        .output()
         .with_context(|| format!("cannot run systemctl {verb}"))?;
-    Ok(status.success())
+    let said = String::from_utf8_lossy(&output.stderr);
+    eprint!("{said}");
+    for unit in said.lines().filter_map(failed_job) {
+        eprintln!("Failed to {verb} {unit}");
+    }
+    Ok(output.status.success())
+}
+
+/// The unit of a job that systemctl says has failed; nixpkgs' program has its own words for it.
+fn failed_job(line: &str) -> Option<&str> {
+    let rest = line
+        .strip_prefix("Job for ")
+        .or_else(|| line.strip_prefix("A dependency job for "))?;
+    let (unit, rest) = rest.split_once(' ')?;
+    rest.contains("fail").then_some(unit)
 }
 
 /// Runs a verb that is about no unit, such as `daemon-reload`.
@@ -73,6 +89,25 @@ pub fn verb(verb: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_that_failed_is_named() {
+        let table = [
+            (
+                "Job for sshd.service failed because the control process exited with error code.",
+                Some("sshd.service"),
+            ),
+            (
+                "A dependency job for shop.service failed. See 'journalctl -xe' for details.",
+                Some("shop.service"),
+            ),
+            ("Job for shop.service canceled.", None),
+            ("See \"systemctl status sshd.service\" for details.", None),
+        ];
+        for (line, expected) in table {
+            assert_eq!(failed_job(line), expected, "{line}");
+        }
+    }
 
     #[test]
     fn the_table_of_systemctl_is_read() {
