@@ -98,6 +98,15 @@ pub enum ClosureError {
         /// What each of them said.
         said: Vec<String>,
     },
+    /// Nix does not fetch what a cache has.
+    #[error("nix cannot fetch {}, which a cache has", small.display())]
+    NotFetching {
+        /// Something small.
+        small: PathBuf,
+        /// Why.
+        #[source]
+        source: ProcessError,
+    },
     /// The running generation names no cache.
     #[error("nobody can be asked for {toplevel}: this system has no substituters")]
     NoSubstituters {
@@ -145,6 +154,7 @@ impl ClosureError {
             | Self::ByContent { .. }
             | Self::Signatures { .. }
             | Self::NoCache { .. }
+            | Self::NotFetching { .. }
             | Self::NoSubstituters { .. } => false,
             Self::Overtaken { .. } | Self::Root { .. } => false,
         }
@@ -256,6 +266,9 @@ pub async fn resolve(
     match (found, &following.otherwise) {
         (Ok(entry), _) => {
             fetched::vouched_for(entry.toplevel()).await?;
+            if let Some(small) = entry.trial() {
+                fetched::fetches_anew(closure, entry.toplevel(), small).await?;
+            }
             Ok(entry.toplevel().clone())
         }
         (Err(_), Otherwise::Build(expression)) => Ok(by_itself(expression).await?),

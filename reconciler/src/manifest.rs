@@ -5,7 +5,7 @@
 //! the others tells whose a store path is. The only maker of an [`Entry`].
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nixus_switcher::protocol::{NameError, Toplevel};
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,10 @@ pub struct Manifest {
     pub commit: CommitId,
     /// What each host is to fetch.
     pub hosts: BTreeMap<String, Built>,
+    /// Something small that was built for this commit alone: a host on trial fetches it, to prove that it could
+    /// fetch the next commit. Manifests of what was built elsewhere have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<PathBuf>,
 }
 
 /// What CI built for one host.
@@ -104,6 +108,9 @@ pub enum ManifestError {
     /// What is to be fetched is no toplevel.
     #[error("the manifest's entry for this host names no toplevel")]
     Name(#[source] NameError),
+    /// What a host on trial is to fetch is no store path.
+    #[error("what the manifest names for trials is no store path")]
+    Trial(#[source] NameError),
     /// What is to be fetched is another host's.
     #[error(
         "the manifest's {} is not a system of this host, whose systems are named nixos-system-{name}",
@@ -144,6 +151,7 @@ pub struct Entry {
     commit: VerifiedCommit,
     toplevel: Toplevel,
     cache: Option<String>,
+    trial: Option<PathBuf>,
 }
 
 impl Entry {
@@ -160,6 +168,11 @@ impl Entry {
     /// Where CI says that it pushed it.
     pub fn cache(&self) -> Option<&str> {
         self.cache.as_deref()
+    }
+
+    /// What a host on trial fetches.
+    pub fn trial(&self) -> Option<&Path> {
+        self.trial.as_deref()
     }
 
     /// Holds CI to what it said before.
@@ -211,10 +224,13 @@ pub async fn look_up(
             name: following.system_name.clone(),
         });
     }
+    // Only its form is checked: whoever signs it says what it is.
+    let trial = manifest.trial.clone().map(Toplevel::try_from).transpose();
     Ok(Ok(Entry {
         commit: commit.clone(),
         toplevel,
         cache: built.cache.as_deref().map(printable),
+        trial: trial.map_err(ManifestError::Trial)?.map(PathBuf::from),
     }))
 }
 

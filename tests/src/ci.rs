@@ -179,7 +179,7 @@ impl Ci {
     /// # Errors
     /// When there is no manifest.
     pub fn keep(&self) -> Result<()> {
-        for path in self.toplevels()? {
+        for path in self.paths()? {
             let name = path.trim_start_matches("/nix/store/");
             let root = format!("/nix/var/nix/gcroots/ci-{name}");
             self.server.must(["ln", "-sfn", &path, &root])?;
@@ -218,18 +218,19 @@ impl Ci {
         self.server.write(MANIFEST, &manifest.to_string())
     }
 
-    /// The systems that the manifest names.
+    /// All that the manifest names: systems, and what hosts on trial fetch.
     ///
     /// # Errors
     /// When there is no manifest.
-    pub fn toplevels(&self) -> Result<Vec<String>> {
+    pub fn paths(&self) -> Result<Vec<String>> {
         let manifest = self.manifest()?;
         let hosts = manifest.pointer("/hosts").and_then(Value::as_object);
         let hosts = hosts.context("the manifest has no hosts")?;
         let paths = hosts
             .values()
             .filter_map(|entry| entry["toplevel"].as_str());
-        Ok(paths.map(str::to_owned).collect())
+        let trial = manifest["trial"].as_str();
+        Ok(paths.chain(trial).map(str::to_owned).collect())
     }
 
     /// The system that the manifest names for a host.
@@ -300,7 +301,7 @@ impl Ci {
 
     fn make(&self, commit: &str, caches: &Caches, replace: bool) -> Result<()> {
         self.build(commit)?;
-        caches.fill(&self.toplevels()?, Some(&SigningKey::trusted()?))?;
+        caches.fill(&self.paths()?, Some(&SigningKey::trusted()?))?;
         let pushed = self.push(Signer::Ci, replace)?;
         ensure!(pushed.ok(), "the manifest was not pushed: {pushed:?}");
         Ok(())

@@ -230,7 +230,7 @@ fn closures_come_from_file_http_ssh_ng_and_a_pull_through() -> Result<()> {
         let commit = pipeline.commit("web1", &more, from)?;
         ci.build(&commit)?;
         let toplevel = ci.toplevel("web1")?;
-        caches.fill(&ci.toplevels()?, Some(&key))?;
+        caches.fill(&ci.paths()?, Some(&key))?;
         caches.mount_on(web1)?;
         caches.sign_own_store(&toplevel, &key)?;
         // Somebody else has asked the mirror for it, while there was somebody behind it.

@@ -130,7 +130,7 @@ fn an_entry_for_another_commit_host_or_system_is_refused() -> Result<()> {
         let more = format!(r#"environment.etc."greeting".text = "{number}";"#);
         let commit = pipeline.commit("web1", &more, "be misunderstood")?;
         pipeline.ci.build(&commit)?;
-        let systems = pipeline.ci.toplevels()?;
+        let systems = pipeline.ci.paths()?;
         let key = SigningKey::trusted()?;
         pipeline.caches.fill(&systems, Some(&key))?;
         pipeline.ci.edit(|manifest| {
@@ -180,7 +180,7 @@ fn a_manifest_is_taken_from_cis_key_only() -> Result<()> {
         let more = format!(r#"environment.etc."greeting".text = "{signer:?}";"#);
         last = pipeline.commit("web1", &more, "be told by others")?;
         ci.build(&last)?;
-        pipeline.caches.fill(&ci.toplevels()?, Some(&key))?;
+        pipeline.caches.fill(&ci.paths()?, Some(&key))?;
         let pushed = ci.push(signer, false)?;
         ensure!(pushed.ok(), "{pushed:?}");
         pipeline.refused("web1", &last, &before, &[words])?;
@@ -243,6 +243,22 @@ fn a_rewritten_manifest_is_refused() -> Result<()> {
     pipeline.try_now("web1")?;
     pipeline.story.kept_at_last("web1", &commit)?;
     ensure!(web1.current_system()? == taken);
+    Ok(())
+}
+
+#[test]
+fn a_generation_whose_nix_fetches_nothing_is_not_kept() -> Result<()> {
+    let pipeline = Pipeline::begin(&["web1"], "")?;
+    let web1 = pipeline.host("web1")?;
+    let before = web1.current_system()?;
+    let deaf = "nix.settings.substitute = lib.mkForce false;";
+    let commit = pipeline.deploy("web1", deaf, "ask nobody")?;
+    let words = "repository: nix cannot fetch /nix/store/";
+    pipeline.story.went_back("web1", &commit, &before, words)?;
+    let commit = pipeline.deploy("web1", GREETING, "greet")?;
+    pipeline.story.kept("web1", &commit)?;
+    let trial = format!("/nix/store/*-nixus-trial-{commit}");
+    web1.must(["sh", "-c", &format!("ls -d {trial}")])?;
     Ok(())
 }
 

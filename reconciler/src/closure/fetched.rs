@@ -1,12 +1,13 @@
 //! A toplevel that CI has built: fetched by this host's own Nix, which takes it only with a signature
 //! that the running generation trusts. Nothing is evaluated, and nothing is built.
 
+use std::path::Path;
 use std::time::Duration;
 
 use nixus_switcher::protocol::Toplevel;
 use serde_json::Value;
 
-use super::{ClosureError, run};
+use super::{ClosureError, run, trifle};
 use crate::build_scope::BuildScope;
 use crate::config::Closure;
 use crate::disk_space;
@@ -21,6 +22,9 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// A bit of the exit code of `nix store verify`: a path has too few signatures
 /// (nix's `src/nix/store-verify.md`).
 const UNTRUSTED: i32 = 2;
+
+/// A cache did not send what it has (nix's `src/libstore/filetransfer.cc`).
+const UNREACHED: [&str; 2] = ["unable to download", "transfer failed"];
 
 pub(super) async fn realise(
     closure: &Closure,
@@ -39,21 +43,21 @@ pub(super) async fn realise(
         let (log, result) = run(mend_store(closure), closure, scope, show).await;
         result.map_err(|source| failed(&log, source))?;
     }
-    let (log, result) = run(fetch(closure, toplevel), closure, scope, show).await;
+    let (log, result) = run(fetch(closure, toplevel.path()), closure, scope, show).await;
     result.map_err(|source| failed(&log, source))?;
     trusted(toplevel).await?;
     Ok(toplevel.clone())
 }
 
 /// A store path that is no derivation is only ever substituted; to be sure, no builder may run.
-fn fetch(closure: &Closure, toplevel: &Toplevel) -> Invocation {
+fn fetch(closure: &Closure, path: &Path) -> Invocation {
     nix(closure.build_timeout)
         .args(["build", "--no-link", "--log-format", "internal-json"])
         .args(["--max-jobs", "0", "--builders", ""])
         // Else a cache that does not answer is the end, whatever the next one has.
         .arg("--fallback")
         .arg("--")
-        .arg(toplevel.path())
+        .arg(path)
 }
 
 /// What is damaged is fetched anew, whichever path of the closure it is.
@@ -90,7 +94,7 @@ async fn trusted(toplevel: &Toplevel) -> Result<(), ClosureError> {
     }
     let verify = |cache: Option<&str>| {
         let cache = cache.into_iter().flat_map(|cache| ["--substituter", cache]);
-        signed(toplevel, cache)
+        signed(toplevel.path(), cache)
     };
     let unsigned = || ClosureError::Unsigned {
         toplevel: toplevel.clone(),
@@ -122,7 +126,7 @@ pub(super) async fn vouched_for(toplevel: &Toplevel) -> Result<(), ClosureError>
     let mut said = Vec::new();
     let mut silent = false;
     for cache in caches(toplevel).await? {
-        match signed(toplevel, ["--store", &cache]).output().await {
+        match signed(toplevel.path(), ["--store", &cache]).output().await {
             Ok(_) => return Ok(()),
             Err(error) => {
                 silent |= !is_untrusted(&error);
@@ -144,12 +148,52 @@ pub(super) async fn vouched_for(toplevel: &Toplevel) -> Result<(), ClosureError>
     }
 }
 
-fn signed<'a>(toplevel: &Toplevel, more: impl IntoIterator<Item = &'a str>) -> Invocation {
+/// That the running generation's Nix fetches: something small that this host has not. A cache may have a
+/// toplevel, and this host's settings may still keep Nix from asking it, or from unpacking what it sends.
+/// Where CI did not push it, nothing can be proved by it.
+pub(super) async fn fetches_anew(
+    closure: &Closure,
+    toplevel: &Toplevel,
+    small: &Path,
+) -> Result<(), ClosureError> {
+    let mut is_there = false;
+    for cache in caches(toplevel).await? {
+        is_there |= signed(small, ["--store", &cache]).output().await.is_ok();
+    }
+    if !is_there {
+        tracing::debug!("no cache has {}", small.display());
+        return Ok(());
+    }
+    // An earlier trial of the same commit may have left it; nobody refers to it.
+    let delete = Invocation::new("nix-store", ANSWER).arg("--delete");
+    let _ = delete.arg(small).output().await;
+    let scope = BuildScope::resolve();
+    let (log, result) = run(fetch(closure, small), closure, &scope, &mut |_| {}).await;
+    let Err(source) = result else {
+        return Ok(());
+    };
+    let said = told(&log);
+    let passes = trifle::is_passing(&said) || UNREACHED.iter().any(|sign| said.contains(sign));
+    match source {
+        ProcessError::Failed { .. } | ProcessError::Start { .. } if !passes => {
+            Err(ClosureError::NotFetching {
+                small: small.to_owned(),
+                source: source.told_by(|_| said),
+            })
+        }
+        _ => Err(ClosureError::NoCache {
+            toplevel: toplevel.clone(),
+            said: vec![said],
+        }),
+    }
+}
+
+fn signed<'a>(path: &Path, more: impl IntoIterator<Item = &'a str>) -> Invocation {
     nix(ANSWER)
         .args(["store", "verify", "--no-contents", "--sigs-needed", "1"])
         .args(more)
         .arg("--")
-        .arg(toplevel.path())
+        .arg(path)
 }
 
 fn is_untrusted(error: &ProcessError) -> bool {

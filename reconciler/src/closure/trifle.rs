@@ -8,6 +8,7 @@ use nixus_switcher::protocol::DeploymentId;
 
 use super::run;
 use crate::build_scope::BuildScope;
+use crate::commit_id::CommitId;
 use crate::config::Closure;
 use crate::disk_space;
 use crate::nix_failure::{self, explain};
@@ -42,22 +43,38 @@ pub enum Trifle {
 /// Builds something that has this deployment's name, so that no other trial has built it.
 pub async fn build(closure: &Closure, deployment: &DeploymentId) -> Trifle {
     let scope = BuildScope::resolve();
-    let (log, result) = run(invocation(deployment), closure, &scope, &mut |_| {}).await;
+    let (log, result) = run(
+        invocation(deployment.as_str()),
+        closure,
+        &scope,
+        &mut |_| {},
+    )
+    .await;
     match result {
         Ok(_) => Trifle::Built,
         Err(error) => judge(&error, &log, builds_elsewhere().await),
     }
 }
 
+/// The same for CI: what hosts on trial fetch once it is in the cache, each commit's its own.
+pub fn for_trials(commit: &CommitId) -> Invocation {
+    invocation(commit.as_str())
+}
+
+/// Whether a failure says nothing of the generation's Nix and its settings.
+pub fn is_passing(told: &str) -> bool {
+    PASSING.iter().any(|sign| told.contains(sign))
+}
+
 /// No cache is asked for it, and where the host builds at all, no other machine is.
-fn invocation(deployment: &DeploymentId) -> Invocation {
+fn invocation(name: &str) -> Invocation {
     let expression = "{ name }: derivation { inherit name; system = builtins.currentSystem; \
                       builder = \"/bin/sh\"; args = [ \"-c\" \"echo > $out\" ]; \
                       allowSubstitutes = false; preferLocalBuild = true; }";
     Invocation::new("nix-build", LIMIT)
         .args(["--no-out-link", "--log-format", "internal-json"])
         .args(["--option", "substitute", "false"])
-        .args(["--argstr", "name", &format!("nixus-trial-{deployment}")])
+        .args(["--argstr", "name", &format!("nixus-trial-{name}")])
         .args(["--expr", expression])
 }
 
@@ -102,7 +119,7 @@ fn judge(error: &ProcessError, log: &NixLog, elsewhere: bool) -> Trifle {
             let told = told.unwrap_or_else(|| stderr.trim().to_owned());
             if elsewhere {
                 Trifle::Unknown(format!("no other machine builds: {told}"))
-            } else if PASSING.iter().any(|sign| told.contains(sign)) {
+            } else if is_passing(&told) {
                 Trifle::Unknown(told)
             } else {
                 Trifle::NotBuilt(told)

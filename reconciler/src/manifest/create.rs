@@ -11,6 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{Built, Manifest, VERSION};
+use crate::closure::trifle;
 use crate::commit_id::CommitId;
 use crate::flake_url;
 use crate::process::{Invocation, ProcessError};
@@ -53,6 +54,9 @@ pub enum CreateError {
     /// A host was not built.
     #[error("nix did not build all hosts")]
     Build(#[source] ProcessError),
+    /// What hosts on trial are to fetch was not built.
+    #[error("nix did not build what hosts on trial fetch")]
+    Trial(#[source] ProcessError),
     /// What was named as a host's toplevel is none.
     #[error("{} is no toplevel of {host}", path.display())]
     NoToplevel {
@@ -141,6 +145,11 @@ pub async fn build(
         .output_heard(&mut speak)
         .await
         .map_err(|source| CreateError::Build(source.told_by(last_line)))?;
+    let trial = trifle::for_trials(commit)
+        .output()
+        .await
+        .map_err(|source| CreateError::Trial(source.told_by(last_line)))?;
+    let trial = String::from_utf8_lossy(&trial).trim().to_owned();
     let built = |(name, host): (String, Evaluated)| {
         let built = Built {
             system: host.system,
@@ -153,6 +162,7 @@ pub async fn build(
         version: VERSION,
         commit: commit.clone(),
         hosts: hosts.into_iter().map(built).collect(),
+        trial: Some(PathBuf::from(trial)),
     })
 }
 
@@ -183,6 +193,7 @@ pub fn take(
         version: VERSION,
         commit: commit.clone(),
         hosts: hosts.collect::<Result<_, _>>()?,
+        trial: None,
     })
 }
 

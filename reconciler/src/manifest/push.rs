@@ -247,6 +247,7 @@ mod tests {
             version: VERSION,
             commit: CommitId::try_from(commit.unwrap().to_string()).unwrap(),
             hosts: [].into(),
+            trial: None,
         };
         let key = directory.path().join("key");
         std::fs::write(&key, include_str!("../signed/test_ed25519")).unwrap();

@@ -31,6 +31,7 @@ fn manifest(hosts: &[(&str, &str)]) -> Manifest {
         version: VERSION,
         commit: id("a"),
         hosts: hosts.iter().map(built).collect(),
+        trial: None,
     }
 }
 
@@ -38,6 +39,7 @@ fn manifest(hosts: &[(&str, &str)]) -> Manifest {
 fn a_manifest_is_read_as_it_is_written() {
     let mut manifest = manifest(&[("web1", "nixos-system-web1-25.05"), ("db1", "x")]);
     manifest.hosts.get_mut("db1").unwrap().cache = Some("https://cache.example".to_owned());
+    manifest.trial = Some(path("nixus-trial-a"));
     let text = manifest.to_text().unwrap();
     assert_eq!(
         text,
@@ -55,10 +57,12 @@ fn a_manifest_is_read_as_it_is_written() {
       "system": "x86_64-linux",
       "toplevel": "/nix/store/{}-nixos-system-web1-25.05"
     }}
-  }}
+  }},
+  "trial": "/nix/store/{}-nixus-trial-a"
 }}
 "#,
             "a".repeat(40),
+            "a".repeat(32),
             "a".repeat(32),
             "a".repeat(32)
         )

@@ -126,7 +126,7 @@ fn build(pipeline: &Pipeline, commit: &str) -> Result<Vec<Process>> {
     let traced = trace::on(pipeline.host("git")?, &ci.words(&CREATE), &[0])?;
     ci.keep()?;
     let key = SigningKey::trusted()?;
-    pipeline.caches.fill(&ci.toplevels()?, Some(&key))?;
+    pipeline.caches.fill(&ci.paths()?, Some(&key))?;
     let pushed = ci.push(Signer::Ci, false)?;
     ensure!(pushed.ok(), "{pushed:?}");
     Ok(traced)
