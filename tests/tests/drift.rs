@@ -29,7 +29,7 @@ fn next_boot_by_hand(host: &Host, system: &str) -> Result<()> {
     Ok(())
 }
 
-#[test(nixos)]
+#[test]
 fn a_default_that_was_set_by_hand_is_put_right() -> Result<()> {
     let (story, commit, before) = kept_with("correct")?;
     let web1 = story.host("web1")?;

@@ -27,7 +27,7 @@ fn none_is_kept(broken: &[(&str, &str)]) -> Result<()> {
     takes_the_next_commit(&story)
 }
 
-#[test(nixos)]
+#[test]
 fn a_unit_that_makes_no_pass_is_not_kept() -> Result<()> {
     none_is_kept(&[
         (
@@ -49,7 +49,7 @@ fn a_unit_that_makes_no_pass_is_not_kept() -> Result<()> {
     ])
 }
 
-#[test(nixos)]
+#[test]
 fn a_timer_that_starts_no_pass_soon_is_not_kept() -> Result<()> {
     none_is_kept(&[
         (
@@ -174,7 +174,7 @@ fn an_adoption_and_a_check_prove_what_the_unit_can_do() -> Result<()> {
 }
 
 /// Whatever runs in the place of the verification and sends no evidence is believed no more often than once.
-#[test(nixos)]
+#[test]
 fn a_candidate_that_sends_no_evidence_is_activated_once() -> Result<()> {
     none_is_kept(&[
         (

@@ -14,12 +14,15 @@ use crate::kind::Kind;
 /// How many there are for each commit.
 const SIZE: usize = 3;
 /// The files of tests about hosts, which are the same on each kind of them.
-const FILES: [&str; 9] = [
+const FILES: [&str; 12] = [
+    "activations",
     "boots",
     "deployments",
+    "drift",
     "failures",
     "health",
     "manifests",
+    "own_pass",
     "passes",
     "restoring",
     "secrets",
