@@ -1,13 +1,14 @@
 //! Activations that end half well, or in a way that the exit code of a switch hides.
 
 use anyhow::{Result, ensure};
+use lab::descriptions::{SNIPPET_FAILS, killed_once, service};
 use lab::story::{Story, switcher_status};
 use lab::test;
 use nixus::report::State;
 use serde_json::Value;
 
 use crate::failures::{check, takes_the_next_commit};
-use crate::switching::{pid, service};
+use crate::switching::pid;
 
 /// A unit that is failed on a host that keeps it: what it looks for was there at first.
 const MIRROR: &str = r#"
@@ -76,8 +77,8 @@ fn an_activation_that_is_killed_as_if_memory_ran_out_is_tried_once_more() -> Res
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
     // Only the first time.
-    let killed = r#"system.activationScripts.killed = "test -e /run/was-killed || { touch /run/was-killed; systemctl kill --signal=KILL 'nixus-stc-*'; sleep 10; }";"#;
-    let commit = story.lab().deploy("web1", killed, "run out of memory")?;
+    let killed = killed_once("/run/was-killed");
+    let commit = story.lab().deploy("web1", &killed, "run out of memory")?;
     let report = story.report("web1", &commit, &[State::Failure])?;
     ensure!(report.text.contains("exit code 137"), "{}", report.text);
     story.at_rest("web1", &before)?;
@@ -107,7 +108,7 @@ fn a_switch_inhibitor_that_changes_waits_for_a_reboot_and_changes_nothing() -> R
 #[test]
 fn a_snippet_that_fails_alone() -> Result<()> {
     check(
-        r#"system.activationScripts.database = "false";"#,
+        SNIPPET_FAILS,
         "activation failed with exit code 2, activation script snippet database (1)",
     )
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use lab::Host;
+use lab::descriptions::{FAILS_AT_BOOT, GREETING};
 use lab::story::{PATIENCE, Story, status, switcher_status};
 use lab::test;
 use nixus::report::State;
@@ -11,16 +12,7 @@ use serde_json::Value;
 
 use crate::failures::takes_the_next_commit;
 
-pub const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
 const GOODBYE: &str = r#"environment.etc."greeting".text = "goodbye";"#;
-/// Fails only where the system that runs is the one that was booted.
-const FAILS_AT_BOOT: &str = r#"
-  systemd.services.shop = {
-    wantedBy = [ "multi-user.target" ];
-    serviceConfig.Type = "oneshot";
-    script = "test $(readlink -f /run/booted-system) != $(readlink -f /run/current-system)";
-  };
-"#;
 /// No test here waits this long for nothing to happen.
 const QUIET: Duration = Duration::from_secs(5);
 

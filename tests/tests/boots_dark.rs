@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use lab::Host;
+use lab::descriptions::GREETING;
 use lab::story::{PATIENCE, Story, status, switcher_status};
 use lab::test;
 use nixus::report::State;
 use serde_json::Value;
 
-use crate::boots::{GREETING, boot_proven, boots, is_proven, says};
+use crate::boots::{boot_proven, boots, is_proven, says};
 use crate::failures::takes_the_next_commit;
 
 const SOON: Duration = Duration::from_secs(60);

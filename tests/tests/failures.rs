@@ -1,13 +1,16 @@
 //! What ends badly, and must leave the old system running, reachable and ready for the next commit.
 
 use anyhow::{Context as _, Result, ensure};
+use lab::descriptions::{
+    ACTIVATION_DIES, ACTIVATION_FAILS, ACTIVATION_HANGS, DOES_NOT_BUILD, DOES_NOT_EVALUATE,
+    GREETING, LOADER_FAILS, NO_DEPLOY_KEY, NO_NIXUS, UNIT_FAILS, WRONG_CONFIGURATION, WRONG_URL,
+    renumbered,
+};
 use lab::fleet::Files;
 use lab::story::{PATIENCE, Story, status, switcher_status};
 use lab::test;
 use nixus::report::State;
 use serde_json::Value;
-
-const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
 
 /// Pushes a description that cannot be kept; sees the host go back, say why in these words, let the
 /// operator in, try no more, and take the next commit.
@@ -43,7 +46,7 @@ pub fn takes_the_next_commit(story: &Story) -> Result<()> {
 #[test(nixos)]
 fn network_configuration_broken() -> Result<()> {
     check(
-        r#"systemd.network.networks."10-lab".address = lib.mkForce [ "10.99.0.11/24" ];"#,
+        &renumbered("10.99.0.11/24"),
         "repository: cannot list ssh://git@10.77.0.2/srv/git/deploy.git",
     )
 }
@@ -51,7 +54,7 @@ fn network_configuration_broken() -> Result<()> {
 #[test(nixos)]
 fn activation_script_exits_1() -> Result<()> {
     check(
-        r#"lab.break.activation = "exit1";"#,
+        ACTIVATION_FAILS,
         "Rolled back to generation 1: activation failed with exit code 2",
     )
 }
@@ -59,7 +62,7 @@ fn activation_script_exits_1() -> Result<()> {
 #[test]
 fn activation_script_hangs() -> Result<()> {
     check(
-        r#"lab.break.activation = "hang";"#,
+        ACTIVATION_HANGS,
         "Rolled back to generation 1: activation did not end within",
     )
 }
@@ -67,69 +70,50 @@ fn activation_script_hangs() -> Result<()> {
 #[test]
 fn activation_script_dies_half_way() -> Result<()> {
     check(
-        r#"lab.break.activation = "half";"#,
+        ACTIVATION_DIES,
         "Rolled back to generation 1: activation failed with exit code 2",
     )
 }
 
 #[test(nixos)]
 fn a_unit_of_the_new_generation_fails() -> Result<()> {
-    check(
-        r#"systemd.services.shop = {
-          wantedBy = [ "multi-user.target" ];
-          serviceConfig = { Type = "oneshot"; ExecStart = "false"; };
-        };"#,
-        "failed units: shop.service",
-    )
+    check(UNIT_FAILS, "failed units: shop.service")
 }
 
 #[test(nixos)]
 fn the_new_generation_has_no_nixus() -> Result<()> {
-    check(
-        "services.nixus.enable = lib.mkForce false;",
-        "could never take another commit",
-    )
+    check(NO_NIXUS, "could never take another commit")
 }
 
 #[test]
 fn its_repository_url_is_wrong() -> Result<()> {
     check(
-        r#"services.nixus.settings.repository.url = lib.mkForce "ssh://git@10.77.0.2/srv/git/other.git";"#,
+        WRONG_URL,
         "repository: cannot list ssh://git@10.77.0.2/srv/git/other.git",
     )
 }
 
 #[test]
 fn its_deploy_key_is_gone() -> Result<()> {
-    check(
-        "services.nixus.deployKey = lib.mkForce null;",
-        "repository: cannot list",
-    )
+    check(NO_DEPLOY_KEY, "repository: cannot list")
 }
 
 #[test]
 fn its_configuration_file_is_wrong() -> Result<()> {
-    check(
-        // An evaluation refuses a misspelt option; what it cannot see is the text itself.
-        r#"environment.etc."nixus/config.toml".text = lib.mkAfter "\n[brunch]\n";"#,
-        "unknown field `brunch`",
-    )
+    check(WRONG_CONFIGURATION, "unknown field `brunch`")
 }
 
 #[test]
 fn boot_loader_install_fails_after_the_verdict() -> Result<()> {
     check(
-        r#"lab.break.bootloader = "fail";"#,
+        LOADER_FAILS,
         "could not be made permanent: switch-to-configuration boot ended with exit code 1",
     )
 }
 
 #[test]
 fn build_failure() -> Result<()> {
-    check(
-        r#"environment.systemPackages = [ (pkgs.runCommand "broken" { } "echo no such compiler >&2; exit 1") ];"#,
-        "not built",
-    )
+    check(DOES_NOT_BUILD, "not built")
 }
 
 /// Fails the first time that it is run on a host.
@@ -173,7 +157,7 @@ fn a_builder_that_fails_once_is_tried_again_before_it_is_the_commits_fault() -> 
 
 #[test]
 fn evaluation_failure() -> Result<()> {
-    check(r#"networking.hostNaem = "web1";"#, "networking.hostNaem")
+    check(DOES_NOT_EVALUATE, "networking.hostNaem")
 }
 
 /// A candidate that stays on trial for long enough to do something to it. A soak begins with the pass of its

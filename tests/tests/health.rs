@@ -2,41 +2,16 @@
 
 use anyhow::{Result, ensure};
 use lab::Host;
+use lab::descriptions::{
+    GREETING, INBOUND, NO_KEYS, OUTBOUND, SSHD_ACCEPTS_NO_KEY, SSHD_CONFIGURATION_IS_NONE,
+    firewall, renumbered,
+};
 use lab::fleet::UNCHECKED;
 use lab::story::Story;
 use lab::test;
 use nixus::report::{Report, State};
 
 use crate::failures::takes_the_next_commit;
-
-pub const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
-
-/// A packet filter as nixpkgs has it: a unit whose end takes its rules away.
-pub fn firewall(rules: &str) -> String {
-    format!(
-        r#"
-        environment.etc."lab.nft".text = ''
-          table inet lab {{
-            {rules}
-          }}
-        '';
-        systemd.services.packet-filter = {{
-          wantedBy = [ "multi-user.target" ];
-          serviceConfig = {{
-            Type = "oneshot";
-            RemainAfterExit = true;
-            ExecStart = "nft -f /etc/lab.nft";
-            ExecStop = "nft destroy table inet lab";
-          }};
-        }};
-        "#
-    )
-}
-
-/// New connections that come in from the network are dropped.
-pub const INBOUND: &str = r#"chain in { type filter hook input priority 0; iifname "host0" tcp flags & (syn|ack) == syn drop; }"#;
-/// New connections that go out to the network are dropped.
-const OUTBOUND: &str = r#"chain out { type filter hook output priority 0; oifname "host0" tcp flags & (syn|ack) == syn drop; }"#;
 
 /// Pushes a description of `web1`, which has the peer `db1`, that cannot be kept: the host goes back,
 /// says why in these words, lets the operator in, and takes the next commit.
@@ -116,10 +91,7 @@ fn kept_with_what_a_peer_has_found() -> Result<()> {
 
 #[test]
 fn operators_keys_removed_from_authorized_keys() -> Result<()> {
-    let report = check(
-        "users.users.root.openssh.authorizedKeys.keys = lib.mkForce [ ];",
-        &["peer db1: root key SHA256:", "refused"],
-    )?;
+    let report = check(NO_KEYS, &["peer db1: root key SHA256:", "refused"])?;
     ensure!(report.state == State::Failure);
     Ok(())
 }
@@ -127,7 +99,7 @@ fn operators_keys_removed_from_authorized_keys() -> Result<()> {
 #[test]
 fn the_network_is_renumbered_and_no_peer_gets_in() -> Result<()> {
     check(
-        r#"systemd.network.networks."10-lab".address = lib.mkForce [ "10.99.0.11/24" ];"#,
+        &renumbered("10.99.0.11/24"),
         &[
             "repository: cannot list ssh://git@10.77.0.2/srv/git/deploy.git",
             "ssh: ",
@@ -138,10 +110,7 @@ fn the_network_is_renumbered_and_no_peer_gets_in() -> Result<()> {
 
 #[test(only_stand_in = "NixOS checks sshd's configuration when it is built: the next test")]
 fn sshds_configuration_is_no_configuration() -> Result<()> {
-    check(
-        r#"services.openssh.extraConfig = "NoSuchOption yes";"#,
-        &["sshd.service"],
-    )?;
+    check(SSHD_CONFIGURATION_IS_NONE, &["sshd.service"])?;
     Ok(())
 }
 
@@ -150,8 +119,9 @@ fn sshds_configuration_is_no_configuration_and_is_not_built() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
-    let broken = r#"services.openssh.extraConfig = "NoSuchOption yes";"#;
-    let commit = story.lab().deploy("web1", broken, "break sshd")?;
+    let commit = story
+        .lab()
+        .deploy("web1", SSHD_CONFIGURATION_IS_NONE, "break sshd")?;
     story.went_back("web1", &commit, &before, "check-sshd-config")?;
     takes_the_next_commit(&story)
 }
@@ -200,10 +170,9 @@ fn without_peers_a_door_that_only_a_commit_opens_is_a_failure_and_named() -> Res
       services.openssh.settings.PerSourcePenaltyExemptList = lib.mkForce "127.0.0.1,::1";
       services.openssh.settings.PerSourcePenalties = "authfail:60s noauth:60s max:600s min:1s";
     "#;
-    let keyless = "users.users.root.openssh.authorizedKeys.keys = lib.mkForce [ ];";
     breaks(
         &story,
-        &format!("{stern}{keyless}"),
+        &format!("{stern}{NO_KEYS}"),
         &["ssh: root key SHA256:", "is in no file of keys"],
     )?;
     breaks(
@@ -216,10 +185,7 @@ fn without_peers_a_door_that_only_a_commit_opens_is_a_failure_and_named() -> Res
 
 #[test]
 fn sshd_runs_and_lets_nobody_in() -> Result<()> {
-    check(
-        "services.openssh.settings.PubkeyAuthentication = false;",
-        &["peer db1: ", "ssh: "],
-    )?;
+    check(SSHD_ACCEPTS_NO_KEY, &["peer db1: ", "ssh: "])?;
     Ok(())
 }
 

@@ -3,12 +3,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
+use lab::descriptions::{GREETING, NO_OPERATORS, SSHD_FORCES_A_COMMAND};
 use lab::fleet::Files;
 use lab::story::Story;
 use lab::test;
 
 use crate::failures::takes_the_next_commit;
-use crate::health::{GREETING, breaks};
+use crate::health::breaks;
 
 /// A new key on a host's disk, at this path; gives its public half.
 pub fn new_key(host: &Host, path: &str) -> Result<String> {
@@ -141,7 +142,7 @@ fn a_list_of_operators_that_is_empty_is_never_kept() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     breaks(
         &story,
-        "services.nixus.operators = lib.mkForce [ ];",
+        NO_OPERATORS,
         &["ssh: no operator's key is configured"],
     )?;
     takes_the_next_commit(&story)
@@ -178,7 +179,7 @@ fn a_key_that_is_accepted_and_opens_nothing() -> Result<()> {
     );
     for (broken, words) in [
         (
-            r#"services.openssh.extraConfig = "Match User root\n  ForceCommand /bin/false";"#,
+            SSHD_FORCES_A_COMMAND,
             "worse than before for root: sshd has ForceCommand /bin/false, from 10.77.0.12",
         ),
         (

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use lab::descriptions::{GREETING, INBOUND, firewall, slow_build};
 use lab::fleet::UNCHECKED;
 use lab::story::{PATIENCE, Story};
 use lab::test;
 use nixus::report::State;
 
 use crate::failures::takes_the_next_commit;
-use crate::health::{GREETING, INBOUND, breaks, firewall};
-use crate::passes::{phase, slow_build};
+use crate::health::breaks;
+use crate::passes::phase;
 
 /// Whether a host has said that it waits for a peer which it has seen before.
 fn waited_for_a_peer(story: &Story, host: &str) -> Result<bool> {

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
+use lab::descriptions::{GREETING, NO_KEYS};
 use lab::story::Story;
 use lab::test;
 
-use crate::health::{GREETING, breaks, evidence};
+use crate::health::{breaks, evidence};
 use crate::health_keys::change_fleet;
 
 /// Lets a host answer its peers with a script of the test's, and not with Nixus.
@@ -54,11 +55,7 @@ fn a_peer_that_lies_opens_no_door() -> Result<()> {
     let story = Story::alone(&["web1", "db1"])?;
     let good = r#"echo '{"version":1,"host":"db1","on_trial":false,"found":[{"outcome":"pass","reason":"all is well"}]}'"#;
     lies(story.host("db1")?, good)?;
-    breaks(
-        &story,
-        "users.users.root.openssh.authorizedKeys.keys = lib.mkForce [ ];",
-        &["ssh: root key SHA256:"],
-    )?;
+    breaks(&story, NO_KEYS, &["ssh: root key SHA256:"])?;
     Ok(())
 }
 

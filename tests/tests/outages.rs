@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 use lab::Host;
+use lab::descriptions::{GREETING, slow_build};
 use lab::story::Story;
 use lab::test;
 
-use crate::passes::{builds, phase, slow_build};
+use crate::passes::{builds, phase};
 
-const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
 const GOODBYE: &str = r#"environment.etc."greeting".text = "goodbye";"#;
 
 /// Cuts the git server's power at a moment of a deployment. An outage is nobody's fault: the host

@@ -2,14 +2,13 @@
 //! candidate's own unit, whose pass does all that it will have to do then.
 
 use anyhow::{Context as _, Result, ensure};
+use lab::descriptions::{GREETING, NIX_BUILDS_NOTHING, NO_PASS, NO_VERIFICATION, TIMER_IS_LATE};
 use lab::fleet::UNCHECKED;
 use lab::story::{Story, deployments, status};
 use lab::test;
 use serde_json::Value;
 
 use crate::failures::takes_the_next_commit;
-
-const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
 
 /// Pushes one description after the other that cannot be kept; each is tried once, told in its words, and
 /// followed by the next commit.
@@ -31,7 +30,7 @@ fn none_is_kept(broken: &[(&str, &str)]) -> Result<()> {
 fn a_unit_that_makes_no_pass_is_not_kept() -> Result<()> {
     none_is_kept(&[
         (
-            r#"systemd.services.nixus-reconcile.serviceConfig.ExecStart = lib.mkForce "/bin/sh -c true";"#,
+            NO_PASS,
             "pass: nixus-reconcile.service makes no pass: it ended well",
         ),
         (
@@ -58,7 +57,7 @@ fn a_timer_that_starts_no_pass_soon_is_not_kept() -> Result<()> {
             "timer: nixus-reconcile.timer starts nothing.service, and no pass",
         ),
         (
-            r#"systemd.timers.nixus-reconcile.timerConfig = lib.mkForce { OnCalendar = "2099-01-01"; };"#,
+            TIMER_IS_LATE,
             "timer: nixus-reconcile.timer starts the next pass in",
         ),
         (
@@ -93,10 +92,7 @@ fn a_generation_whose_next_boot_would_settle_no_crash_is_not_kept() -> Result<()
 #[test]
 fn a_generation_whose_nix_does_not_build_is_not_kept() -> Result<()> {
     none_is_kept(&[
-        (
-            r#"nix.settings.max-jobs = lib.mkForce 0;"#,
-            "build: nix cannot build",
-        ),
+        (NIX_BUILDS_NOTHING, "build: nix cannot build"),
         (
             r#"nix.settings.build-dir = "/nonexistent";"#,
             "build: nix cannot build",
@@ -178,7 +174,7 @@ fn an_adoption_and_a_check_prove_what_the_unit_can_do() -> Result<()> {
 fn a_candidate_that_sends_no_evidence_is_activated_once() -> Result<()> {
     none_is_kept(&[
         (
-            r#"systemd.services.nixus-verify.serviceConfig.ExecStart = lib.mkForce "/bin/sh -c true";"#,
+            NO_VERIFICATION,
             "verify: nixus-verify.service sends no evidence: inactive (success, exit code 0)",
         ),
         (

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
+use lab::descriptions::{
+    ACTIVATION_FAILS, GREETING, LOADER_IS_SLOW, NIX_CONF_IS_BROKEN, PASS_WITHOUT_NETWORK,
+    TIMER_MASKED, slow_build, slow_trial,
+};
 use lab::story::{PATIENCE, Story, deployments, status, switcher_status};
 use lab::test;
 use nixus::report::State;
@@ -11,16 +15,7 @@ use serde_json::Value;
 
 use crate::failures::{check, takes_the_next_commit};
 
-const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
 const GOODBYE: &str = r#"environment.etc."greeting".text = "goodbye";"#;
-
-/// A system whose build takes this long.
-pub fn slow_build(seconds: u32) -> String {
-    format!(
-        r#"environment.systemPackages = [ (pkgs.runCommand "slow" {{ }} "sleep {seconds}; mkdir -p $out/bin") ];
-        {GREETING}"#
-    )
-}
 
 /// Waits until a slow build is under way.
 pub fn builds(host: &Host) -> Result<()> {
@@ -143,7 +138,7 @@ fn a_new_commit_during_a_build() -> Result<()> {
 fn a_new_commit_during_a_trial() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
-    let slow = format!(r#"services.nixus.settings.health.soak = lib.mkForce "4s"; {GREETING}"#);
+    let slow = format!("{} {GREETING}", slow_trial(4));
     let first = story.lab().deploy("web1", &slow, "take long to prove")?;
     phase(web1, "on-trial")?;
     let newer = story.lab().deploy("web1", GOODBYE, "say goodbye")?;
@@ -179,9 +174,7 @@ fn git_revert_after_a_quarantined_commit() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
-    let commit = story
-        .lab()
-        .deploy("web1", r#"lab.break.activation = "exit1";"#, "break")?;
+    let commit = story.lab().deploy("web1", ACTIVATION_FAILS, "break")?;
     story.went_back("web1", &commit, &before, "activation failed")?;
     let reverted = revert(&story)?;
     let report = story.kept("web1", &reverted)?;
@@ -260,16 +253,13 @@ fn garbage_is_collected_while_building() -> Result<()> {
 
 #[test(nixos)]
 fn garbage_is_collected_on_trial() -> Result<()> {
-    let slow = format!(r#"services.nixus.settings.health.soak = lib.mkForce "5s"; {GREETING}"#);
+    let slow = format!("{} {GREETING}", slow_trial(5));
     garbage_at(|host| phase(host, "on-trial"), &slow)
 }
 
 #[test]
 fn garbage_is_collected_between_verdict_and_commit() -> Result<()> {
-    garbage_at(
-        |host| phase(host, "committing"),
-        r#"lab.break.bootloader = "slow";"#,
-    )
+    garbage_at(|host| phase(host, "committing"), LOADER_IS_SLOW)
 }
 
 #[test]
@@ -310,10 +300,7 @@ fn the_name_of_the_repository_resolves_no_more() -> Result<()> {
 
 #[test]
 fn the_timer_is_missing() -> Result<()> {
-    check(
-        "systemd.timers.nixus-reconcile.enable = lib.mkForce false;",
-        "timer: ",
-    )
+    check(TIMER_MASKED, "timer: ")
 }
 
 #[test]
@@ -336,7 +323,7 @@ fn the_timer_has_no_time() -> Result<()> {
 #[test]
 fn the_sandbox_of_its_passes_does_not_let_them_fetch() -> Result<()> {
     check(
-        "systemd.services.nixus-reconcile.serviceConfig.PrivateNetwork = true;",
+        PASS_WITHOUT_NETWORK,
         "place: nixus-reconcile.service and nixus-verify.service do not run alike: PrivateNetwork=true",
     )
 }
@@ -375,17 +362,14 @@ fn the_credentials_of_its_passes_do_not_let_them_fetch() -> Result<()> {
 
 #[test]
 fn its_nix_conf_is_broken() -> Result<()> {
-    check(
-        r#"environment.etc."nix/nix.conf".text = lib.mkForce "this is no configuration\n";"#,
-        "repository: nix did not build",
-    )
+    check(NIX_CONF_IS_BROKEN, "repository: nix did not build")
 }
 
 #[test]
 fn status_tells_what_goes_on() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
-    let slow = format!(r#"services.nixus.settings.health.soak = lib.mkForce "3s"; {GREETING}"#);
+    let slow = format!("{} {GREETING}", slow_trial(3));
     let commit = story.lab().deploy("web1", &slow, "take long to prove")?;
     phase(web1, "on-trial")?;
     let seen = status(web1)?;

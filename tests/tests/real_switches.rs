@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use lab::descriptions::{UNIT_FAILS, service};
 use lab::story::{PATIENCE, Story, switcher_status};
 use lab::test;
 use lab::{Host, Lab};
@@ -13,8 +14,7 @@ use serde_json::Value;
 
 use crate::failures::takes_the_next_commit;
 use crate::health;
-use crate::restoring::FAILS;
-use crate::switching::{pid, service};
+use crate::switching::pid;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -54,7 +54,7 @@ fn pid_1_is_executed_anew_by_the_switch_and_by_the_way_back() -> Result<()> {
     story.kept("web1", &commit)?;
     ensure!(reexecutions(web1)? == before + 1, "PID 1 went on");
     let kept = web1.current_system()?;
-    let broken = tasks("70%") + FAILS;
+    let broken = tasks("70%") + UNIT_FAILS;
     let commit = story
         .lab()
         .deploy("web1", &broken, "allow fewer, and fail")?;
@@ -146,7 +146,7 @@ fn a_mount_is_added_and_removed() -> Result<()> {
     // A failure takes it away again, with what was mounted by it.
     let before = web1.current_system()?;
     let more = mount.replace("/data", "/more");
-    let broken = format!("{mount}\n{more}\n{FAILS}");
+    let broken = format!("{mount}\n{more}\n{UNIT_FAILS}");
     let commit = story
         .lab()
         .deploy("web1", &broken, "mount more, and fail")?;
@@ -209,7 +209,7 @@ fn the_units_of_a_user_who_lingers_follow_deployments_and_go_back() -> Result<()
     story.kept("web1", &commit)?;
     runs("two")?;
     let before = web1.current_system()?;
-    let broken = alice("three") + FAILS;
+    let broken = alice("three") + UNIT_FAILS;
     let commit = story.lab().deploy("web1", &broken, "change it, and fail")?;
     story.went_back("web1", &commit, &before, "failed units: shop.service")?;
     runs("two")?;

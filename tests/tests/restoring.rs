@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
+use lab::descriptions::{SSHD_STOPS, UNIT_FAILS};
 use lab::fleet::UNCHECKED;
 use lab::story::{PATIENCE, Story, switcher_status};
 use lab::test;
@@ -11,13 +12,6 @@ use serde_json::Value;
 
 use crate::failures::takes_the_next_commit;
 
-/// Fails, so that the old system comes back.
-pub const FAILS: &str = r#"
-  systemd.services.shop = {
-    wantedBy = [ "multi-user.target" ];
-    serviceConfig = { Type = "oneshot"; ExecStart = "false"; };
-  };
-"#;
 /// One more address that the host declares.
 const DECLARED: &str =
     r#"systemd.network.networks."10-lab".address = lib.mkAfter [ "10.78.0.11/24" ];"#;
@@ -58,15 +52,7 @@ fn an_sshd_that_the_failed_activation_stopped_runs_again() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
-    let stops = format!(
-        r#"{UNCHECKED}{FAILS}
-        services.openssh.enable = lib.mkForce false;
-        systemd.services.stops-sshd = {{
-          wantedBy = [ "multi-user.target" ];
-          serviceConfig.Type = "oneshot";
-          script = "systemctl stop sshd.service || true";
-        }};"#
-    );
+    let stops = format!("{UNCHECKED}{UNIT_FAILS}{SSHD_STOPS}");
     let commit = story.lab().deploy("web1", &stops, "close the door")?;
     story.went_back("web1", &commit, &before, "")?;
     ensure!(
@@ -81,7 +67,7 @@ fn an_sshd_that_the_failed_activation_stopped_runs_again() -> Result<()> {
 /// An activation that takes an address or a route away that the old system does not put back.
 fn takes(what: &str) -> String {
     format!(
-        r#"{FAILS}
+        r#"{UNIT_FAILS}
         system.activationScripts.takes = "{MORE}; if [ \"$NIXOS_ACTION\" = test ]; then {what} || true; fi";"#
     )
 }

@@ -1,12 +1,12 @@
 //! An operator goes back to an earlier generation by hand.
 
 use anyhow::{Context as _, Result, ensure};
+use lab::descriptions::{GREETING, slow_build};
 use lab::story::{Story, status};
 use lab::test;
 use nixus::report::State;
 
-use crate::health::GREETING;
-use crate::passes::{builds, slow_build};
+use crate::passes::builds;
 
 const FAREWELL: &str = r#"environment.etc."greeting".text = "farewell";"#;
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
+use lab::descriptions::{GREETING, slow_trial};
 use lab::story::{PATIENCE, Story, deployments, status, switcher_status};
 use lab::test;
 use nixus::report::State;
@@ -12,14 +13,13 @@ use serde_json::Value;
 use crate::failures::takes_the_next_commit;
 use crate::passes::phase;
 
-const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
 const LOCK: &str = "/run/nixos/switch-to-configuration.lock";
 
 /// A candidate that stays on trial for long enough to do something to it.
 pub fn slow(mark: &str) -> String {
     format!(
-        r#"environment.etc."slow".text = "{mark}";
-        services.nixus.settings.health.soak = lib.mkForce "12s";"#
+        r#"environment.etc."slow".text = "{mark}"; {}"#,
+        slow_trial(12)
     )
 }
 

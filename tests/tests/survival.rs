@@ -2,26 +2,16 @@
 //! ends in time and the host stays reachable.
 
 use anyhow::{Context as _, Result};
+use lab::descriptions::{NEEDED_MOUNT, order};
 use lab::story::Story;
 use lab::test;
 use nixus::report::State;
 
 use crate::failures::{check, takes_the_next_commit};
 
-/// A mount that the machine needs and that cannot be made: systemd goes into emergency mode.
-const NEEDED_MOUNT: &str = r#"systemd.units."data.mount" = {
-  text = "[Unit]\nBefore=local-fs.target\n[Mount]\nWhat=nosuch\nWhere=/data\nType=nosuchfs\n";
-  requiredBy = [ "local-fs.target" ];
-};"#;
-
 #[test(nixos)]
 fn a_mount_that_fails_takes_no_host_away() -> Result<()> {
     check(NEEDED_MOUNT, "data.mount")
-}
-
-/// An activation that gives an order once, and waits for what comes of it.
-fn order(order: &str) -> String {
-    format!("system.activationScripts.order = \"{order} || true; sleep 5\";")
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use lab::descriptions::service;
 use lab::test;
 use lab::{Host, Lab};
 
@@ -18,19 +19,6 @@ fn build(lab: &Lab, host: &Host, more: &str) -> Result<String> {
 fn switch(host: &Host, toplevel: &str, action: &str) -> Result<i32> {
     let output = host.exec([&format!("{toplevel}/bin/switch-to-configuration"), action])?;
     output.code.context("killed by a signal")
-}
-
-/// A unit that says which description it was started from.
-pub fn service(name: &str, mark: &str, more: &str) -> String {
-    format!(
-        r#"systemd.services.{name} = {{
-          wantedBy = [ "multi-user.target" ];
-          environment.MARK = "{mark}";
-          serviceConfig.ExecStart = "sleep infinity";
-          serviceConfig.ExecReload = "touch /run/{name}-reloaded";
-          {more}
-        }};"#
-    )
 }
 
 /// The main process of a unit.

@@ -1,5 +1,7 @@
 //! What is tried: how a deployment ends with which nothing interferes, where, and what happens there.
 
+use lab::descriptions::{FAILS_AT_BOOT, LOADER_FAILS, UNIT_FAILS};
+
 /// Only a first boot that is not well waits for a time limit: watchdogs are fired by hand. What is asked for
 /// in [`AT_BOOT`] is there again after each boot, before anything of ours runs.
 pub const COMMON: &str = r#"  imports = [
@@ -82,20 +84,9 @@ impl Course {
     pub fn describe(self, mark: &str) -> String {
         let broken = match self {
             Self::Kept | Self::Boots => "",
-            Self::Fails => {
-                r#"systemd.services.broken = {
-          wantedBy = [ "multi-user.target" ];
-          serviceConfig = { Type = "oneshot"; ExecStart = "/bin/false"; };
-        };"#
-            }
-            Self::CannotBePermanent => r#"lab.break.bootloader = "fail";"#,
-            Self::FailsAtBoot => {
-                r#"systemd.services.broken = {
-          wantedBy = [ "multi-user.target" ];
-          serviceConfig.Type = "oneshot";
-          script = "test $(readlink -f /run/booted-system) != $(readlink -f /run/current-system)";
-        };"#
-            }
+            Self::Fails => UNIT_FAILS,
+            Self::CannotBePermanent => LOADER_FAILS,
+            Self::FailsAtBoot => FAILS_AT_BOOT,
         };
         format!("environment.etc.\"mark\".text = \"{mark}\";\n{broken}")
     }

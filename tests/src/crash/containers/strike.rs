@@ -34,11 +34,7 @@ pub fn kill_stopped(host: &Host) -> Result<()> {
 /// Kills the switcher, its runs of `switch-to-configuration`, verifications, passes and watchdogs
 /// that have fired.
 pub fn kill_all(host: &Host) -> Result<()> {
-    for unit in &units(host, "nixus-*.service")? {
-        // One that has ended meanwhile, or has no process any more, cannot be killed.
-        host.exec(["systemctl", "kill", "--signal=KILL", "--", unit])?;
-    }
-    Ok(())
+    host.kill_units("nixus-*.service").map(drop)
 }
 
 /// Sees that a watchdog is armed for a deployment that was left open, and lets each one fire now
@@ -103,21 +99,5 @@ pub fn settle_at_boot(host: &Host) -> Result<()> {
 
 /// The timers of the switcher's watchdogs that are armed.
 fn watchdogs(host: &Host) -> Result<Vec<String>> {
-    units(host, "nixus-expire-*.timer")
-}
-
-/// The active units that match a pattern.
-fn units(host: &Host, pattern: &str) -> Result<Vec<String>> {
-    let listed = host.must([
-        "systemctl",
-        "list-units",
-        "--plain",
-        "--no-legend",
-        "--state=active,activating,deactivating,reloading",
-        pattern,
-    ])?;
-    Ok(listed
-        .lines()
-        .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
-        .collect())
+    host.active_units("nixus-expire-*.timer")
 }
