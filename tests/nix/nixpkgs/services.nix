@@ -109,6 +109,11 @@ in
       systemd.units = {
         # Not possible in a container, and "no unit is failed" must be possible.
         "systemd-remount-fs.service".source = "/dev/null";
+        # NixOS has all of systemd's units in a generation. Of those that Debian has, these are what an activation may
+        # stop that isolates the machine: without them it accepts no logins, and starts nothing that is new.
+        "multi-user.target".source = "/usr/lib/systemd/system/multi-user.target";
+        "graphical.target".source = "/usr/lib/systemd/system/graphical.target";
+        "systemd-user-sessions.service".source = "/usr/lib/systemd/system/systemd-user-sessions.service";
         "systemd-networkd.service" = {
           source = "/usr/lib/systemd/system/systemd-networkd.service";
           wantedBy = [ "multi-user.target" ];
