@@ -12,7 +12,7 @@ use self::figures::Table;
 
 mod closure;
 mod deployment;
-mod figures;
+pub mod figures;
 mod partition;
 mod poll;
 mod relay;

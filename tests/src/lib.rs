@@ -25,6 +25,7 @@ pub mod caches;
 pub mod ci;
 pub mod command;
 pub mod descriptions;
+pub mod disk_full;
 pub mod evaluator;
 pub mod fleet;
 pub mod git_server;

@@ -3,6 +3,7 @@
 mod bench;
 mod crash;
 mod demo;
+mod storm;
 mod up;
 mod walk;
 
@@ -20,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(
     name = "lab",
     after_help = "Example:\n  lab demo
-  lab up --hosts 2\n  lab up --nixos --hosts 1\n  lab exec web1 -- nixus status\n  lab bench poll\n  lab crash --quick"
+  lab up --hosts 2\n  lab up --nixos --hosts 1\n  lab exec web1 -- nixus status\n  lab bench poll\n  lab crash --quick\n  lab storm --minutes 3"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -41,6 +42,8 @@ enum What {
     },
     /// Show that no crash loses a host: a table of what was tried, and what broke
     Crash(crash::Options),
+    /// Let random commits, faults and operators loose on three hosts, and judge them from outside
+    Storm(storm::Options),
     /// Boot a git server and some hosts, and give a prompt; the fleet ends with it
     Up {
         /// How many hosts
@@ -139,6 +142,7 @@ fn main() -> ExitCode {
         What::Demo { hosts } => demo::demo(hosts.kind()),
         What::Walk { part } => walk::walk(part.as_deref()),
         What::Crash(options) => crash::crash(&options),
+        What::Storm(options) => storm::storm(&options),
         What::Up { hosts, kind } => up::up(hosts, kind.kind()),
         What::Nixos { .. } => lab::nixos::differences::list().map(|list| {
             print!("{list}");
