@@ -7,7 +7,7 @@
 use crate::boot_proven;
 use crate::disk::{Disk, HostDisk};
 use crate::holder;
-use crate::journal::{self, Deployment, Unproven};
+use crate::journal::{self, BootBefore, Deployment, Unproven};
 use crate::layout::Layout;
 use crate::network::Network;
 use crate::nixos::NixOs;
@@ -95,6 +95,10 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             active_before: Vec::new(),
             failed_before: unproven.failed_before.clone(),
             activation_failed_before: false,
+            boot_before: BootBefore {
+                told: true,
+                pinned: true,
+            },
             network_before: Network::default(),
             plan: unproven.plan,
             evidence: None,

@@ -1,182 +1,138 @@
-//! What the boot loader starts by default, read back from its files.
+//! What the boot loader starts by default, read back from the files of the one that the system's own
+//! installer writes, and from the firmware's variables.
 //!
-//! systemd-boot: `loader/loader.conf` names an entry (Boot Loader Specification), whose file may count
-//! boots in its name; GRUB: the first entry of `grub/grub.cfg`, as NixOS writes it (nixpkgs,
-//! install-grub.pl). Either names the system by `init=<toplevel>/init`.
+//! What is read is gathered here; what follows from it is decided without looking at the machine. A
+//! default that cannot be told is no mistake: it is compared with how it was before.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::disk::read_bounded;
 use crate::layout::Layout;
 use crate::protocol::Toplevel;
 use crate::system::BootDefault;
+use installer::Installer;
+
+mod entries;
+mod grub;
+mod image;
+mod installer;
+mod pattern;
+mod systemd_boot;
+mod variables;
+mod version;
 
 const LIMIT: u64 = 4 << 20;
 /// Where an EFI system partition, or the one beside it with the entries (XBOOTLDR), may be mounted.
-const PARTITIONS: [&str; 3] = ["/boot", "/efi", "/boot/efi"];
-const GRUB: &str = "/boot/grub/grub.cfg";
+pub(crate) const PARTITIONS: [&str; 3] = ["/boot", "/efi", "/boot/efi"];
+/// Where GRUB's menu is, where nothing else is said.
+const GRUB: &str = "/boot";
+const CONF: &str = "loader/loader.conf";
 /// systemd-boot, and what it says of itself in its file (systemd, bootctl-util.c).
-const LOADER: &str = "EFI/systemd/systemd-bootx64.efi";
+const LOADERS: [&str; 2] = [
+    "EFI/systemd/systemd-bootx64.efi",
+    "EFI/systemd/systemd-bootaa64.efi",
+];
 const VERSION: &[u8] = b"#### LoaderInfo: systemd-boot ";
-/// The first that knows `preferred`, which passes over an entry that has no tries left.
-const KNOWS_PREFERRED: u32 = 260;
-/// What nixpkgs' module of systemd-boot adds to the `boot.json` of its systems.
-const OF_SYSTEMD_BOOT: &str = "org.nixos.systemd-boot";
 
 /// Reads what the boot loader of this host starts.
 pub fn default(layout: &Layout) -> BootDefault {
-    let grub_first = installs_another(layout) && layout.at(GRUB).exists();
-    for dir in PARTITIONS.iter().filter(|_| !grub_first) {
-        let dir = layout.at(dir);
-        let conf = dir.join("loader/loader.conf");
-        match read_bounded(&conf, LIMIT) {
-            Ok(bytes) => return systemd_boot(layout, &dir, &String::from_utf8_lossy(&bytes)),
-            Err(error) if is_absent(&error) => {}
-            Err(error) => return BootDefault::Broken(format!("{}: {error}", conf.display())),
+    let menu = || grub(&layout.at(GRUB));
+    let not_there = |name| Some(BootDefault::Broken(format!("{name}'s files are not there")));
+    let found = match installer::installer(layout) {
+        Installer::SystemdBoot(points) => {
+            systemd_boot(layout, points).or_else(|| not_there("systemd-boot"))
         }
-    }
-    let conf = layout.at(GRUB);
-    match read_bounded(&conf, LIMIT) {
-        Ok(bytes) => grub(&String::from_utf8_lossy(&bytes)),
-        Err(error) if is_absent(&error) => BootDefault::Unknown,
-        Err(error) => BootDefault::Broken(format!("{}: {error}", conf.display())),
-    }
-}
-
-/// Whether the system that is the profile says of its boot loader that it is none of systemd-boot's: a
-/// `loader.conf` is left over then.
-fn installs_another(layout: &Layout) -> bool {
-    let described = layout.profiles().join("system/boot.json");
-    let Ok(bytes) = read_bounded(&described, LIMIT) else {
-        return false;
-    };
-    serde_json::from_slice::<serde_json::Value>(&bytes)
-        .is_ok_and(|described| described.is_object() && described.get(OF_SYSTEMD_BOOT).is_none())
-}
-
-fn is_absent(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-}
-
-fn systemd_boot(layout: &Layout, esp: &Path, conf: &str) -> BootDefault {
-    let value = |key: &str| {
-        conf.lines().find_map(|line| {
-            let (name, value) = line.trim().split_once(char::is_whitespace)?;
-            (name == key).then(|| value.trim().to_owned())
-        })
-    };
-    // Where boots are counted, nixpkgs' builder writes `preferred <entry>` beside a pattern as default.
-    let preferred = value("preferred").filter(|_| knows_preferred(esp));
-    let Some(id) = preferred.or_else(|| value("default")) else {
-        return BootDefault::Unknown;
-    };
-    if id.contains(['*', '?', '[', '/', '@']) {
-        return BootDefault::Unknown;
-    }
-    let partitions = std::iter::once(esp.to_owned()).chain(PARTITIONS.map(|dir| layout.at(dir)));
-    let folders = partitions.map(|dir| dir.join("loader/entries"));
-    let Some(entry) = folders.into_iter().find_map(|dir| entry(&dir, &id)) else {
-        let named = esp.join("loader/loader.conf");
-        return BootDefault::Broken(format!(
-            "{} names the entry {id}, which is not there",
-            named.display()
-        ));
-    };
-    if entry.tries_left == Some(0) {
-        let path = entry.path.display();
-        return BootDefault::Broken(format!("{path}: it has no tries left"));
-    }
-    let entry = entry.path;
-    match read_bounded(&entry, LIMIT) {
-        Err(error) => BootDefault::Broken(format!("{}: {error}", entry.display())),
-        Ok(bytes) => {
-            let text = String::from_utf8_lossy(&bytes);
-            let options = text
-                .lines()
-                .filter_map(|line| line.trim().strip_prefix("options"))
-                .collect::<Vec<_>>()
-                .join(" ");
-            match init_of(&options) {
-                Some(toplevel) => BootDefault::System(toplevel),
-                None => BootDefault::Broken(format!("{}: names no system", entry.display())),
-            }
+        Installer::Grub(folder) => grub(&folder).or_else(|| not_there("GRUB")),
+        Installer::Other(name) => {
+            return BootDefault::Unknown(format!("{name}'s files are not read here"));
         }
-    }
-}
-
-/// Whether the loader on this partition knows `preferred`, as far as it says what it is.
-fn knows_preferred(esp: &Path) -> bool {
-    let Ok(bytes) = read_bounded(&esp.join(LOADER), LIMIT) else {
-        return true;
+        // What is left over of another one says nothing.
+        Installer::Another => menu().or_else(|| systemd_boot(layout, Vec::new())),
+        Installer::Unknown => systemd_boot(layout, Vec::new()).or_else(menu),
     };
-    let at = bytes
-        .windows(VERSION.len())
-        .position(|text| text == VERSION);
-    let version = at.and_then(|at| {
-        let digits = bytes.get(at + VERSION.len()..)?;
-        let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
-        std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
-    });
-    version.is_none_or(|version: u32| version >= KNOWS_PREFERRED)
-}
-
-/// The file of an entry.
-struct Entry {
-    path: PathBuf,
-    /// Where boots are counted.
-    tries_left: Option<u32>,
-}
-
-/// The file of this entry, in whose name systemd-boot counts boots: `id+LEFT-DONE.conf`.
-fn entry(dir: &Path, id: &str) -> Option<Entry> {
-    let id = id.strip_suffix(".conf").unwrap_or(id);
-    let plain = dir.join(format!("{id}.conf"));
-    if plain.exists() {
-        return Some(Entry {
-            path: plain,
-            tries_left: None,
-        });
-    }
-    let names = std::fs::read_dir(dir).ok()?.flatten();
-    names.into_iter().find_map(|found| {
-        let name = found.file_name().into_string().ok()?;
-        let counters = name
-            .strip_suffix(".conf")?
-            .strip_prefix(id)?
-            .strip_prefix('+')?;
-        let (left, done) = counters.split_once('-').unwrap_or((counters, "0"));
-        done.parse::<u32>().ok()?;
-        Some(Entry {
-            path: found.path(),
-            tries_left: Some(left.parse().ok()?),
-        })
+    found.unwrap_or_else(|| {
+        BootDefault::Unknown("there is no boot loader whose files are known here".to_owned())
     })
 }
 
-fn grub(conf: &str) -> BootDefault {
-    let Some(start) = conf.find("menuentry ") else {
-        return BootDefault::Broken("grub.cfg has no entry".to_owned());
+/// What nixpkgs' builder leaves when the power goes while it writes: it opens this file so that it must not be
+/// there, and would fail at each later try (systemd-boot-builder.py, `write_loader_conf`).
+pub fn leftovers(layout: &Layout) -> Vec<PathBuf> {
+    let points = match installer::installer(layout) {
+        Installer::SystemdBoot(points) => points,
+        Installer::Another | Installer::Unknown => Vec::new(),
+        Installer::Grub(_) | Installer::Other(_) => return Vec::new(),
     };
-    // `default=saved` or a number other than 0 starts another entry than the first. `next_entry` is
-    // grub-reboot's, for one boot only.
-    let default = conf
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("set default="))
-        .map(|value| value.trim_matches('"'))
-        .find(|value| *value != "0" && *value != "${next_entry}");
-    if default.is_some() {
-        return BootDefault::Unknown;
+    let partitions = partitions(layout, points).into_iter();
+    let mut files: Vec<_> = partitions
+        .map(|partition| partition.join(CONF).with_extension("tmp"))
+        .collect();
+    files.retain(|file| file.is_file());
+    files
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Those that an installer names, or else all that there may be.
+fn partitions(layout: &Layout, points: Vec<PathBuf>) -> Vec<PathBuf> {
+    match points.is_empty() {
+        true => PARTITIONS.map(|point| layout.at(point)).to_vec(),
+        false => points,
     }
-    let rest = &conf[start..];
-    let first = rest
-        .match_indices("menuentry ")
-        .nth(1)
-        .map_or(rest, |(end, _)| &rest[..end]);
-    match init_of(first) {
-        Some(toplevel) => BootDefault::System(toplevel),
-        None => BootDefault::Broken("the first entry of grub.cfg names no system".to_owned()),
+}
+
+fn text(path: &Path) -> Option<Result<String, BootDefault>> {
+    match read_bounded(path, LIMIT) {
+        Ok(bytes) => Some(Ok(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if is_absent(&error) => None,
+        Err(error) => Some(Err(BootDefault::Broken(format!(
+            "{}: {error}",
+            path.display()
+        )))),
     }
+}
+
+fn systemd_boot(layout: &Layout, points: Vec<PathBuf>) -> Option<BootDefault> {
+    let partitions = partitions(layout, points);
+    let (esp, conf) = partitions
+        .iter()
+        .find_map(|partition| Some((partition, text(&partition.join(CONF))?)))?;
+    let conf = match conf {
+        Ok(conf) => conf,
+        Err(broken) => return Some(broken),
+    };
+    let entries = entries::menu(&partitions);
+    Some(systemd_boot::decide(&systemd_boot::Read {
+        conf: &conf,
+        entries: &entries,
+        variables: variables::read(layout),
+        version: loader_version(esp),
+    }))
+}
+
+fn grub(folder: &Path) -> Option<BootDefault> {
+    let conf = match text(&folder.join("grub/grub.cfg"))? {
+        Ok(conf) => conf,
+        Err(broken) => return Some(broken),
+    };
+    // Without one, nothing is remembered.
+    let environment = text(&folder.join("grub/grubenv")).and_then(Result::ok);
+    Some(grub::decide(&conf, &environment.unwrap_or_default()))
+}
+
+/// The version of the loader that is installed, as far as it says what it is.
+fn loader_version(esp: &Path) -> Option<u32> {
+    let mut files = LOADERS.iter();
+    let bytes = files.find_map(|file| read_bounded(&esp.join(file), LIMIT).ok())?;
+    let at = bytes
+        .windows(VERSION.len())
+        .position(|text| text == VERSION)?;
+    let digits = bytes.get(at + VERSION.len()..)?;
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
 }
 
 /// The system of the first `init=<toplevel>/init`.
@@ -189,5 +145,4 @@ fn init_of(text: &str) -> Option<Toplevel> {
 }
 
 #[cfg(test)]
-#[path = "bootloader_tests.rs"]
 mod tests;

@@ -12,12 +12,13 @@ use crate::nixos::chain;
 use crate::protocol::{Cause, Toplevel};
 use crate::roots::{self, Root};
 use crate::run::Switcher;
-use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, TrialEnd};
+use crate::system::{Action, PinKind, Switch, SwitchEnd, System, TrialEnd};
 use crate::transaction::{Effect, Event};
 
 mod back;
 mod boot;
 mod close;
+mod default;
 mod others;
 
 /// `switch-to-configuration` ends with EAGAIN when somebody else holds its lock.
@@ -83,8 +84,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
                 Event::Restored(part, damage)
             }
             Effect::SeeBootDefault => Event::BootDefault {
-                old: self.system.boot_default()
-                    == BootDefault::System(open.persistent.toplevel.clone()),
+                old: self.starts_old(&open),
             },
             Effect::Reboot => {
                 self.system.say("rebooting into the old system");
@@ -135,8 +135,10 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             .network(&open.old.toplevel, open.ways_needed())
             .map_err(|error| not_ready(chain(&error)))?;
         let activation_failed = self.system.activation_failed(&open.old.toplevel);
+        let boot_before = default::before(&self.system.boot_default());
         if let Some(open) = self.record.deployment.as_mut() {
             open.activation_failed_before = activation_failed;
+            open.boot_before = boot_before;
             open.active_before = units.active;
             open.failed_before = units.failed;
             open.network_before = network;
@@ -339,15 +341,12 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
         if current.as_ref().map(|system| &system.toplevel) != Some(candidate) {
             return Err("the system profile names another system".to_owned());
         }
-        match self.system.boot_default() {
-            BootDefault::System(toplevel) if &toplevel == candidate => Ok(()),
-            BootDefault::System(other) => Err(format!("the boot loader starts {other}")),
-            BootDefault::Broken(reason) => Err(format!("the boot loader is broken: {reason}")),
-            BootDefault::Unknown => {
-                self.system
-                    .say("what the boot loader starts cannot be read back here");
-                Ok(())
+        match self.see_default(open, candidate)? {
+            // The candidate's own doing, or somebody's meanwhile.
+            Some(pin) if !open.boot_before.pinned && pin.kind == PinKind::Firmware => {
+                Err(format!("the next boot would not start it: {pin}"))
             }
+            _ => Ok(()),
         }
     }
 

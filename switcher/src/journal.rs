@@ -136,6 +136,9 @@ pub struct Deployment {
     /// The activation of the old system had failed, and may fail so again.
     #[serde(default)]
     pub activation_failed_before: bool,
+    /// The default of the boot loader before, as far as it matters for what it is after.
+    #[serde(default)]
+    pub boot_before: BootBefore,
     /// The network before; nothing of it may be lost.
     #[serde(default)]
     pub network_before: Network,
@@ -167,6 +170,15 @@ impl Deployment {
         let before = self.request.before.as_ref();
         before.map_or(&[], |before| &before.ways)
     }
+}
+
+/// What is known of the boot loader's default before it was touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BootBefore {
+    /// What its installer wrote could be read back; so it has to be afterwards.
+    pub told: bool,
+    /// It was pinned to another system already.
+    pub pinned: bool,
 }
 
 /// A watchdog timer.

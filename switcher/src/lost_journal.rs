@@ -13,7 +13,7 @@ use crate::bootloader;
 use crate::disk::{Disk, HostDisk};
 use crate::history;
 use crate::holder;
-use crate::journal::{self, Deployment, Journal, JournalError, Record};
+use crate::journal::{self, BootBefore, Deployment, Journal, JournalError, Record};
 use crate::layout::Layout;
 use crate::network::{Network, Ways};
 use crate::nixos::NixOs;
@@ -126,9 +126,9 @@ fn rooted(disk: &impl Disk, layout: &Layout, boot: &BootDefault) -> Option<Roote
     let profile = Profile::new(disk, layout.profiles());
     let permanent = profile.current().ok().flatten();
     let boots = match boot {
-        BootDefault::System(system) => *system == rooted.candidate,
-        BootDefault::Unknown => true,
-        BootDefault::Broken(_) => false,
+        BootDefault::Unknown(_) => true,
+        // A pin outranks what was made permanent, and stays.
+        told => told.installed() == Some(&rooted.candidate),
     };
     let confirmed = boots && permanent.is_some_and(|system| system.toplevel == rooted.candidate);
     (!confirmed).then_some(rooted)
@@ -161,6 +161,7 @@ fn rebuild<D: Disk, S: System>(
         active_before: Vec::new(),
         // What failed before is lost; what is failed now is not blamed on the way back.
         activation_failed_before: false,
+        boot_before: BootBefore::default(),
         failed_before: system.units().map(|units| units.failed).unwrap_or_default(),
         network_before: Network::default(),
         plan: None,

@@ -18,7 +18,7 @@ use crate::layout::Layout;
 use crate::network::{Network, Paths};
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::say::say;
-use crate::system::{BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
+use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
 use crate::systemd::{Systemd, UnitState};
 use crate::toplevel::{self, VERIFY_UNIT, named_by};
 use crate::trial::{self, Door};
@@ -65,6 +65,22 @@ impl NixOs {
     /// systemd on this host.
     pub fn systemd(&self) -> &Systemd {
         &self.systemd
+    }
+
+    /// Only where nobody runs an installer now.
+    fn remove_leftovers(&mut self) {
+        let leftovers = bootloader::leftovers(&self.layout);
+        if leftovers.is_empty() || self.hold_switching(true).is_err() {
+            return;
+        }
+        for path in leftovers {
+            let path_is = path.display();
+            match fs::remove_file(&path) {
+                Ok(()) => self.say(&format!("{path_is} was left over: removed")),
+                Err(error) => self.say(&format!("{path_is} was left over, and stays: {error}")),
+            }
+        }
+        let _ = self.hold_switching(false);
     }
 
     fn named(&self, path: PathBuf) -> Result<Toplevel, SystemError> {
@@ -247,7 +263,10 @@ impl System for NixOs {
     }
 
     fn sync(&self) -> Result<(), SystemError> {
-        for path in ["/nix/store", "/nix/var", "/boot"] {
+        for path in ["/nix/store", "/nix/var"]
+            .into_iter()
+            .chain(bootloader::PARTITIONS)
+        {
             let path = self.layout.at(path);
             let _wait = waits::begin(Kind::Sync, || path.display().to_string());
             let synced = match File::open(&path) {
@@ -288,6 +307,9 @@ impl System for NixOs {
         if switch.unchecked {
             // A switcher that died left the candidate's verification behind.
             self.systemd.ask("stop", VERIFY_UNIT);
+        }
+        if switch.action == Action::Boot {
+            self.remove_leftovers();
         }
         let (end, said) = self.systemd.switch(switch);
         if end != SwitchEnd::Exited(0) {

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::disk::Disk;
 use crate::format;
 use crate::history;
-use crate::journal::{Deployment, Journal, JournalError, Record, Watch};
+use crate::journal::{BootBefore, Deployment, Journal, JournalError, Record, Watch};
 use crate::layout::Layout;
 use crate::network::{Network, Ways};
 use crate::nixos::chain;
@@ -120,6 +120,7 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             active_before: Vec::new(),
             failed_before: Vec::new(),
             activation_failed_before: false,
+            boot_before: BootBefore::default(),
             network_before: Network::default(),
             plan: None,
             evidence: None,

@@ -108,10 +108,64 @@ pub enum TrialEnd {
 pub enum BootDefault {
     /// This system.
     System(Toplevel),
-    /// It cannot be told for this boot loader, or there is none.
-    Unknown,
+    /// Not what its installer wrote: something outranks that.
+    Pinned(Pin),
+    /// It cannot be told for this boot loader, or there is none: why.
+    Unknown(String),
     /// The boot loader's files are there and do not make sense.
     Broken(String),
+}
+
+/// What outranks the default that an installer writes; no installation of a boot loader changes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// What its installer has made the default, where that can be told.
+    pub installed: Option<Toplevel>,
+    /// What is started in its place, where it is a system.
+    pub starts: Option<Toplevel>,
+    /// What pins it, in words.
+    pub by: String,
+    /// The command that undoes it.
+    pub undo: String,
+    /// Of which kind it is.
+    pub kind: PinKind,
+}
+
+/// How a default is pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinKind {
+    /// For good, in the firmware.
+    Firmware,
+    /// What is picked in the menu is remembered: that was somebody's will, and can be picked anew.
+    Remembered,
+    /// For the next boot alone.
+    Once,
+}
+
+impl std::fmt::Display for Pin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; what undoes it: {}", self.by, self.undo)
+    }
+}
+
+impl BootDefault {
+    /// What the boot loader's installer has made the default.
+    pub fn installed(&self) -> Option<&Toplevel> {
+        match self {
+            Self::System(system) => Some(system),
+            Self::Pinned(pin) => pin.installed.as_ref(),
+            Self::Unknown(_) | Self::Broken(_) => None,
+        }
+    }
+
+    /// What the next boot starts.
+    pub fn starts(&self) -> Option<&Toplevel> {
+        match self {
+            Self::System(system) => Some(system),
+            Self::Pinned(pin) => pin.starts.as_ref(),
+            Self::Unknown(_) | Self::Broken(_) => None,
+        }
+    }
 }
 
 /// The machine. None of these decides anything; each is bounded in time.

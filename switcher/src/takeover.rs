@@ -16,7 +16,7 @@ use crate::phase::{Phase, PhaseName};
 use crate::profile::Profile;
 use crate::protocol::{DeploymentId, Toplevel};
 use crate::run::{RunError, Switcher};
-use crate::system::{BootDefault, System, SystemError};
+use crate::system::{System, SystemError};
 use crate::transaction::{Boot, Event};
 
 /// Processes that were killed release the lock within this time, or not at all.
@@ -253,5 +253,5 @@ pub fn take_over<D: Disk, S: System>(
 fn is_set(disk: &impl Disk, layout: &Layout, system: &impl System, toplevel: &Toplevel) -> bool {
     let profile = Profile::new(disk, layout.profiles()).current();
     profile.is_ok_and(|now| now.is_some_and(|now| &now.toplevel == toplevel))
-        || matches!(system.boot_default(), BootDefault::System(default) if &default == toplevel)
+        || system.boot_default().installed() == Some(toplevel)
 }

@@ -622,7 +622,7 @@ impl System for Machine {
         let known = self.see().script.loader_known;
         match self.step("boot_default", |inner| inner.loader.clone()) {
             Ok(toplevel) if known => BootDefault::System(toplevel),
-            Ok(_) => BootDefault::Unknown,
+            Ok(_) => BootDefault::Unknown("it is not known".to_owned()),
             Err(reason) => BootDefault::Broken(reason),
         }
     }

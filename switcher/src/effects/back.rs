@@ -9,7 +9,7 @@ use crate::journal::Deployment;
 use crate::nixos::chain;
 use crate::phase::Phase;
 use crate::run::{Switcher, back_seconds};
-use crate::system::{Action, BootDefault, SwitchEnd, System, Units};
+use crate::system::{Action, SwitchEnd, System, Units};
 use crate::transaction::Restore;
 
 /// The activation script failed, and all after it was done.
@@ -72,13 +72,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
                     }
                 }
                 self.system.sync().map_err(|error| chain(&error))?;
-                match self.system.boot_default() {
-                    BootDefault::System(other) if &other != default => {
-                        Err(format!("the boot loader starts {other}"))
-                    }
-                    BootDefault::Broken(reason) => Err(reason),
-                    _ => Ok(()),
-                }
+                self.see_default(open, default).map(drop)
             }
             Restore::Units => self
                 .restore_units(open)
@@ -117,13 +111,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
         if let Some(other) = profile.filter(|profile| &profile.toplevel != default) {
             return Err(format!("the system profile names {}", other.toplevel));
         }
-        match self.system.boot_default() {
-            BootDefault::System(other) if &other != default => {
-                return Err(format!("the boot loader starts {other}"));
-            }
-            BootDefault::Broken(reason) => return Err(reason),
-            _ => {}
-        }
+        self.see_default(open, default)?;
         let now = self.system.units().map_err(|error| chain(&error))?;
         no_door(open, &now.active)?;
         // A pass looks again and again; a reboot has just begun to make its network.

@@ -262,7 +262,7 @@ impl System for Machine {
         });
         match read {
             Ok(Some(toplevel)) => BootDefault::System(toplevel),
-            Ok(None) => BootDefault::Unknown,
+            Ok(None) => BootDefault::Unknown("it is not known".to_owned()),
             Err(error) => BootDefault::Broken(error.to_string()),
         }
     }
