@@ -17,7 +17,7 @@ use nixus_switcher::protocol::{
     Before, Cause, Commit, DeploymentId, Outcome, Policy, Request, Toplevel, newest_version,
 };
 use nixus_switcher::state::{self as switcher_state, UnprovenView};
-use nixus_switcher::system::BootDefault;
+use nixus_switcher::system::{BootDefault, PinKind};
 use nixus_switcher::{Open, PhaseName};
 use thiserror::Error;
 
@@ -239,7 +239,8 @@ impl Switcher {
     }
 
     /// Whether this boot is of another generation than the boot loader's default, and that
-    /// generation still runs: somebody picked it in the boot menu.
+    /// generation still runs: somebody picked it in the boot menu. What the loader starts by itself, as a variable
+    /// of the firmware may have it, nobody has picked.
     pub fn booted_other(&self) -> bool {
         let (Ok(running), Ok(default)) = (
             self.running(),
@@ -247,21 +248,36 @@ impl Switcher {
         ) else {
             return false;
         };
-        running != default && self.booted().is_ok_and(|booted| booted == running)
+        let by_itself = || match bootloader::default(&self.layout) {
+            BootDefault::Pinned(pin) if pin.kind == PinKind::Once => pin.installed,
+            told => told.starts().cloned(),
+        };
+        running != default
+            && self.booted().is_ok_and(|booted| booted == running)
+            && by_itself() != Some(running)
     }
 
-    /// What the next boot would start, where that is not this system, as far as that can be told: by the system
+    /// What was made the default, where that is not this system, as far as that can be told: by the system
     /// profile, from which the boot loader's entries are made, or by the boot loader itself.
     pub fn next_boot_other_than(&self, toplevel: &Toplevel) -> Option<Toplevel> {
         let profile = resolve(&self.layout.profiles().join("system")).ok();
-        let loader = match bootloader::default(&self.layout) {
-            BootDefault::System(toplevel) => Some(toplevel),
-            _ => None,
-        };
+        let loader = bootloader::default(&self.layout).installed().cloned();
         [loader, profile]
             .into_iter()
             .flatten()
             .find(|next| next != toplevel)
+    }
+
+    /// What pins the next boot to another system than this, in words: no deployment changes that.
+    pub fn pinned_to_other_than(&self, toplevel: &Toplevel) -> Option<String> {
+        match bootloader::default(&self.layout) {
+            BootDefault::Pinned(pin)
+                if pin.kind != PinKind::Once && pin.starts.as_ref() != Some(toplevel) =>
+            {
+                Some(pin.to_string())
+            }
+            _ => None,
+        }
     }
 
     /// The system that was booted.

@@ -62,6 +62,10 @@ pub fn next(reason: &Reason) -> String {
         Reason::Drifted { .. } => {
             "the next boot starts what was set by hand, until somebody sets the profile and the boot default back: `nixus rollback`, or `switch.drift = \"correct\"`".to_owned()
         }
+        Reason::BootPinned { how, .. } => {
+            let undo = how.rsplit_once(": ").map_or(how.as_str(), |(_, undo)| undo);
+            format!("commits are taken as before, unless `switch.drift = \"refuse\"`; the next boot starts what is kept after: {undo}")
+        }
         Reason::StateDamaged { .. } => {
             "nothing is built or activated, until an operator runs `nixus adopt --again`".to_owned()
         }

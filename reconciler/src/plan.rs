@@ -80,6 +80,9 @@ pub struct Observation<'a> {
     pub next_boot: Option<&'a Toplevel>,
     /// What is done about the latter.
     pub drift: Drift,
+    /// What pins the next boot to another system than the one that runs, whatever a deployment makes the
+    /// default.
+    pub pinned: Option<&'a str>,
     /// The default of the boot loader, where this boot is of another generation.
     pub booted_other: bool,
     /// That an operator holds this host still.
@@ -169,6 +172,7 @@ pub fn plan(seen: &Observation<'_>) -> Action {
             | Reason::Inconclusive { .. }
             | Reason::RebootNeeded { .. }
             | Reason::NoManifest { .. }
+            | Reason::BootPinned { .. }
             | Reason::Suspended { .. },
         ) if seen.peers_due => Action::SeePeers,
         action => action,
@@ -253,15 +257,22 @@ fn plan_head(seen: &Observation<'_>, accepted: &CommitId, head: &CommitId) -> Ac
     if seen.booted_other && !kept_runs {
         return Action::Wait(Reason::BootedOther);
     }
+    let kept_commit = || {
+        kept.filter(|_| kept_runs)
+            .and_then(|kept| CommitId::try_from(kept.commit.id.clone()).ok())
+    };
     let drifted = seen
         .next_boot
-        .filter(|_| kept_runs)
-        .zip(kept.and_then(|kept| CommitId::try_from(kept.commit.id.clone()).ok()))
+        .zip(kept_commit())
         .map(|(next_boot, commit)| {
             let next_boot = next_boot.clone();
             Action::Wait(Reason::Drifted { commit, next_boot })
         });
-    if let (Some(wait), Drift::Refuse) = (&drifted, seen.drift) {
+    let pinned = seen.pinned.zip(kept_commit()).map(|(how, commit)| {
+        let how = how.to_owned();
+        Action::Wait(Reason::BootPinned { commit, how })
+    });
+    if let (Some(wait), Drift::Refuse) = (drifted.as_ref().or(pinned.as_ref()), seen.drift) {
         return wait.clone();
     }
     let rewritten = || {
@@ -286,6 +297,10 @@ fn plan_head(seen: &Observation<'_>, accepted: &CommitId, head: &CommitId) -> Ac
             }
             if seen.boot_unproven {
                 return Action::ProveBoot;
+            }
+            // Deploying it once more would change nothing.
+            if let Some(wait) = pinned {
+                return wait;
             }
             return Action::Wait(Reason::UpToDate {
                 commit: head.clone(),

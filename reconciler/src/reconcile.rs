@@ -261,12 +261,14 @@ impl Pass<'_> {
             .map_err(PassError::Switcher)?;
         let suspension = suspension::read(self.paths);
         let next_boot = self.switcher.next_boot_other_than(&running);
+        let pinned = self.switcher.pinned_to_other_than(&running);
         Ok(plan(&Observation {
             now: Timestamp::now(),
             ledger: &self.ledger,
             running: &running,
             next_boot: next_boot.as_ref(),
             drift: self.config.switch.drift,
+            pinned: pinned.as_deref(),
             booted_other: self.switcher.booted_other(),
             suspension: suspension.as_ref(),
             journal_damage: journal_damage.as_deref(),

@@ -101,3 +101,54 @@ fn no_commit_is_taken_after_a_change_by_hand_where_that_is_asked_for() -> Result
     ensure!(status(web1)?["passes_stopped"].is_null());
     Ok(())
 }
+
+/// A host of the lab has no `/sys/firmware`, and nothing can be made in sysfs.
+const FIRMWARE: &str = "mkdir /run/sys; mount -t tmpfs tmpfs /run/sys; cd /sys
+for part in *; do mkdir /run/sys/$part; mount --rbind /sys/$part /run/sys/$part; done
+mkdir /run/sys/firmware; mount --rbind /run/sys /sys";
+
+/// What `bootctl set-default` writes: attributes, then UTF-16 (Boot Loader Interface). A host of the lab has no
+/// firmware, and its loader does not read this.
+const PIN: &str = r"mkdir -p /sys/firmware/efi/efivars
+printf '\007\000\000\000' > $PIN
+printf nixos-generation-1.conf | sed 's/./&\n/g' | while read -r sign; do printf '%s\000' $sign; done >> $PIN
+printf '\000\000' >> $PIN";
+const VARIABLE: &str =
+    "/sys/firmware/efi/efivars/LoaderEntryDefault-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+
+#[test]
+fn a_default_that_the_firmware_pins_is_told_and_stops_no_commit() -> Result<()> {
+    let (story, commit, _) = kept_with("correct")?;
+    let web1 = story.host("web1")?;
+    let count = deployments(web1)?.len();
+    web1.must(["sh", "-ec", FIRMWARE])?;
+    web1.must(["sh", "-c", &PIN.replace("$PIN", VARIABLE)])?;
+    story.waits_for("web1", "boot-pinned")?;
+    let report = story.report("web1", &commit, &[State::Waiting])?;
+    for words in ["LoaderEntryDefault", "bootctl set-default"] {
+        ensure!(report.text.contains(words), "{}", report.text);
+    }
+    // It is not deployed again and again.
+    for _ in 0..3 {
+        web1.must(["systemctl", "start", "nixus-reconcile.service"])?;
+    }
+    ensure!(deployments(web1)?.len() == count, "it was deployed again");
+    let next = story.lab().deploy("web1", GOODBYE, "say goodbye")?;
+    story.report("web1", &next, &[State::Success])?;
+    story.waits_for("web1", "boot-pinned")?;
+    ensure!(web1.read("/etc/greeting")? == "goodbye");
+    web1.must(["rm", VARIABLE])?;
+    story.kept("web1", &next).map(drop)
+}
+
+/// What nixpkgs' builder was writing as the power went, and what it then fails on (`open` with `x`).
+#[test]
+fn a_leftover_of_the_builder_stops_no_commit() -> Result<()> {
+    let (story, _, _) = kept_with("correct")?;
+    let web1 = story.host("web1")?;
+    let leftover = "/boot/loader/loader.tmp";
+    web1.must(["sh", "-c", &format!("echo 'timeout 5' > {leftover}")])?;
+    let next = story.lab().deploy("web1", GOODBYE, "say goodbye")?;
+    story.kept("web1", &next)?;
+    web1.must(["test", "!", "-e", leftover]).map(drop)
+}

@@ -108,6 +108,14 @@ pub enum Reason {
         /// What the next boot would start.
         next_boot: Toplevel,
     },
+    /// The next boot starts another system than the one that is kept, whatever a deployment makes the default:
+    /// by a variable of the firmware, or by what the boot loader remembers.
+    BootPinned {
+        /// The commit that is kept.
+        commit: CommitId,
+        /// What does that, and what undoes it.
+        how: String,
+    },
     /// A state file is not usable, and with it is lost what must not be activated.
     StateDamaged {
         /// The file, where it is now.
@@ -149,6 +157,7 @@ impl Reason {
             Self::NoBranch => "no-branch",
             Self::BootedOther => "booted-other",
             Self::Drifted { .. } => "drifted",
+            Self::BootPinned { .. } => "boot-pinned",
             Self::StateDamaged { .. } => "state-damaged",
             Self::JournalDamaged { .. } => "journal-damaged",
             Self::Suspended { .. } => "suspended",
@@ -166,6 +175,7 @@ impl Reason {
             | Self::Baseline { commit, .. }
             | Self::PeersOnTrial { commit, .. }
             | Self::Drifted { commit, .. }
+            | Self::BootPinned { commit, .. }
             | Self::HistoryRewritten { commit, .. } => Some(commit),
             _ => None,
         }
@@ -242,6 +252,11 @@ impl fmt::Display for Reason {
             Self::Drifted { commit, next_boot } => write!(
                 f,
                 "{} runs, but by hand the next boot was given {next_boot}",
+                commit.short()
+            ),
+            Self::BootPinned { commit, how } => write!(
+                f,
+                "{} runs, but the next boot starts something else: {how}",
                 commit.short()
             ),
             Self::StateDamaged { file, why } => write!(

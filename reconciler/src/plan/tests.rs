@@ -48,6 +48,7 @@ struct Host {
     running: Toplevel,
     next_boot: Option<Toplevel>,
     drift: Drift,
+    pinned: Option<&'static str>,
     booted_other: bool,
     suspension: Option<Suspension>,
     journal_damage: Option<String>,
@@ -81,6 +82,7 @@ impl Host {
             running: toplevel('a'),
             next_boot: None,
             drift: Drift::Correct,
+            pinned: None,
             booted_other: false,
             suspension: None,
             journal_damage: None,
@@ -104,6 +106,7 @@ impl Host {
             running: &self.running,
             next_boot: self.next_boot.as_ref(),
             drift: self.drift,
+            pinned: self.pinned,
             booted_other: self.booted_other,
             suspension: self.suspension.as_ref(),
             journal_damage: self.journal_damage.as_deref(),
@@ -214,6 +217,36 @@ fn a_commit_that_leaves_the_toplevel_unchanged_is_kept_without_an_activation() {
         },
         Action::LookAtBaseline,
     );
+}
+
+#[test]
+fn a_default_that_is_pinned_is_told_and_stops_no_commit_unless_that_is_asked_for() {
+    let how = "the firmware variable LoaderEntryDefault names x; what undoes it: y";
+    let pinned = Action::Wait(Reason::BootPinned {
+        commit: commit('a'),
+        how: how.to_owned(),
+    });
+    let check = |drift, head, expected: Action| {
+        let host = Host {
+            drift,
+            pinned: Some(how),
+            head: Head::At(commit(head)),
+            ..Host::new()
+        };
+        assert_eq!(host.plan(), expected, "{drift:?}");
+    };
+    for drift in [Drift::Correct, Drift::Report] {
+        check(drift, 'a', pinned.clone());
+        check(drift, 'b', Action::Fetch(commit('b')));
+    }
+    check(Drift::Refuse, 'b', pinned);
+    // It led to an older generation, which nobody has picked: the commit is deployed again.
+    let mut booted = Host::new();
+    booted.running = toplevel('y');
+    booted.pinned = Some(how);
+    booted.next_boot = Some(toplevel('a'));
+    booted.head = Head::At(commit('a'));
+    assert_eq!(booted.plan(), Action::Fetch(commit('a')));
 }
 
 #[test]
@@ -595,6 +628,7 @@ fn hosts() -> impl Strategy<Value = Host> {
                     running: toplevel(running),
                     next_boot: (!persistent).then(|| toplevel('z')),
                     drift,
+                    pinned: None,
                     booted_other,
                     suspension: suspended.then(|| suspension(None)),
                     journal_damage: None,

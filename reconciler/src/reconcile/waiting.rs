@@ -23,7 +23,7 @@ impl Pass<'_> {
                 };
                 self.report(|reporter| reporter.damaged(&commit, reason))
             }
-            Reason::Drifted { .. } => {
+            Reason::Drifted { .. } | Reason::BootPinned { .. } => {
                 let Some(kept) = &self.ledger.kept else {
                     return Ok(());
                 };

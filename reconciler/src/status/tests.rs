@@ -312,6 +312,10 @@ fn the_word_of_each_reason_is_the_one_in_its_json() {
             commit: commit("a"),
             next_boot: toplevel("b"),
         },
+        Reason::BootPinned {
+            commit: commit("a"),
+            how: why(),
+        },
         Reason::StateDamaged {
             file: why(),
             why: why(),

@@ -174,6 +174,7 @@ fn style_of(reason: &Reason) -> Style {
         | Reason::Inconclusive { .. }
         | Reason::HistoryRewritten { .. }
         | Reason::Drifted { .. }
+        | Reason::BootPinned { .. }
         | Reason::StateDamaged { .. }
         | Reason::JournalDamaged { .. } => BAD,
         _ => BUSY,

@@ -103,6 +103,10 @@ pub fn install(boot: &Path, profiles: &Path, default: &Path) -> Result<()> {
     // The newest of equal ones, as the builder does.
     if let Some(chosen) = generations.iter().find(|g| g.toplevel == default) {
         let text = format!("timeout 0\ndefault {}\n", chosen.entry_name());
+        // As nixpkgs' builder, which opens this file so that it must not be there (`write_loader_conf`).
+        let new = boot.join("loader/loader.tmp");
+        drop(File::create_new(&new).with_context(|| format!("cannot make {}", new.display()))?);
+        fs::remove_file(&new).with_context(|| format!("cannot remove {}", new.display()))?;
         write(&boot.join("loader/loader.conf"), &text)?;
     }
     remove_stale(&entries, &known)?;
