@@ -99,11 +99,35 @@ in
       };
       nixus-recover = kept // {
         description = "Settle what a crash left of a deployment";
-        wantedBy = [ "multi-user.target" ];
+        # A mount that fails ends the boot in emergency mode, where nobody may be to look: a generation on
+        # trial goes back from there, too (systemd.special(7), `local-fs.target`).
+        wantedBy = [
+          "multi-user.target"
+          "emergency.target"
+        ];
+        after = [
+          "local-fs.target"
+          "sysinit.target"
+          "basic.target"
+        ];
         before = [
           "nixus-reconcile.timer"
           "nixus-reconcile.service"
+          "shutdown.target"
         ];
+        conflicts = [ "shutdown.target" ];
+        unitConfig = kept.unitConfig // {
+          # `sysinit.target` is never reached there, and all that needs it never started.
+          DefaultDependencies = false;
+          # Only a machine that goes down ends it, and so is noted as going down in order.
+          IgnoreOnIsolate = true;
+          # Whoever asks for that mode on the kernel's command line is there.
+          ConditionKernelCommandLine = [
+            "!systemd.unit=emergency.target"
+            "!emergency"
+            "!-b"
+          ];
+        };
         serviceConfig = oneshot "${switcher} recover" // {
           RemainAfterExit = true;
           # Without it, files of the store are taken for cut short at the next boot.

@@ -108,6 +108,31 @@ fn a_unit_that_fails_only_at_boot_brings_the_boot_proven_generation_back() -> Re
     )
 }
 
+/// What `local-fs.target` needs, as it needs mounts: systemd goes into emergency mode, and nothing that needs
+/// `sysinit.target` is started.
+const EMERGENCY_AT_BOOT: &str = r#"systemd.services.data = {
+  before = [ "local-fs.target" ];
+  requiredBy = [ "local-fs.target" ];
+  unitConfig.DefaultDependencies = false;
+  serviceConfig.Type = "oneshot";
+  serviceConfig.RemainAfterExit = true;
+  script = "test $(readlink -f /run/booted-system) != $(readlink -f /run/current-system)";
+};"#;
+
+#[test]
+fn a_first_boot_that_ends_in_emergency_mode_brings_the_boot_proven_generation_back() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let first = web1.current_system()?;
+    let commit = story
+        .lab()
+        .deploy("web1", EMERGENCY_AT_BOOT, "need a disk")?;
+    story.kept("web1", &commit)?;
+    let before = boots(web1)?;
+    web1.must(["systemctl", "reboot", "--no-block"])?;
+    came_back(&story, &commit, &first, before, "")
+}
+
 #[test]
 fn a_boot_whose_activation_failed_is_not_boot_proven() -> Result<()> {
     let story = Story::begin(&["web1"])?;

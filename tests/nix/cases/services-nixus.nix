@@ -108,6 +108,7 @@ in
         [
           "nixus-reconcile.timer"
           "nixus-reconcile.service"
+          "shutdown.target"
         ]
       ];
     };
