@@ -352,16 +352,18 @@ impl World {
     /// Stuck ends when an operator says so and nothing stands in the way any more.
     fn help_the_stuck(&mut self) -> Result<(), String> {
         let record = self.record()?;
-        if !matches!(record.phase, Phase::Stuck { .. }) {
+        let Phase::Stuck { damage, .. } = &record.phase else {
             return Ok(());
-        }
+        };
+        // Where the units were never put back, because attempts were cut off, nothing else is known to be wrong.
+        let network = damage.contains("was there before");
         // Who hangs is ended after RuntimeMaxSec.
         self.hung = None;
         let mut inner = self.machine.get();
         inner.faults.clear();
         inner.back_failures = 0;
         inner.boot_back_failures = 0;
-        let only_lost = inner.lost && name_of(&inner.current) == OLD;
+        let only_lost = network && inner.lost && name_of(&inner.current) == OLD;
         inner.lost = false;
         drop(inner);
         if only_lost {
