@@ -15,6 +15,12 @@ const UNIT: &str = "nixus-recover.service";
 /// Settings that can keep a unit's program from being started; an empty one takes back those before it
 /// (systemd.unit(5), systemd.service(5)).
 const HINDRANCES: [&str; 4] = ["Condition", "Assert", "ExecCondition", "ExecStartPre"];
+/// The unit's own conditions: whoever asks for emergency mode at the machine is there (nix/units.nix).
+const OWN: [&str; 3] = [
+    "ConditionKernelCommandLine=!systemd.unit=emergency.target",
+    "ConditionKernelCommandLine=!emergency",
+    "ConditionKernelCommandLine=!-b",
+];
 
 /// Whether the next boot would settle what a crash had left.
 pub async fn unit() -> Finding {
@@ -102,7 +108,7 @@ impl Seen<'_> {
 fn hindrance<'a>(text: &'a str, kind: &&str) -> Option<&'a str> {
     text.lines()
         .map(str::trim)
-        .filter(|line| line.starts_with(*kind))
+        .filter(|line| line.starts_with(*kind) && !OWN.contains(line))
         .fold(None, |found, line| match line.split_once('=') {
             Some((_, value)) if value.trim().is_empty() => None,
             Some(_) => Some(line),
@@ -139,7 +145,10 @@ mod tests {
             load: "loaded",
             wanted: true,
             start: &start,
-            text: "[Unit]\nDescription=a\n[Service]\nExecStart=x recover\nExecStop=y\n",
+            text: &format!(
+                "[Unit]\n{}\n[Service]\nExecStart=x recover\n",
+                OWN.join("\n")
+            ),
         };
         let check = |seen: Seen<'_>, words: Option<&str>| {
             let found = seen.problem(&program);
