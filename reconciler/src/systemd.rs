@@ -182,22 +182,20 @@ fn strip_prefixes(text: &str) -> String {
 
 /// Starts a unit and does not wait for it.
 pub async fn start(unit: &str) -> Result<(), SystemdError> {
-    Invocation::new("systemctl", ANSWER)
-        .args(["start", "--no-block", "--no-ask-password", "--", unit])
-        .output()
-        .await
-        .map_err(|source| SystemdError::Start {
-            unit: unit.to_owned(),
-            source,
-        })?;
-    Ok(())
+    begin(unit, &["--no-block"], ANSWER).await
 }
 
 /// Starts a unit and waits until it has started; a oneshot has then ended. One that is under way already is
 /// waited for.
 pub async fn run(unit: &str, limit: Duration) -> Result<(), SystemdError> {
+    begin(unit, &[], limit).await
+}
+
+async fn begin(unit: &str, options: &[&str], limit: Duration) -> Result<(), SystemdError> {
     Invocation::new("systemctl", limit)
-        .args(["start", "--no-ask-password", "--", unit])
+        .arg("start")
+        .args(options)
+        .args(["--no-ask-password", "--", unit])
         .output()
         .await
         .map_err(|source| SystemdError::Start {

@@ -212,17 +212,38 @@ fn recipe() -> u64 {
 pub fn debian(root: &Path, more: &str) -> Result<PathBuf> {
     let new = root.with_extension("new");
     remove_tree(&new)?;
-    let mut command = Command::new("mmdebstrap");
-    command
-        .args(["--quiet", "--variant=minbase"])
-        .arg(format!("--include={INCLUDE}{more}"))
-        .arg(SUITE)
-        .arg(&new)
-        .env("PATH", PATH);
-    command::must(&mut command, None, Duration::from_secs(1200))?;
+    let include = format!("{INCLUDE}{more}");
+    mmdebstrap("minbase", &include, SUITE, None, &new)?;
     remove_tree(&new.join("var/lib/apt/lists"))?;
     remove_tree(&new.join("var/cache/apt"))?;
     Ok(new)
+}
+
+/// Unpacks packages of a Debian and what they need: none of their scripts runs.
+///
+/// # Errors
+/// When they cannot be had.
+pub fn unpack(include: &str, suite: &str, mirror: Option<&str>, to: &Path) -> Result<()> {
+    mmdebstrap("extract", include, suite, mirror, to)
+}
+
+fn mmdebstrap(
+    variant: &str,
+    include: &str,
+    suite: &str,
+    mirror: Option<&str>,
+    to: &Path,
+) -> Result<()> {
+    let mut command = Command::new("mmdebstrap");
+    command
+        .arg("--quiet")
+        .arg(format!("--variant={variant}"))
+        .arg(format!("--include={include}"))
+        .arg(suite)
+        .arg(to)
+        .args(mirror)
+        .env("PATH", PATH);
+    command::must(&mut command, None, Duration::from_secs(1200)).map(drop)
 }
 
 fn build_root(root: &Path) -> Result<()> {

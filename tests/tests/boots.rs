@@ -236,6 +236,16 @@ fn what_a_first_boot_that_fails_undoes_is_said_before_and_after() -> Result<()> 
     takes_the_next_commit(&story)
 }
 
+/// Waits until a host says that the trial of its boot told nothing.
+pub fn cannot_judge_its_boot(host: &Host) -> Result<()> {
+    host.wait_until("could not judge its boot", PATIENCE, |host| {
+        let told = switcher_status(host)?;
+        Ok(told
+            .pointer("/unproven/told_nothing")
+            .is_some_and(Value::is_string))
+    })
+}
+
 #[test]
 fn a_git_server_that_is_down_at_the_first_boot_reboots_nothing() -> Result<()> {
     let story = Story::begin(&["web1"])?;
@@ -245,12 +255,7 @@ fn a_git_server_that_is_down_at_the_first_boot_reboots_nothing() -> Result<()> {
     let (kept, before) = (web1.current_system()?, boots(web1)?);
     git.power_cut()?;
     web1.reboot()?;
-    web1.wait_until("could not judge its boot", PATIENCE, |host| {
-        let told = switcher_status(host)?;
-        Ok(told
-            .pointer("/unproven/told_nothing")
-            .is_some_and(Value::is_string))
-    })?;
+    cannot_judge_its_boot(web1)?;
     story.at_rest("web1", &kept)?;
     let seen = web1.must(["nixus", "status"])?;
     ensure!(seen.contains("could not be judged"), "{seen}");

@@ -11,7 +11,7 @@ use lab::test;
 use nixus::report::State;
 use serde_json::Value;
 
-use crate::boots::{boot_proven, boots, is_proven, says};
+use crate::boots::{boot_proven, boots, cannot_judge_its_boot, is_proven, says};
 use crate::failures::takes_the_next_commit;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -113,12 +113,7 @@ fn a_dead_switch_behind_a_carrier_reboots_nothing() -> Result<()> {
     let (kept, before) = (web1.current_system()?, boots(web1)?);
     git.unplug()?;
     web1.reboot()?;
-    web1.wait_until("could not judge its boot", PATIENCE, |host| {
-        let told = switcher_status(host)?;
-        Ok(told
-            .pointer("/unproven/told_nothing")
-            .is_some_and(Value::is_string))
-    })?;
+    cannot_judge_its_boot(web1)?;
     story.at_rest("web1", &kept)?;
     story.blames_no_commit("web1")?;
     git.plug()?;

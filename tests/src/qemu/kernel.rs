@@ -78,15 +78,7 @@ fn make(folder: &Path) -> Result<()> {
     for path in [&packages, &new] {
         setup::remove_tree(path)?;
     }
-    // Only unpacked: no package's scripts have to run.
-    let mut command = Command::new("mmdebstrap");
-    command
-        .args(["--quiet", "--variant=extract"])
-        .arg(format!("--include={INCLUDE}"))
-        .arg(SUITE)
-        .arg(&packages)
-        .env("PATH", PATH);
-    command::must(&mut command, None, Duration::from_secs(600))?;
+    setup::unpack(INCLUDE, SUITE, None, &packages)?;
     let boot = new.join(BOOT_FILES.trim_start_matches('/'));
     fs::create_dir_all(&boot).with_context(|| format!("cannot make {}", boot.display()))?;
     let version = only(&packages.join("usr/lib/modules"))?;

@@ -4,13 +4,10 @@ use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::command;
-use crate::setup::{self, Machine, PATH};
+use crate::setup::{self, Machine};
 
 /// nixpkgs' builder asks `bootctl` for `io.systemd.BootControl.Install`, and writes `preferred` to
 /// `loader.conf` where boots are counted; both are new in systemd 260, and trixie has 257.
@@ -34,7 +31,6 @@ const FILES: [(&str, &str); 3] = [
     ),
 ];
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu/systemd";
-const LIMIT: Duration = Duration::from_secs(600);
 
 /// Makes the layer; takes about 20 s once, then nothing.
 ///
@@ -60,16 +56,7 @@ fn make(folder: &Path) -> Result<()> {
     for path in [&packages, &new] {
         setup::remove_tree(path)?;
     }
-    // Only unpacked: no package's scripts have to run.
-    let mut command = Command::new("mmdebstrap");
-    command
-        .args(["--quiet", "--variant=extract"])
-        .arg(format!("--include={INCLUDE}"))
-        .arg(SUITE)
-        .arg(&packages)
-        .arg(MIRROR)
-        .env("PATH", PATH);
-    command::must(&mut command, None, LIMIT)?;
+    setup::unpack(INCLUDE, SUITE, Some(MIRROR), &packages)?;
     for (from, to) in FILES {
         copy(&packages.join(from), &new.join(to))?;
     }
