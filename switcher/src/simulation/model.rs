@@ -22,7 +22,7 @@ mod search;
 mod world;
 
 pub use search::{Explored, Violation, explore};
-pub use world::Bounds;
+pub use world::{Bounds, Reach};
 
 #[cfg(test)]
 #[path = "model/tests.rs"]

@@ -9,9 +9,10 @@ use nixus_switcher::transaction::step;
 
 use super::{Coverage, Options, Section, Violations};
 
-/// What may happen to it: a power cut, a switcher that is killed or hangs, a third system that is
-/// booted by hand; a watchdog, a write, a part of the way back that fails; an operator.
-const KINDS_OF_TROUBLE: u64 = 8;
+/// What may happen to it: a power cut, a switcher that is killed or hangs, units that the candidate has
+/// stopped, a third system that is booted by hand; a watchdog, a write, a part of the way back that fails; an
+/// operator.
+const KINDS_OF_TROUBLE: u64 = 9;
 
 /// What is reached within the bounds of a quick run, explored once for all sections that ask.
 ///

@@ -2,7 +2,7 @@
 
 use super::book::{Book, Happening};
 use super::process::{self, Next};
-use super::world::{At, Kept, Sys, Unit, WATCHED, World};
+use super::world::{At, Kept, Process, Reach, Sys, Timers, Unit, WATCHED, World};
 use crate::phase::PhaseName;
 use crate::transaction::{Boot, Effect};
 
@@ -217,6 +217,14 @@ fn crashes(world: World, next: &mut Next) {
         // Whoever does it by hand does it again.
         killed.unwatched |= process.unit == Unit::Operator;
         next.push(("the switcher is killed", killed));
+        if runs_the_candidate(process) {
+            let mut stopped = after;
+            stopped.process = None;
+            if world.reach == Reach::AllWatchdogs {
+                stopped.timers = Timers::default();
+            }
+            next.push(("the candidate has the switcher's units stopped", stopped));
+        }
     }
     for profile in survivors(world.profile) {
         for loader in survivors(world.loader) {
@@ -236,6 +244,13 @@ fn crashes(world: World, next: &mut Next) {
     ));
 }
 
+/// Whether code of the candidate runs, which may ask PID 1 for anything.
+fn runs_the_candidate(process: Process) -> bool {
+    process.unit == Unit::Switch
+        && matches!(process.effect, Effect::Activate | Effect::Verify)
+        && matches!(process.at, At::Effect | At::Half)
+}
+
 fn survivors(kept: Kept) -> Vec<Sys> {
     if kept.seen == kept.durable {
         vec![kept.seen]
@@ -250,7 +265,7 @@ fn power_on(mut world: World, by_hand: Option<Sys>) -> World {
     world.running = booted;
     world.boot += 1;
     world.boots += 1;
-    world.timers = super::world::Timers::default();
+    world.timers = Timers::default();
     world.process = None;
     world.recover_due = true;
     world.trial_due = true;

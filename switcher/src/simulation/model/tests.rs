@@ -9,6 +9,7 @@ const FEW: Bounds = Bounds {
     faults: 1,
     operators: 0,
     restarts: 1,
+    reach: Reach::FirstWatchdog,
 };
 
 fn told(explored: &Explored) -> String {
@@ -36,6 +37,21 @@ fn no_interleaving_with_three_crashes_breaks_a_promise() {
         explored.pairs.len()
     );
     assert!(explored.violations.is_empty(), "{}", told(&explored));
+}
+
+/// A mount that failed took the machine to emergency mode, and both with it: nobody was left to go back.
+#[test]
+fn watchdogs_that_are_all_within_reach_of_a_candidate_keep_no_deadline() {
+    let bounds = Bounds {
+        reach: Reach::AllWatchdogs,
+        ..FEW
+    };
+    let explored = explore(&step, bounds).unwrap();
+    let broken: Vec<_> = explored.violations.iter().map(|one| one.promise).collect();
+    assert!(
+        broken.contains(&"a watchdog is armed while a deployment is open"),
+        "{broken:?}"
+    );
 }
 
 /// Each changes one decision, and the exploration sees it.

@@ -15,6 +15,17 @@ pub struct Bounds {
     pub operators: u8,
     /// Reboots in order, once nothing is open.
     pub restarts: u8,
+    /// What an order to PID 1 reaches that stops units.
+    pub reach: Reach,
+}
+
+/// How far the candidate reaches that has PID 1 stop units, by a pattern or by isolating a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// The switcher and its first watchdog: the second has another name, and outlives isolation.
+    FirstWatchdog,
+    /// Both watchdogs, as it would be without that.
+    AllWatchdogs,
 }
 
 impl Bounds {
@@ -24,6 +35,7 @@ impl Bounds {
         faults: 1,
         operators: 1,
         restarts: 1,
+        reach: Reach::FirstWatchdog,
     };
     /// The same with two faults, in a minute.
     pub const FULL: Self = Self {
@@ -187,6 +199,7 @@ pub(super) struct World {
     pub faults: u8,
     pub operators: u8,
     pub restarts: u8,
+    pub reach: Reach,
     /// Boots since the last power cut, and before it was all settled.
     pub boots: u8,
     pub reboots: u8,
@@ -238,6 +251,7 @@ impl World {
             faults: bounds.faults,
             operators: bounds.operators,
             restarts: bounds.restarts,
+            reach: bounds.reach,
             boots: 0,
             reboots: 0,
             proved: false,
