@@ -18,6 +18,10 @@ use crate::systemd::{self, PASS_TIMER, PASS_UNIT, SystemdError};
 const VERIFY: &str = "nixus-verify.service";
 /// The check of the timer.
 pub const TIMER: &str = "timer";
+/// How often the timer is looked at where it seems to wait for nothing,
+const LOOKS: usize = 5;
+/// and the pause until it is looked at again.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 
 /// What systemd says of the timer of the passes to come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,11 +32,24 @@ pub struct Timer {
     next: Option<Duration>,
 }
 
-/// Asks systemd about the timer.
+/// Asks systemd about the timer. It may elapse between two questions, and then seems to wait for nothing: that
+/// counts only where it stays so.
 ///
 /// # Errors
 /// When systemd does not answer.
 pub async fn look_at_timer() -> Result<Timer, SystemdError> {
+    let mut timer = look_at_timer_once().await?;
+    for _ in 1..LOOKS {
+        if !timer.waits_for_nothing() {
+            break;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        timer = look_at_timer_once().await?;
+    }
+    Ok(timer)
+}
+
+async fn look_at_timer_once() -> Result<Timer, SystemdError> {
     let properties = "LoadState,ActiveState,SubState,Unit,WantedBy,RequiredBy";
     let shown = systemd::show(PASS_TIMER, properties).await?;
     let next = systemd::next_elapse(PASS_TIMER).await?;
@@ -71,9 +88,7 @@ impl Timer {
             let unit = of("Unit");
             return fail(format!("{PASS_TIMER} starts {unit}, and no pass"));
         }
-        // While its service runs, a timer has no next elapse.
-        let runs = of("SubState") == "running";
-        if of("ActiveState") != "active" || (self.next.is_none() && !runs) {
+        if of("ActiveState") != "active" || self.waits_for_nothing() {
             let state = of("ActiveState");
             return fail(format!(
                 "{PASS_TIMER} is {state} and starts no further pass"
@@ -88,6 +103,15 @@ impl Timer {
             )),
             _ => Finding::new(TIMER, CheckOutcome::Pass, "the next pass is due"),
         }
+    }
+
+    /// Whether it will not elapse; while its service runs, a timer has no next elapse either.
+    fn waits_for_nothing(&self) -> bool {
+        let runs = self
+            .shown
+            .get("SubState")
+            .is_some_and(|state| state == "running");
+        self.next.is_none() && !runs
     }
 
     /// Whether it is still to start a pass within this time.
