@@ -252,7 +252,7 @@ fn logins_during_a_switch_are_no_failure_and_peers_begin_no_session() -> Result<
             }
             Ok(logins)
         });
-        let kept = (1..=4).try_for_each(|mark| {
+        let kept = (1..=2).try_for_each(|mark| {
             let more = alice.clone() + &service("demo", &mark.to_string(), "");
             let commit = story.lab().deploy("web1", &more, "run a demo")?;
             story.kept("web1", &commit).map(drop)
@@ -260,7 +260,7 @@ fn logins_during_a_switch_are_no_failure_and_peers_begin_no_session() -> Result<
         over.store(true, Ordering::Relaxed);
         let logins = logins.join().expect("logins do not panic")?;
         kept?;
-        ensure!(logins >= 20, "alice came only {logins} times");
+        ensure!(logins >= 10, "alice came only {logins} times");
         Ok(())
     })?;
     let sessions = who_had_sessions(web1)?;
