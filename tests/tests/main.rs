@@ -22,6 +22,7 @@ mod health_outages;
 mod health_peers;
 mod hosts;
 mod https;
+mod machines;
 mod manifest_caches;
 mod manifests;
 mod matrix;
