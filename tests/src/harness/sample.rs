@@ -46,16 +46,6 @@ pub fn of(all: &[Test], commit: &str) -> Vec<Test> {
     choose(able, SIZE, commit, |test| test.name)
 }
 
-/// The one of the tests with an emulated machine that this commit chooses; without a commit, all of them.
-pub fn machines(all: &[Test], commit: Option<&str>) -> Vec<&'static str> {
-    let machines = all.iter().filter(|test| test.machine);
-    let names: Vec<&str> = machines.map(|test| test.name).collect();
-    match commit {
-        None => names,
-        Some(commit) => choose(names, 1, commit, |name| name),
-    }
-}
-
 /// So many of these, chosen by a commit.
 pub fn choose<T>(
     mut from: Vec<T>,
@@ -111,22 +101,5 @@ mod tests {
         let seen: BTreeSet<&str> = commits.flat_map(|commit| names(&commit)).collect();
         let able: BTreeSet<&str> = all[..8].iter().map(|test| test.name).collect();
         assert_eq!(seen, able);
-    }
-
-    #[test]
-    fn a_commit_chooses_one_machine_and_commits_choose_all_of_them() {
-        let mut all = tests();
-        let named = ["main::machines::one", "main::machines::two"];
-        all.extend(named.map(|name| Test {
-            machine: true,
-            ..Test::named(name)
-        }));
-        assert_eq!(machines(&all, None), named);
-        assert_eq!(machines(&all, Some("one")).len(), 1);
-        let commits = (0..100).map(|number| number.to_string());
-        let seen: BTreeSet<&str> = commits
-            .flat_map(|commit| machines(&all, Some(&commit)))
-            .collect();
-        assert_eq!(seen, BTreeSet::from(named));
     }
 }
