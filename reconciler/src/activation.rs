@@ -238,46 +238,44 @@ impl Switcher {
         resolve(&self.layout.current_system())
     }
 
+    /// What the boot loader starts by default, as its files say now. It is read anew each time, the loader's
+    /// own program included: ask once, and hand it on.
+    pub fn boot_default(&self) -> BootDefault {
+        bootloader::default(&self.layout)
+    }
+
     /// Whether this boot is of another generation than the boot loader's default, and that
     /// generation still runs: somebody picked it in the boot menu. What the loader starts by itself, as a variable
     /// of the firmware may have it, nobody has picked.
-    pub fn booted_other(&self) -> bool {
+    pub fn booted_other(&self, boot_default: &BootDefault) -> bool {
         let (Ok(running), Ok(default)) = (
             self.running(),
             resolve(&self.layout.profiles().join("system")),
         ) else {
             return false;
         };
-        let by_itself = || match bootloader::default(&self.layout) {
-            BootDefault::Pinned(pin) if pin.kind == PinKind::Once => pin.installed,
-            told => told.starts().cloned(),
+        let unpicked = match boot_default {
+            BootDefault::Pinned(pin) if pin.kind == PinKind::Once => pin.installed.as_ref(),
+            other => other.starts(),
         };
         running != default
             && self.booted().is_ok_and(|booted| booted == running)
-            && by_itself() != Some(running)
+            && unpicked != Some(&running)
     }
 
     /// What was made the default, where that is not this system, as far as that can be told: by the system
     /// profile, from which the boot loader's entries are made, or by the boot loader itself.
-    pub fn next_boot_other_than(&self, toplevel: &Toplevel) -> Option<Toplevel> {
+    pub fn next_boot_other_than(
+        &self,
+        boot_default: &BootDefault,
+        toplevel: &Toplevel,
+    ) -> Option<Toplevel> {
         let profile = resolve(&self.layout.profiles().join("system")).ok();
-        let loader = bootloader::default(&self.layout).installed().cloned();
+        let loader = boot_default.installed().cloned();
         [loader, profile]
             .into_iter()
             .flatten()
             .find(|next| next != toplevel)
-    }
-
-    /// What pins the next boot to another system than this, in words: no deployment changes that.
-    pub fn pinned_to_other_than(&self, toplevel: &Toplevel) -> Option<String> {
-        match bootloader::default(&self.layout) {
-            BootDefault::Pinned(pin)
-                if pin.kind != PinKind::Once && pin.starts.as_ref() != Some(toplevel) =>
-            {
-                Some(pin.to_string())
-            }
-            _ => None,
-        }
     }
 
     /// The system that was booted.

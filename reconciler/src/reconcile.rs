@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use nixus_switcher::PhaseName;
 use nixus_switcher::protocol::{Before, Commit, DeploymentId, Toplevel};
+use nixus_switcher::system::Pin;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -260,8 +261,11 @@ impl Pass<'_> {
             .ended_after(self.ledger.outcomes_seen)
             .map_err(PassError::Switcher)?;
         let suspension = suspension::read(self.paths);
-        let next_boot = self.switcher.next_boot_other_than(&running);
-        let pinned = self.switcher.pinned_to_other_than(&running);
+        let boot_default = self.switcher.boot_default();
+        let next_boot = self.switcher.next_boot_other_than(&boot_default, &running);
+        let pinned = boot_default
+            .pinned_to_other_than(&running)
+            .map(Pin::to_string);
         Ok(plan(&Observation {
             now: Timestamp::now(),
             ledger: &self.ledger,
@@ -269,7 +273,7 @@ impl Pass<'_> {
             next_boot: next_boot.as_ref(),
             drift: self.config.switch.drift,
             pinned: pinned.as_deref(),
-            booted_other: self.switcher.booted_other(),
+            booted_other: self.switcher.booted_other(&boot_default),
             suspension: suspension.as_ref(),
             journal_damage: journal_damage.as_deref(),
             open: open.as_ref(),
@@ -436,7 +440,10 @@ impl Pass<'_> {
         let kept = self.ledger.kept.as_ref()?;
         let commit = CommitId::try_from(kept.commit.id.clone()).ok()?;
         let runs = self.switcher.running().ok()? == *toplevel && kept.toplevel == *toplevel;
-        let next_boot = self.switcher.next_boot_other_than(toplevel)?;
+        let boot_default = self.switcher.boot_default();
+        let next_boot = self
+            .switcher
+            .next_boot_other_than(&boot_default, toplevel)?;
         runs.then_some(Reason::Drifted { commit, next_boot })
     }
 

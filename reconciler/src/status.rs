@@ -205,7 +205,7 @@ pub async fn status(
                 .is_some_and(|open| matches!(open.phase, PhaseName::Booted | PhaseName::BootTrial)),
             told_nothing: unproven.and_then(|one| one.told_nothing),
             booted,
-            other_picked: switcher.booted_other(),
+            other_picked: switcher.booted_other(&switcher.boot_default()),
             unproven: boot_proven.as_ref().map(|proven| Unproven {
                 commits: ledger.kept_since(proven).len(),
                 generation: switcher.number_of(proven),

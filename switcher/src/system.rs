@@ -149,6 +149,15 @@ impl std::fmt::Display for Pin {
 }
 
 impl BootDefault {
+    /// What pins the next boots to another system than this: no deployment changes that.
+    pub fn pinned_to_other_than(&self, toplevel: &Toplevel) -> Option<&Pin> {
+        match self {
+            Self::Pinned(pin) => Some(pin)
+                .filter(|pin| pin.kind != PinKind::Once && pin.starts.as_ref() != Some(toplevel)),
+            Self::System(_) | Self::Unknown(_) | Self::Broken(_) => None,
+        }
+    }
+
     /// What the boot loader's installer has made the default.
     pub fn installed(&self) -> Option<&Toplevel> {
         match self {
