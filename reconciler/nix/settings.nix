@@ -186,6 +186,7 @@ in
             defaultText = lib.literalExpression "config.services.nixus.bootDelay";
             description = "The time from the boot to the first pass ({manpage}`systemd.time(7)`), at most 7 days.";
           };
+          timeout = optional own.duration "The longest that a pass may take; one that takes longer is ended, which is an error. Unless set: four times `closure.build_timeout`, and one hour.";
         } "When passes begin.";
         health = table {
           soak = defaulting own.duration "10s" "The least time that all checks must go on passing.";

@@ -260,6 +260,22 @@ The request is one line of JSON on standard input, and so is the answer:
     },
 }
 
+impl Command {
+    /// Whether it may write what a host, or a user, keeps for Nixus alone; the others write files that their
+    /// user asked for.
+    pub fn keeps_state(&self) -> bool {
+        !matches!(
+            self,
+            Self::Init(_)
+                | Self::CheckConfig { .. }
+                | Self::Manifest { .. }
+                | Self::Secrets { .. }
+                | Self::Completions { .. }
+                | Self::Man { .. }
+        )
+    }
+}
+
 /// How to print.
 #[derive(Debug, Args)]
 pub struct Output {

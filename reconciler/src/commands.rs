@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::CommandFactory;
 use jiff::Timestamp;
+use nix::sys::stat::{Mode, umask};
 use nixus::activation::Switcher;
 use nixus::adopt::adopt;
 use nixus::checks::now;
@@ -23,6 +24,7 @@ use nixus::report::{Reporter, name};
 use nixus::reports_repository::ReportsRepository;
 use nixus::rollback::{self, Rollback};
 use nixus::state::Paths;
+use nixus::status::summary::{self, Summary};
 use nixus::status::{first_line, status};
 use nixus::systemd::PASS_UNIT;
 use nixus::{log, retry, suspension, systemd, tables, verify};
@@ -40,14 +42,18 @@ mod secrets;
 /// Does what was asked.
 pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let paths = Paths::default();
+    if cli.command.keeps_state() {
+        // What a host keeps is root's alone, whoever runs this and however.
+        umask(Mode::from_bits_truncate(0o077));
+    }
     let switcher = Switcher::default();
     let config = || Config::load(&cli.config);
     match &cli.command {
         Command::Reconcile => match reconcile(&config()?, &paths, &switcher).await {
             Ok(_) => {}
             // The pass that runs does what this one would have done.
-            Err(PassError::Lock(PassLockError::Busy)) => {
-                tracing::info!("another pass is running");
+            Err(PassError::Lock(error @ PassLockError::Busy { .. })) => {
+                tracing::info!("{error}");
             }
             Err(error) => return Err(error.into()),
         },
@@ -77,6 +83,15 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
             let anchor = name(&adopted.anchor);
             println!("Adopted: history is accepted from {anchor} on.");
             println!("Nothing was activated; {} runs.", adopted.running);
+        }
+        Command::Status(output) if summary::is_all(&paths) => {
+            let summary = Summary::read(&paths.summary)
+                .context("no pass of this boot has left a summary; the status needs root")?;
+            if output.json {
+                print_json(&summary)?;
+            } else {
+                print!("{summary}");
+            }
         }
         Command::Status(output) => {
             let status = status(&config()?, &paths, &switcher).await?;

@@ -134,6 +134,8 @@ pub struct Passes {
     pub interval: Duration,
     /// The time from the boot to the first one.
     pub boot_delay: Duration,
+    /// The longest that one may take.
+    pub timeout: Duration,
 }
 
 impl Passes {

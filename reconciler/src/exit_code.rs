@@ -49,7 +49,7 @@ impl From<Exit> for std::process::ExitCode {
 /// How an error ends: `chain` is the error and its sources.
 pub fn of<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> Exit {
     for error in chain {
-        if matches!(error.downcast_ref(), Some(PassLockError::Busy)) {
+        if matches!(error.downcast_ref(), Some(PassLockError::Busy { .. })) {
             return Exit::Busy;
         }
         if matches!(error.downcast_ref(), Some(RollbackError::Open { .. })) {
@@ -93,8 +93,9 @@ mod tests {
     fn each_kind_of_failure_has_its_exit_code() {
         let config = crate::config::Config::load(std::path::Path::new("/no/such/file"));
         check(&config.unwrap_err(), Exit::WrongInput);
-        check(&AdoptError::Lock(PassLockError::Busy), Exit::Busy);
-        check(&RetryError::Lock(PassLockError::Busy), Exit::Busy);
+        let busy = || PassLockError::Busy { holders: vec![] };
+        check(&AdoptError::Lock(busy()), Exit::Busy);
+        check(&RetryError::Lock(busy()), Exit::Busy);
         let what = "abc".to_owned();
         check(&RetryError::NotQuarantined { what }, Exit::WrongInput);
         let until = jiff::Timestamp::UNIX_EPOCH;

@@ -72,6 +72,10 @@ pub fn next(reason: &Reason) -> String {
         Reason::JournalDamaged { .. } => {
             "nothing is built or activated, and what runs is left alone, until an operator runs `nixus-switcher recover --set-aside-journal`".to_owned()
         }
+        Reason::PassOverdue { .. } => {
+            "nothing is deployed until a pass ends: see `systemctl status nixus-reconcile.service`, end what hangs, and raise `passes.timeout` where it was work"
+                .to_owned()
+        }
         Reason::Suspended { until, .. } => match until {
             Some(until) => format!(
                 "the branch is watched; after {until:.0}, or `nixus resume`, its head is deployed"

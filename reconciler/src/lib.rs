@@ -47,6 +47,7 @@ pub mod nix_failure;
 pub mod nix_log;
 pub mod outbox;
 pub mod outbox_file;
+pub mod overdue;
 pub mod own_pass;
 pub mod packing;
 pub mod pass_lock;

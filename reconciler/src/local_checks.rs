@@ -256,6 +256,7 @@ mod tests {
         let passes = Passes {
             interval: Duration::from_secs(60),
             boot_delay: Duration::from_secs(30),
+            timeout: Duration::from_secs(3600),
         };
         let well = [
             ("LoadState", "loaded"),

@@ -278,6 +278,7 @@ mod tests {
             state: folder.path().join("state"),
             run: folder.path().join("run"),
             adopted: folder.path().join("adopted"),
+            summary: folder.path().join("summary"),
         };
         assert_eq!(asked(&paths), None);
         let question = Question { id: "1".into() };

@@ -1,10 +1,11 @@
 //! One pass at a time, and none while a host is adopted.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nixus_switcher::disk::{Disk as _, Held, HostDisk};
+use nixus_switcher::lock_file;
 use thiserror::Error;
 
 use crate::state::Paths;
@@ -17,8 +18,11 @@ const POLL: Duration = Duration::from_millis(50);
 #[derive(Debug, Error)]
 pub enum PassLockError {
     /// Another pass runs.
-    #[error("another pass is running")]
-    Busy,
+    #[error("another pass is running{}", of(holders))]
+    Busy {
+        /// Who holds the lock, where that can be seen.
+        holders: Vec<lock_file::Holder>,
+    },
     /// The lock could not be taken.
     #[error("cannot lock {}", path.display())]
     Lock {
@@ -30,9 +34,18 @@ pub enum PassLockError {
     },
 }
 
+/// The holders in brackets.
+pub(crate) fn of(holders: &[lock_file::Holder]) -> String {
+    let named: Vec<String> = holders.iter().map(ToString::to_string).collect();
+    match named.as_slice() {
+        [] => String::new(),
+        named => format!(" ({})", named.join(", ")),
+    }
+}
+
 /// Held while a pass, or something that must not meet one, runs.
 #[derive(Debug)]
-pub struct PassLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub struct PassLock(#[expect(dead_code, reason = "held for its lock")] Held);
 
 impl PassLock {
     /// The same for an operator, who had rather wait for the end of a short pass.
@@ -40,7 +53,7 @@ impl PassLock {
         let begun = Instant::now();
         loop {
             match Self::take(paths) {
-                Err(PassLockError::Busy) if begun.elapsed() < PATIENCE => sleep(POLL),
+                Err(PassLockError::Busy { .. }) if begun.elapsed() < PATIENCE => sleep(POLL),
                 taken => return taken,
             }
         }
@@ -49,16 +62,16 @@ impl PassLock {
     /// Takes the lock, or tells that somebody has it.
     pub fn take(paths: &Paths) -> Result<Self, PassLockError> {
         let path = paths.pass_lock();
-        let lock = |source| PassLockError::Lock {
-            path: path.clone(),
-            source,
-        };
-        std::fs::create_dir_all(&paths.run).map_err(lock)?;
-        let file = File::create(&path).map_err(lock)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(std::fs::TryLockError::WouldBlock) => Err(PassLockError::Busy),
-            Err(std::fs::TryLockError::Error(source)) => Err(lock(source)),
+        let taken =
+            std::fs::create_dir_all(&paths.run).and_then(|()| HostDisk.lock(&path, Duration::ZERO));
+        match taken {
+            Ok(held) => Ok(Self(held)),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                Err(PassLockError::Busy {
+                    holders: lock_file::holders(&path),
+                })
+            }
+            Err(source) => Err(PassLockError::Lock { path, source }),
         }
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! On a host this is a unit of its own, which a pass starts and does not wait for.
 
-use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use nixus_switcher::PhaseName;
+use nixus_switcher::disk::{Disk as _, Held, HostDisk};
+use nixus_switcher::lock_file;
 use thiserror::Error;
 
 use crate::activation::Switcher;
@@ -57,6 +58,14 @@ pub enum PostError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// Somebody holds the lock for longer than one who posts.
+    #[error("statuses are not posted: {} is held for too long{}", path.display(), crate::pass_lock::of(holders))]
+    Held {
+        /// The lock.
+        path: PathBuf,
+        /// By whom, where that can be seen.
+        holders: Vec<lock_file::Holder>,
     },
     /// The host's key cannot be read to sign with.
     #[error("cannot read the host's key to sign with")]
@@ -218,20 +227,29 @@ impl Post<'_> {
     }
 
     /// Nothing where somebody else posts already.
-    fn lock(&self) -> Result<Option<File>, PostError> {
+    fn lock(&self) -> Result<Option<Held>, PostError> {
         let path = self.paths.outbox_lock();
-        let lock = |source| PostError::Lock {
-            path: path.clone(),
-            source,
-        };
-        std::fs::create_dir_all(&self.paths.run).map_err(lock)?;
-        let file = File::create(&path).map_err(lock)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(lock(source)),
+        let taken = std::fs::create_dir_all(&self.paths.run)
+            .and_then(|()| HostDisk.lock(&path, Duration::ZERO));
+        match taken {
+            Ok(held) => Ok(Some(held)),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                match held_too_long(self.paths) {
+                    Some(held) => Err(held),
+                    None => Ok(None),
+                }
+            }
+            Err(source) => Err(PostError::Lock { path, source }),
         }
     }
+}
+
+/// That somebody has held the lock for longer than one who posts does.
+pub fn held_too_long(paths: &Paths) -> Option<PostError> {
+    let path = paths.outbox_lock();
+    let holders = lock_file::holders(&path);
+    let long = holders.iter().any(|holder| holder.age > 2 * LONGEST);
+    long.then_some(PostError::Held { path, holders })
 }
 
 fn wait(now: Timestamp, until: Timestamp) -> Duration {

@@ -31,6 +31,7 @@ use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::secrets::candidate::CandidateError;
 use crate::source::{Source, SourceError};
 use crate::state::{Paths, write_atomically};
+use crate::status::summary::Summary;
 use crate::suspension;
 use crate::trust::{self, VerifiedCommit};
 
@@ -39,6 +40,7 @@ mod build;
 mod decision;
 mod entry;
 mod mend;
+mod overdue;
 mod prove;
 mod send;
 mod settle;
@@ -64,6 +66,9 @@ pub enum PassError {
     /// Reports could not be kept on this host.
     #[error("reports cannot be kept")]
     Reports(#[source] ReportsError),
+    /// It did not end within its limit, or passes are kept out for longer than that.
+    #[error("{0}")]
+    Overdue(Reason),
     /// The plan never came to a wait.
     #[error("the plan did not come to an end: this is a bug in Nixus")]
     Endless,
@@ -136,7 +141,14 @@ pub async fn reconcile(
     paths: &Paths,
     switcher: &Switcher,
 ) -> Result<Option<Reason>, PassError> {
-    let _lock = PassLock::take(paths)?;
+    let _lock = match PassLock::take(paths) {
+        Err(PassLockError::Busy { holders }) => {
+            return Err(overdue::kept_out(config, paths, switcher, holders).await);
+        }
+        taken => taken?,
+    };
+    let begun = Timestamp::now();
+    overdue::end_at_last(config.passes.timeout);
     if let Some(question) = own_pass::asked(paths) {
         prove::answer(config, paths, question).await;
         return Ok(None);
@@ -166,11 +178,20 @@ pub async fn reconcile(
         local_copy_looked_at: false,
     };
     pass.mend_reports().await;
-    let result = pass.run().await;
+    let limit = config.passes.timeout;
+    let result = match tokio::time::timeout(limit, pass.run()).await {
+        Ok(result) => result,
+        Err(_) => pass.is_overdue(crate::overdue::of_own(begun, limit)).await,
+    };
+    if let Ok(reason) = &result {
+        pass.is_not_overdue(reason)?;
+    }
     if let Err(PassError::Reports(_)) = &result {
         Sound::new(paths.reports_sound()).forget();
     }
-    if let Err(error) = &result {
+    if let Err(error) = &result
+        && !matches!(error, PassError::Overdue(_))
+    {
         // Where the ledger cannot be written, this boot at least knows why nothing goes on. The
         // timer brings the next try.
         pass.note(&Reason::BackingOff {
@@ -467,6 +488,16 @@ impl Pass<'_> {
         let noted = serde_json::to_vec(&last)
             .map_err(std::io::Error::from)
             .and_then(|text| write_atomically(&self.paths.last_pass(), &text));
+        let kept = self.ledger.kept.as_ref();
+        let summary = Summary::new(
+            &self.config.host,
+            kept.map(|kept| kept.commit.id.clone()),
+            kept.and_then(|kept| kept.generation),
+            reason,
+        );
+        if let Err(error) = summary.write(self.paths) {
+            tracing::warn!("cannot leave a summary for everybody: {error}");
+        }
         if let Err(error) = noted {
             tracing::warn!("cannot note how this pass ended: {error}");
             // Better none than an old one: it would be taken for what is so.

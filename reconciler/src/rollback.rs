@@ -151,7 +151,7 @@ pub async fn begin(
 /// and an operator who wants to go back has no time for it.
 async fn lock(paths: &Paths) -> Result<PassLock, RollbackError> {
     match PassLock::wait(paths) {
-        Err(PassLockError::Busy) => {
+        Err(PassLockError::Busy { .. }) => {
             systemd::stop(PASS_UNIT)
                 .await
                 .map_err(RollbackError::Stop)?;

@@ -1,7 +1,8 @@
 //! Files on disk: read with a bound, written whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nixus_switcher::waits::{self, Kind};
@@ -11,6 +12,9 @@ pub const STATE: &str = "/var/lib/nixus";
 
 /// Where the reconciler keeps what only matters until the next boot.
 pub const RUN: &str = "/run/nixus";
+
+/// What everybody on the host may read; the rest is in folders that are root's alone.
+pub const SUMMARY: &str = "/run/nixus-status.json";
 
 /// Keeps the system that ran when the host was adopted. It outlives the state folder.
 pub const ADOPTED: &str = "/nix/var/nix/gcroots/nixus/adopted";
@@ -24,6 +28,8 @@ pub struct Paths {
     pub run: PathBuf,
     /// The root of the system that ran when this host was adopted.
     pub adopted: PathBuf,
+    /// What everybody may know.
+    pub summary: PathBuf,
 }
 
 impl Default for Paths {
@@ -32,6 +38,7 @@ impl Default for Paths {
             state: STATE.into(),
             run: RUN.into(),
             adopted: ADOPTED.into(),
+            summary: SUMMARY.into(),
         }
     }
 }
@@ -75,6 +82,11 @@ impl Paths {
     /// Held by the one pass that runs.
     pub fn pass_lock(&self) -> PathBuf {
         self.run.join("pass.lock")
+    }
+
+    /// That passes were kept out was reported, and not taken back yet.
+    pub fn overdue(&self) -> PathBuf {
+        self.state.join("pass-overdue")
     }
 
     /// How often each peer has asked.
@@ -137,7 +149,12 @@ pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let temporary = directory.join(format!(".{name}.new"));
     let write = || {
-        let mut file = File::create(&temporary)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(content)?;
         let _wait = waits::begin(Kind::Sync, || path.display().to_string());
         file.sync_all()?;
@@ -163,6 +180,26 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
             // On a full disk even an unfinished file is in the way.
             let _ = fs::remove_file(&temporary);
         })
+}
+
+/// Replaces a file for readers of this boot, who may be others: it has this mode, whatever the umask.
+pub fn write_with_mode(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = directory.join(format!(".{name}.new"));
+    let _ = fs::remove_file(&temporary);
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)?;
+        file.write_all(content)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
 }
 
 /// Points a symbolic link somewhere else in one step; used for the garbage collector's roots.

@@ -18,6 +18,7 @@ use crate::explain;
 use crate::health::sightings::Noticed;
 use crate::ledger::{Backoff, Damage, Kept, Ledger, Quarantined};
 use crate::ledger_file::{self, LedgerFileError};
+use crate::overdue;
 use crate::plan::Reason;
 use crate::process::in_words;
 use crate::reconcile::LastPass;
@@ -30,6 +31,7 @@ use crate::systemd::{self, PASS_TIMER};
 
 pub mod statuses;
 pub mod stopped;
+pub mod summary;
 mod text;
 
 pub use text::{age, first_line};
@@ -131,6 +133,8 @@ pub struct Status {
     pub next: String,
     /// Since when no pass has ended although some were due; nothing where they come.
     pub passes_stopped: Option<Timestamp>,
+    /// That passes are kept out for longer than one may take.
+    pub pass_overdue: Option<Reason>,
     /// Peers that this host has noticed something of.
     pub noticed: Vec<Noticed>,
     /// When the next pass is due; nothing while one runs, or where systemd has no timer for it.
@@ -222,6 +226,7 @@ pub async fn status(
         running,
         last_pass,
         passes_stopped: stopped::of_host(config, paths).await,
+        pass_overdue: overdue::of_lock(paths, config.passes.timeout),
         noticed: ledger
             .sightings
             .noticed(now, config.health.peers_lost_after),
@@ -261,9 +266,15 @@ pub async fn status(
     })
 }
 
-fn last_pass(paths: &Paths) -> Option<LastPass> {
+/// What the last pass of this boot ended with.
+pub(crate) fn last_pass(paths: &Paths) -> Option<LastPass> {
     let text = read_bounded(&paths.last_pass(), MAX_NOTE).ok()?;
     serde_json::from_slice(&text).ok()
+}
+
+/// When this boot began.
+pub(crate) fn booted(now: Timestamp) -> Option<Timestamp> {
+    wall(0, now)
 }
 
 /// A time of the boot clock, in seconds, as the wall clock shows it.

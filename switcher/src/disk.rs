@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::lock_file;
 use crate::waits::{self, Kind};
 
 /// How often a lock that somebody else holds is tried.
@@ -39,9 +40,17 @@ pub trait Disk {
 
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
-pub struct Held(
-    #[expect(dead_code, reason = "closing the file drops the lock")] pub(crate) Option<File>,
-);
+pub struct Held(pub(crate) Option<File>);
+
+impl Held {
+    /// What is in the file that is locked.
+    ///
+    /// # Errors
+    /// A lock of a simulated disk has none.
+    pub fn file(&self) -> io::Result<&File> {
+        self.0.as_ref().ok_or_else(|| ErrorKind::Unsupported.into())
+    }
+}
 
 /// Creates a directory and makes its name and that of the directory above it durable, whoever made
 /// them and when: a file in a directory that is lost is lost as well.
@@ -149,14 +158,8 @@ impl Disk for HostDisk {
 
     fn lock(&self, path: &Path, wait: Duration) -> io::Result<Held> {
         loop {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(path)?;
-            lock_file(&file, wait)?;
+            let file = lock_file::open(path)?;
+            wait_for(&file, wait)?;
             // Nix deletes its lock files: what was locked may have no name any more
             // (nix, src/libstore/unix/pathlocks.cc).
             let locked = file.metadata()?;
@@ -173,7 +176,7 @@ impl Disk for HostDisk {
 
 /// Takes an exclusive `flock` on an open file, for at most `wait`. `WouldBlock` says that somebody
 /// else holds it.
-pub fn lock_file(file: &File, wait: Duration) -> io::Result<()> {
+fn wait_for(file: &File, wait: Duration) -> io::Result<()> {
     let end = Instant::now() + wait;
     loop {
         match file.try_lock() {

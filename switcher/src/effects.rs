@@ -22,7 +22,7 @@ mod default;
 mod others;
 
 /// `switch-to-configuration` ends with EAGAIN when somebody else holds its lock.
-const BUSY: i32 = 11;
+pub(crate) const BUSY: i32 = 11;
 /// The new system cannot take over from the one that runs.
 const REBOOT_NEEDED: i32 = 100;
 /// The exit code that stands for SIGKILL.

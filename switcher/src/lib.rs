@@ -11,6 +11,7 @@
 //! boot_trial    the first boot of what was confirmed in place    boot_proven  what has proved that it boots
 //! fault         places at which tests stop all this; nothing in a shipped program
 //! journal       what was being done, durable before it is done       disk    what is durable
+//!   lock_file   locks that nobody else can take
 //! profile       the system profile      roots    GC roots            history what became of it
 //! system        the seam to the machine
 //!   network     addresses, routes, sshd's sockets
@@ -56,6 +57,7 @@ pub mod history;
 pub mod holder;
 pub mod journal;
 pub mod layout;
+pub mod lock_file;
 pub mod lost_journal;
 pub mod network;
 pub mod nixos;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
+use nix::sys::stat::{Mode, umask};
 use nixus_switcher::by_hand::{self, Answer, Ended};
 use nixus_switcher::cli::{Arguments, Command, Output};
 use nixus_switcher::disk::{HostDisk, read_bounded};
@@ -29,6 +30,8 @@ const LONGEST_SECONDS: u64 = 86_400;
 
 fn main() -> ExitCode {
     panic::ends_the_program();
+    // What it keeps is root's alone, whoever runs it. `switch-to-configuration` is started by systemd.
+    umask(Mode::from_bits_truncate(0o077));
     #[cfg(feature = "fault-points")]
     nixus_switcher::fault::listen();
     match carry_out(Arguments::parse().command) {

@@ -12,9 +12,11 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::activation::{Stopped, mark};
 use crate::bootloader;
-use crate::disk::{lock_file, read_bounded};
+use crate::disk::{Disk, Held, HostDisk, read_bounded};
+use crate::effects::BUSY;
 use crate::journal::{Deployment, Watch};
 use crate::layout::Layout;
+use crate::lock_file;
 use crate::network::{Network, Paths};
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::say::say;
@@ -46,7 +48,7 @@ pub struct NixOs {
     layout: Layout,
     systemd: Systemd,
     exe: PathBuf,
-    switching: Option<File>,
+    switching: Option<Held>,
     said: String,
 }
 
@@ -311,7 +313,16 @@ impl System for NixOs {
         if switch.action == Action::Boot {
             self.remove_leftovers();
         }
+        // `switch-to-configuration` makes its lock readable for everybody, who could then hold it.
+        if let Err(error) = private(&self.layout.stc_lock()) {
+            self.say(&format!("the lock cannot be made private: {error}"));
+        }
         let (end, said) = self.systemd.switch(switch);
+        if end == SwitchEnd::Exited(BUSY) {
+            for holder in lock_file::holders(&self.layout.stc_lock()) {
+                self.say(&format!("another switch is under way: {holder}"));
+            }
+        }
         if end != SwitchEnd::Exited(0) {
             for line in tail(&said, 20) {
                 self.say(&format!("  {line}"));
@@ -334,23 +345,11 @@ impl System for NixOs {
             return Ok(());
         }
         let path = self.layout.stc_lock();
-        let open = || {
-            if let Some(dir) = path.parent() {
-                fs::create_dir_all(dir)?;
-            }
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)?;
-            lock_file(&file, Duration::ZERO)?;
-            Ok(file)
-        };
-        self.switching = Some(open().map_err(|source: io::Error| SystemError::File {
+        let taken = take(&path).map_err(|source| SystemError::File {
             path: path.clone(),
             source,
-        })?);
+        })?;
+        self.switching = Some(taken);
         Ok(())
     }
 
@@ -419,6 +418,19 @@ impl System for NixOs {
     fn say(&self, line: &str) {
         say(line);
     }
+}
+
+/// Takes the lock of `switch-to-configuration`, if nobody else has it.
+fn take(path: &Path) -> io::Result<Held> {
+    private(path)?;
+    HostDisk.lock(path, Duration::ZERO)
+}
+
+fn private(path: &Path) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    lock_file::open(path).map(drop)
 }
 
 /// An error and its causes, on one line.

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -258,7 +259,7 @@ impl Systemd {
     fn log(&self, switch: &Switch) -> Option<PathBuf> {
         let log = self.layout.log(&switch.deployment);
         let mut options = fs::OpenOptions::new();
-        options.append(true).create(true);
+        options.append(true).create(true).mode(0o600);
         fs::create_dir_all(self.layout.logs())
             .and_then(|()| options.open(&log))
             .ok()

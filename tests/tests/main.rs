@@ -22,6 +22,7 @@ mod health_outages;
 mod health_peers;
 mod hosts;
 mod https;
+mod local_users;
 mod machines;
 mod manifest_caches;
 mod manifests;

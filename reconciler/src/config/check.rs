@@ -44,8 +44,11 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
         .transpose()?;
     let seconds =
         |value: &Option<Spanned<String>>, default| place.duration(value.as_ref(), default);
+    let closure = place.closure(&host, &raw.closure)?;
+    // Two builds may be overtaken; beside them there is the network.
+    let pass_seconds = 4 * closure.build_timeout.as_secs() + 60 * 60;
     Ok(Config {
-        closure: place.closure(&host, &raw.closure)?,
+        closure,
         switch: Switch {
             activation_timeout: seconds(&raw.switch.activation_timeout, 15 * 60)?,
             trial_timeout: seconds(&raw.switch.trial_timeout, 5 * 60)?,
@@ -57,6 +60,7 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
         passes: Passes {
             interval: place.span(raw.passes.interval.as_ref(), 60)?,
             boot_delay: place.span(raw.passes.boot_delay.as_ref(), 30)?,
+            timeout: seconds(&raw.passes.timeout, pass_seconds)?,
         },
         health: place.health(&raw)?,
         host,

@@ -68,6 +68,7 @@ impl Config {
         let millis = |time: Duration| format!("{}ms", time.as_millis());
         add("passes.interval", millis(self.passes.interval));
         add("passes.boot_delay", millis(self.passes.boot_delay));
+        add("passes.timeout", time(self.passes.timeout));
         add("health.soak", time(self.health.soak));
         let lost_after = self.health.peers_lost_after;
         add("health.peers_lost_after", time(lost_after));

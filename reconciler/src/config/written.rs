@@ -121,6 +121,7 @@ pub struct Switch {
 pub struct Passes {
     pub interval: Option<Spanned<String>>,
     pub boot_delay: Option<Spanned<String>>,
+    pub timeout: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Default)]

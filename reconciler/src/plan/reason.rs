@@ -128,6 +128,13 @@ pub enum Reason {
         /// What is wrong with it.
         why: String,
     },
+    /// A pass outlived its limit, or passes are kept out for longer than one may take.
+    PassOverdue {
+        /// Since when.
+        since: Timestamp,
+        /// What became of it.
+        why: String,
+    },
     /// An operator holds this host still.
     Suspended {
         /// Until when; until `nixus resume` where there is none.
@@ -160,6 +167,7 @@ impl Reason {
             Self::BootPinned { .. } => "boot-pinned",
             Self::StateDamaged { .. } => "state-damaged",
             Self::JournalDamaged { .. } => "journal-damaged",
+            Self::PassOverdue { .. } => "pass-overdue",
             Self::Suspended { .. } => "suspended",
         }
     }
@@ -264,6 +272,7 @@ impl fmt::Display for Reason {
                 "{file} {why}: nothing is activated until `nixus adopt --again`"
             ),
             Self::JournalDamaged { why } => write!(f, "{why}: {WAY_ON}"),
+            Self::PassOverdue { since, why } => write!(f, "{why}, since {since:.0}"),
             Self::Suspended { until, why } => {
                 f.write_str("suspended")?;
                 match until {

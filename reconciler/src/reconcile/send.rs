@@ -43,11 +43,11 @@ impl Sending {
         }
     }
 
-    async fn started(&mut self) {
+    pub(super) async fn started(&mut self) {
         while self.starting.join_next().await.is_some() {}
     }
 
-    async fn end(&mut self) {
+    pub(super) async fn end(&mut self) {
         while self.pushing.join_next().await.is_some() {}
     }
 }

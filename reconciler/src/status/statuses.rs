@@ -12,7 +12,8 @@ use crate::config::Config;
 use crate::forge::status::Word;
 use crate::outbox::{Next, Outbox};
 use crate::outbox_file;
-use crate::post::Post;
+use crate::post::{Post, held_too_long};
+use crate::process::in_words;
 use crate::state::Paths;
 
 /// How commit statuses are on their way.
@@ -82,9 +83,18 @@ pub fn view(config: &Config, paths: &Paths, switcher: &Switcher) -> Option<Statu
         let next = outbox.next(std::slice::from_ref(one), statuses.policy, now);
         !matches!(next, Next::Skip(_))
     });
+    let waiting = waiting.count();
     let repository = &statuses.repository;
     let on = format!("{} on {}", repository.path, repository.kind.word());
-    Some(of(&outbox, waiting.count(), on, now))
+    let mut view = of(&outbox, waiting, on, now);
+    if let Some(held) = held_too_long(paths) {
+        view.held_back = Some(HeldBack {
+            until: now,
+            named_by_forge: false,
+            why: in_words(&held),
+        });
+    }
+    Some(view)
 }
 
 /// The view of an outbox.

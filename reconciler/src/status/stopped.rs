@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{last_pass, wall};
+use super::{booted, last_pass};
 use crate::config::Config;
 use crate::state::Paths;
 use crate::systemd::{self, PASS_UNIT};
@@ -13,7 +13,7 @@ use crate::systemd::{self, PASS_UNIT};
 pub async fn of_host(config: &Config, paths: &Paths) -> Option<Timestamp> {
     let last = last_pass(paths).map(|pass| pass.time);
     let now = Timestamp::now();
-    let since = stopped(last, wall(0, now), now, config.passes.longest_pause())?;
+    let since = stopped(last, booted(now), now, config.passes.longest_pause())?;
     // One that builds for hours is a pass all the same.
     let ended = systemd::has_ended(PASS_UNIT).await.unwrap_or(true);
     ended.then_some(since)

@@ -70,6 +70,10 @@ fn full() -> Status {
             },
         }),
         passes_stopped: Some(time),
+        pass_overdue: Some(Reason::PassOverdue {
+            since: time,
+            why: "passes are kept out".into(),
+        }),
         noticed: vec![Noticed {
             host: "db1".into(),
             what: Sign::PassesStopped,
@@ -202,6 +206,9 @@ fn the_json_keeps_its_shape() {
 .open.deployment
 .open.phase
 .open.until
+.pass_overdue.reason
+.pass_overdue.since
+.pass_overdue.why
 .passes_stopped
 .quarantine[].commit
 .quarantine[].needs_reboot
@@ -245,6 +252,7 @@ boot          not boot-proven: what runs was activated in place; a first boot th
 open          deployment 5-ccccccc of commit ccccccc \"new kernel\": on trial, until 2026-09-21T14:13:20Z, but nobody works on it
 waiting       deployment 5-ccccccc is under way (pass ended 0 s ago)
 passes        none since 2026-09-21T14:13:20Z ({stopped}), although they are due: see `systemctl status nixus-reconcile.timer nixus-reconcile.service`
+passes        passes are kept out, since 2026-09-21T14:13:20Z
 peers         db1 makes no passes, since 2026-09-21T14:13:20Z ({stopped})
 next          something (next pass 2026-09-21T14:13:20Z)
 suspended     suspended until `nixus resume`: a freeze
@@ -321,6 +329,10 @@ fn the_word_of_each_reason_is_the_one_in_its_json() {
             why: why(),
         },
         Reason::JournalDamaged { why: why() },
+        Reason::PassOverdue {
+            since: until,
+            why: why(),
+        },
         Reason::Suspended {
             until: None,
             why: None,

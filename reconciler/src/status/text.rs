@@ -70,6 +70,9 @@ impl fmt::Display for Status {
             );
             line("passes", BAD, text)?;
         }
+        if let Some(overdue) = &self.pass_overdue {
+            line("passes", BAD, overdue.to_string())?;
+        }
         for Noticed { host, what, since } in &self.noticed {
             let text = format!("{host} {what}, since {since:.0} ({})", age(*since));
             line("peers", BUSY, text)?;
@@ -176,6 +179,7 @@ fn style_of(reason: &Reason) -> Style {
         | Reason::Drifted { .. }
         | Reason::BootPinned { .. }
         | Reason::StateDamaged { .. }
+        | Reason::PassOverdue { .. }
         | Reason::JournalDamaged { .. } => BAD,
         _ => BUSY,
     }

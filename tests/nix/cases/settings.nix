@@ -104,6 +104,7 @@ let
       passes = {
         interval = "2min";
         boot_delay = "10s";
+        timeout = "3h";
       };
       health.soak = "20s";
       health.peers_lost_after = "2h";
