@@ -47,6 +47,26 @@ pub enum ProcessError {
         /// The limit.
         limit: Duration,
     },
+    /// It brought nothing for too long and was ended.
+    #[error("{program:?} made no progress for {} s (repository.timeout) and was ended", limit.as_secs())]
+    Stalled {
+        /// The program.
+        program: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// It brought too much, or the disk was full before it was done, and was ended.
+    #[error(
+        "{program:?} was ended after {came} bytes: at most {limit} are taken, and the disk is not filled"
+    )]
+    TooMuch {
+        /// The program.
+        program: String,
+        /// How much came.
+        came: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// It printed too much and was ended.
     #[error("{program:?} printed more than {limit} bytes and was ended")]
     OutputTooLong {
@@ -72,7 +92,11 @@ impl ProcessError {
     pub fn is_given_up(&self) -> bool {
         matches!(
             self,
-            Self::Read { .. } | Self::TimedOut { .. } | Self::OutputTooLong { .. }
+            Self::Read { .. }
+                | Self::TimedOut { .. }
+                | Self::Stalled { .. }
+                | Self::TooMuch { .. }
+                | Self::OutputTooLong { .. }
         )
     }
 
@@ -166,6 +190,19 @@ impl Invocation {
         self
     }
 
+    /// Lets the program run for so long.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The program, as failures are told by.
+    pub fn name(&self) -> String {
+        let name = self.name.clone();
+        name.unwrap_or_else(|| self.program.to_string_lossy().into_owned())
+    }
+
     /// Lets the program print at most so many bytes.
     #[must_use]
     pub fn output_limit(mut self, bytes: usize) -> Self {
@@ -183,8 +220,7 @@ impl Invocation {
         self,
         hear: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<Vec<u8>, ProcessError> {
-        let program = self.name.clone();
-        let program = program.unwrap_or_else(|| self.program.to_string_lossy().into_owned());
+        let program = self.name();
         let (status, stdout, stderr) = self.run(&program, hear).await?;
         if status.success() {
             Ok(stdout)

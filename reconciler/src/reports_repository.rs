@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use git2::{ErrorCode, Oid, Repository, Signature};
 use thiserror::Error;
@@ -14,7 +15,7 @@ use crate::https::without_passwords;
 use crate::process::{Invocation, ProcessError};
 use crate::report::Report;
 use crate::set_aside::{WhenFull, set_aside};
-use crate::source::{git_for, without_advice};
+use crate::source::{git_for, remove_leftovers, without_advice};
 
 mod history;
 mod reading;
@@ -26,6 +27,9 @@ const FILE: &str = "report.json";
 const MAX_REPORT: usize = 64 * 1024;
 /// How many damaged repositories are kept to be looked at.
 const MAX_SET_ASIDE: u32 = 3;
+
+/// What nobody has written to for so long was left by a fetch that was ended.
+const LEFT_OVER: Duration = Duration::from_secs(60 * 60);
 
 /// Why reports could not be kept, sent or read.
 #[derive(Debug, Error)]
@@ -245,6 +249,7 @@ impl ReportsRepository {
     }
 
     async fn fetch(&self, remote: &Remote, refspec: &str) -> Result<(), ReportsError> {
+        remove_leftovers(&self.path, LEFT_OVER);
         self.network(remote)?
             .args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"])
             .args(["--prune", "--", &remote.url, refspec])

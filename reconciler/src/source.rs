@@ -22,6 +22,8 @@ use crate::set_aside::{WhenFull, set_aside};
 use crate::ssh;
 use crate::state::Paths;
 
+mod fetching;
+mod history;
 mod list;
 mod manifests;
 mod mirrors;
@@ -29,6 +31,7 @@ mod one_ref;
 pub mod reach;
 mod submodules;
 
+pub(crate) use fetching::remove_leftovers;
 use list::list_one;
 pub use manifests::{FoundManifest, REFS};
 
@@ -43,6 +46,9 @@ const MAX_SET_ASIDE: u32 = 1;
 
 /// How many commits of one push are read for what they ask to retry.
 const MAX_COMMITS_READ: usize = 10_000;
+
+/// The most that one fetch may bring, in bytes as they are sent.
+const MAX_FETCH: u64 = 4 * 1024 * 1024 * 1024;
 
 /// The longest commit message that is read for trailers, in bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -138,6 +144,16 @@ pub enum SourceError {
         #[source]
         source: git2::Error,
     },
+    /// An object is larger than any that people make: it is not read.
+    #[error("{what} is {size} bytes large, and at most {limit} are read")]
+    TooLarge {
+        /// The object.
+        what: String,
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The damaged local copy could not be set aside.
     #[error("the local copy {} is damaged and cannot be set aside", path.display())]
     SetAside {
@@ -218,10 +234,11 @@ impl Source {
         let fetched = format!("refs/heads/{FETCHED_BRANCH}");
         let refspec = format!("+refs/heads/{}:{fetched}", self.branch);
         // A server that knows no filter sends the files as well.
-        self.fetching(remote)?
+        let git = self
+            .fetching(remote)?
             .args(self.commits_only.then_some("--filter=tree:0"))
-            .args(["--", &remote.url, &refspec])
-            .output()
+            .args(["--", &remote.url, &refspec]);
+        self.bounded(remote, git, MAX_FETCH)
             .await
             .map_err(|source| fetch_failed(remote, &self.branch, source))?;
         let repository = self.open_or_make()?;
@@ -232,6 +249,21 @@ impl Source {
             url: https::without_passwords(&remote.url),
             problem,
         })
+    }
+
+    /// Runs a fetch as long as something comes, and not too much.
+    async fn bounded(
+        &self,
+        remote: &Remote,
+        git: Invocation,
+        most: u64,
+    ) -> Result<Vec<u8>, ProcessError> {
+        let bounds = fetching::Bounds {
+            repository: &self.local,
+            idle: remote.timeout,
+            most,
+        };
+        fetching::run(git, &bounds).await
     }
 
     /// `git fetch` into the local copy, but for what to fetch. The local copy is ours alone: no tags,
@@ -253,7 +285,9 @@ impl Source {
                 "-c",
                 "core.hooksPath=/dev/null",
             ])
-            .args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"])
+            // One file that grows, however few objects come; its progress is how a fetch is known to be alive.
+            .args(["-c", "fetch.unpackLimit=1"])
+            .args(["fetch", "--progress", "--no-tags", "--no-write-fetch-head"])
             .arg("--no-recurse-submodules"))
     }
 
@@ -273,33 +307,18 @@ impl Source {
 
     /// Whether `commit` is `ancestor` or descends from it, in what has been fetched.
     pub fn descends(&self, commit: &CommitId, ancestor: &CommitId) -> Result<bool, SourceError> {
-        let repository = self.open_or_make()?;
-        let of = |id: &CommitId| {
-            Oid::from_str(id.as_str()).map_err(|source| self.object(id.as_str(), source))
-        };
-        let (commit_oid, ancestor_oid) = (of(commit)?, of(ancestor)?);
-        if commit_oid == ancestor_oid {
-            return Ok(true);
-        }
-        // An ancestor that was never fetched is no ancestor: the history there is another one.
-        match repository.find_commit(ancestor_oid) {
-            Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(false),
-            found => found.map_err(|source| self.object(ancestor.as_str(), source))?,
-        };
-        repository
-            .graph_descendant_of(commit_oid, ancestor_oid)
-            .map_err(|source| self.object(commit.as_str(), source))
+        self.walk(commit, ancestor).map(|walk| walk.descends)
     }
 
     /// A fetched commit with its subject.
     pub fn commit(&self, id: &CommitId) -> Result<Commit, SourceError> {
         let repository = self.open_or_make()?;
-        let find = || -> Result<String, git2::Error> {
-            let commit = repository.find_commit(Oid::from_str(id.as_str())?)?;
+        let find = || -> Result<String, history::Unread> {
+            let commit = history::commit(&repository, Oid::from_str(id.as_str())?)?;
             let subject = commit.summary_bytes().unwrap_or_default();
             Ok(String::from_utf8_lossy(subject).into_owned())
         };
-        let subject = find().map_err(|source| self.object(id.as_str(), source))?;
+        let subject = find().map_err(|why| self.unread(id.as_str(), why))?;
         Ok(Commit {
             id: id.to_string(),
             // It is shown on terminals: control characters are an attacker's.
@@ -319,13 +338,11 @@ impl Source {
         accepted: &CommitId,
     ) -> Result<Vec<Toplevel>, SourceError> {
         let repository = self.open_or_make()?;
-        let find = || -> Result<Vec<Toplevel>, git2::Error> {
-            let mut walk = repository.revwalk()?;
-            walk.push(Oid::from_str(head.as_str())?)?;
-            walk.hide(Oid::from_str(accepted.as_str())?)?;
+        let since = self.walk(head, accepted)?.since;
+        let find = || -> Result<Vec<Toplevel>, history::Unread> {
             let mut found = Vec::new();
-            for id in walk.take(MAX_COMMITS_READ) {
-                let commit = repository.find_commit(id?)?;
+            for id in since.into_iter().take(MAX_COMMITS_READ) {
+                let commit = history::commit(&repository, id)?;
                 let message = String::from_utf8_lossy(commit.message_bytes());
                 if message.len() <= MAX_MESSAGE {
                     found.extend(retry_trailers(&message)?);
@@ -333,7 +350,7 @@ impl Source {
             }
             Ok(found)
         };
-        find().map_err(|source| self.object(head.as_str(), source))
+        find().map_err(|why| self.unread(head.as_str(), why))
     }
 
     fn open_or_make(&self) -> Result<Repository, SourceError> {
@@ -415,8 +432,9 @@ pub fn without_advice(stderr: &str) -> String {
         "and the repository exists.",
     ];
     let lines: Vec<_> = stderr
-        .lines()
+        .split(['\n', '\r'])
         .filter(|line| !line.trim().is_empty() && !ADVICE.contains(line))
+        .filter(|line| !fetching::is_progress(line))
         .collect();
     https::without_passwords(&lines.join("\n"))
 }

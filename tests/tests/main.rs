@@ -46,6 +46,7 @@ mod secrets_leaks;
 mod secrets_operators;
 mod secrets_refused;
 mod silence;
+mod sizes;
 mod strange;
 mod submodules;
 mod survival;

@@ -1,7 +1,8 @@
 //! The refs of the deploy repository under which CI leaves manifests.
 
-use git2::{ErrorCode, Oid, Repository, Sort};
+use git2::{ObjectType, Oid, Repository, Sort};
 
+use super::history::{self, Unread};
 use super::list::{list_failed, list_ref};
 use super::{CommitId, Head, Remote, Source, SourceError, fetch_failed, git_for, https};
 use crate::manifest;
@@ -16,6 +17,9 @@ const FETCHED: &str = "refs/fetched/manifest";
 
 /// How many commits are looked at for one that has a manifest.
 const MAX_OLDER: usize = 50;
+
+/// The most that one manifest may bring with it, in bytes as they are sent.
+const MAX_FETCH: u64 = 64 * 1024 * 1024;
 
 /// So many packs of commits are made one.
 const MAX_PACKS: usize = 50;
@@ -70,15 +74,17 @@ impl Source {
         name: &str,
     ) -> Result<FoundManifest, SourceError> {
         self.open_or_make()?;
-        self.fetching(remote)?
-            .arg("--no-filter")
-            .args(["--", &remote.url, &format!("+{name}:{FETCHED}")])
-            .output()
+        let git = self.fetching(remote)?.arg("--no-filter").args([
+            "--",
+            &remote.url,
+            &format!("+{name}:{FETCHED}"),
+        ]);
+        self.bounded(remote, git, MAX_FETCH)
             .await
             .map_err(|source| fetch_failed(remote, name, source))?;
         let repository = self.open_or_make()?;
         let read = found_at(&repository, FETCHED);
-        let found = read.map_err(|source| self.object(name, source))?;
+        let found = read.map_err(|why| self.unread(name, why))?;
         found.ok_or_else(|| SourceError::Answer {
             url: https::without_passwords(&remote.url),
             problem: format!("{name} has no {} of at most 4 MiB", manifest::FILE),
@@ -167,18 +173,19 @@ impl Source {
 }
 
 /// What a ref of a manifest has in it; nothing where that is none.
-fn found_at(repository: &Repository, name: &str) -> Result<Option<FoundManifest>, git2::Error> {
-    let tree = match repository.revparse_single(name)?.peel_to_tree() {
-        Err(error) if error.code() == ErrorCode::Peel => return Ok(None),
-        tree => tree?,
-    };
+fn found_at(repository: &Repository, name: &str) -> Result<Option<FoundManifest>, Unread> {
+    let id = repository.refname_to_id(name)?;
     let database = repository.odb()?;
-    let read = |file: &str| -> Result<Option<Vec<u8>>, git2::Error> {
+    if database.read_header(id)?.1 != ObjectType::Commit {
+        return Ok(None);
+    }
+    let tree = history::tree(repository, history::commit(repository, id)?.tree_id())?;
+    let read = |file: &str| -> Result<Option<Vec<u8>>, Unread> {
         let Some(entry) = tree.get_name(file) else {
             return Ok(None);
         };
         let (size, kind) = database.read_header(entry.id())?;
-        if kind != git2::ObjectType::Blob || size > manifest::LONGEST {
+        if kind != ObjectType::Blob || size > manifest::LONGEST {
             return Ok(None);
         }
         Ok(Some(repository.find_blob(entry.id())?.content().to_vec()))

@@ -116,10 +116,9 @@ impl Source {
     fn has(&self, id: &CommitId) -> bool {
         let found = || {
             let repository = git2::Repository::open_bare(&self.local).ok()?;
-            repository
-                .find_commit(Oid::from_str(id.as_str()).ok()?)
-                .ok()?;
-            Some(())
+            let id = Oid::from_str(id.as_str()).ok()?;
+            // Its size is not known yet.
+            repository.odb().ok()?.read_header(id).ok()
         };
         found().is_some()
     }

@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use git2::build::TreeUpdateBuilder;
-use git2::{FileMode, ObjectType, Oid, Repository, TreeWalkMode, TreeWalkResult};
+use git2::{FileMode, ObjectType, Oid, Repository};
 
-use super::{Source, SourceError, commit_id, git, without_advice};
+use super::history::{self, Unread};
+use super::{MAX_FETCH, Source, SourceError, commit_id, git, without_advice};
 use crate::commit_id::CommitId;
 use crate::config::Remote;
 use crate::disk_space;
@@ -23,6 +24,12 @@ const FILLED: &str = "refs/nixus/with-submodules";
 const MOST: usize = 100;
 /// How deep submodules of submodules may go.
 const DEEPEST: usize = 5;
+/// How many places of a commit submodules may be at.
+const MOST_PLACES: usize = 1000;
+/// How deep folders may go.
+const DEEPEST_FOLDER: usize = 256;
+/// The largest `.gitmodules` that is read, in bytes.
+const MAX_GITMODULES: usize = 1024 * 1024;
 
 /// A commit, and where its submodules' relative URLs begin.
 struct Place {
@@ -78,7 +85,7 @@ impl Source {
         }
         let filled = self
             .fill(oid, &seen)
-            .map_err(|source| self.object(commit.as_str(), source))?;
+            .map_err(|why| self.unread(commit.as_str(), why))?;
         commit_id(filled).map_err(|problem| SourceError::Answer {
             url: https::without_passwords(&remote.url),
             problem,
@@ -87,7 +94,12 @@ impl Source {
 
     fn links(&self, commit: Oid) -> Result<Vec<(String, Oid)>, SourceError> {
         let repository = self.open_or_make()?;
-        links_in(&repository, commit).map_err(|source| self.object(&commit.to_string(), source))
+        links_in(&repository, commit)
+            .map_err(|why| self.unread(&commit.to_string(), why))?
+            .ok_or_else(|| SourceError::Submodule {
+                path: format!("of {commit}"),
+                problem: format!("is one too many: a commit may have {MOST_PLACES}"),
+            })
     }
 
     /// The URL of each submodule by its path, as the commit's `.gitmodules` has them.
@@ -96,6 +108,7 @@ impl Source {
         commit: Oid,
         remote: &Remote,
     ) -> Result<BTreeMap<String, String>, SourceError> {
+        self.small_gitmodules(commit)?;
         let blob = format!("{commit}:.gitmodules");
         let output = git(remote.timeout)
             .arg("--git-dir")
@@ -111,6 +124,20 @@ impl Source {
             })
     }
 
+    fn small_gitmodules(&self, commit: Oid) -> Result<(), SourceError> {
+        let repository = self.open_or_make()?;
+        let look = || -> Result<(), Unread> {
+            let tree = history::tree(&repository, history::commit(&repository, commit)?.tree_id())?;
+            match tree.get_name(".gitmodules") {
+                Some(entry) => {
+                    history::small(&repository, entry.id(), ObjectType::Blob, MAX_GITMODULES)
+                }
+                None => Ok(()),
+            }
+        };
+        look().map_err(|why| self.unread(".gitmodules", why))
+    }
+
     async fn fetch_submodule(
         &self,
         path: &str,
@@ -124,9 +151,8 @@ impl Source {
         }
         let refspec = format!("{commit}:{name}");
         // Servers that speak version 2 of git's protocol give any commit by its id.
-        self.fetching(remote)?
-            .args(["--", &remote.url, &refspec])
-            .output()
+        let git = self.fetching(remote)?.args(["--", &remote.url, &refspec]);
+        self.bounded(remote, git, MAX_FETCH)
             .await
             .map(drop)
             .map_err(|source| SourceError::FetchSubmodule {
@@ -137,7 +163,7 @@ impl Source {
     }
 
     /// Makes the commit that holds its submodules, and drops those that it does not have any more.
-    fn fill(&self, commit: Oid, submodules: &BTreeSet<Oid>) -> Result<Oid, git2::Error> {
+    fn fill(&self, commit: Oid, submodules: &BTreeSet<Oid>) -> Result<Oid, Unread> {
         let repository = Repository::open_bare(&self.local)?;
         for reference in repository.references_glob(&format!("{REFS}*"))? {
             let mut reference = reference?;
@@ -148,8 +174,8 @@ impl Source {
                 reference.delete()?;
             }
         }
-        let original = repository.find_commit(commit)?;
-        let tree = filled_tree(&repository, commit)?;
+        let original = history::commit(&repository, commit)?;
+        let tree = filled_tree(&repository, commit, &mut BTreeMap::new())?;
         if tree == original.tree_id() {
             return Ok(commit);
         }
@@ -166,40 +192,84 @@ impl Source {
     }
 }
 
-/// The submodules of a commit: path and commit.
-fn links_in(repository: &Repository, commit: Oid) -> Result<Vec<(String, Oid)>, git2::Error> {
-    let tree = repository.find_commit(commit)?.tree()?;
-    let mut links = Vec::new();
-    tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
-        if entry.kind() == Some(ObjectType::Commit) {
-            let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
-            links.push((format!("{folder}{name}"), entry.id()));
+/// Where something is in a repository, and what.
+type Links = Vec<(String, Oid)>;
+
+/// The submodules of a commit: path and commit; nothing where there are too many.
+fn links_in(repository: &Repository, commit: Oid) -> Result<Option<Links>, Unread> {
+    let tree = history::commit(repository, commit)?.tree_id();
+    links_below(repository, tree, 0, &mut BTreeMap::new())
+}
+
+/// The same of a folder. One that is at many places, in one that is at many places …, is looked at once.
+fn links_below(
+    repository: &Repository,
+    tree: Oid,
+    depth: usize,
+    known: &mut BTreeMap<Oid, Option<Links>>,
+) -> Result<Option<Links>, Unread> {
+    if let Some(links) = known.get(&tree) {
+        return Ok(links.clone());
+    }
+    if depth > DEEPEST_FOLDER {
+        return Ok(None);
+    }
+    let mut links = Some(Vec::new());
+    for entry in &history::tree(repository, tree)? {
+        let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
+        let more = match entry.kind() {
+            Some(ObjectType::Commit) => Some(vec![(name, entry.id())]),
+            Some(ObjectType::Tree) => {
+                let below = links_below(repository, entry.id(), depth + 1, known)?;
+                below.map(|below| {
+                    let within = |(path, id)| (format!("{name}/{path}"), id);
+                    below.into_iter().map(within).collect()
+                })
+            }
+            _ => continue,
+        };
+        links = links
+            .zip(more)
+            .map(|(links, more)| [links, more].concat())
+            .filter(|links: &Links| links.len() <= MOST_PLACES);
+        if links.is_none() {
+            break;
         }
-        TreeWalkResult::Ok
-    })?;
+    }
+    known.insert(tree, links.clone());
     Ok(links)
 }
 
-/// The tree of a commit whose submodules were all fetched, with theirs in it.
-fn filled_tree(repository: &Repository, commit: Oid) -> Result<Oid, git2::Error> {
-    let tree = repository.find_commit(commit)?.tree()?;
-    let links = links_in(repository, commit)?;
-    if links.is_empty() {
-        return Ok(tree.id());
+/// The tree of a commit whose submodules were all fetched, with theirs in it; each commit is filled once.
+fn filled_tree(
+    repository: &Repository,
+    commit: Oid,
+    filled: &mut BTreeMap<Oid, Oid>,
+) -> Result<Oid, Unread> {
+    if let Some(tree) = filled.get(&commit) {
+        return Ok(*tree);
     }
-    // A folder cannot take the place of a submodule in one step.
-    let mut without = TreeUpdateBuilder::new();
-    let mut with = TreeUpdateBuilder::new();
-    for (path, submodule) in &links {
-        without.remove(path.as_str());
-        with.upsert(
-            path.as_str(),
-            filled_tree(repository, *submodule)?,
-            FileMode::Tree,
-        );
+    let tree = history::tree(repository, history::commit(repository, commit)?.tree_id())?;
+    // With too many of them the commit was refused before.
+    let links = links_in(repository, commit)?.unwrap_or_default();
+    let mut result = tree.id();
+    if !links.is_empty() {
+        // A folder cannot take the place of a submodule in one step.
+        let mut without = TreeUpdateBuilder::new();
+        let mut with = TreeUpdateBuilder::new();
+        for (path, submodule) in &links {
+            without.remove(path.as_str());
+            with.upsert(
+                path.as_str(),
+                filled_tree(repository, *submodule, filled)?,
+                FileMode::Tree,
+            );
+        }
+        let bare = repository.find_tree(without.create_updated(repository, &tree)?)?;
+        result = with.create_updated(repository, &bare)?;
     }
-    let bare = repository.find_tree(without.create_updated(repository, &tree)?)?;
-    with.create_updated(repository, &bare)
+    filled.insert(commit, result);
+    Ok(result)
 }
 
 /// `git config --null --list` of a `.gitmodules`, as URLs by path (gitmodules(5)).
@@ -294,6 +364,70 @@ mod tests {
         check("https://forge.example/deploy", "../../lib", None);
         check(deploy, "--upload-pack=touch", None);
         check(deploy, "", None);
+    }
+
+    fn commit_of(repository: &Repository, tree: Oid) -> Oid {
+        let who = git2::Signature::new("a", "a@example.org", &git2::Time::new(1, 0)).unwrap();
+        let tree = repository.find_tree(tree).unwrap();
+        repository
+            .commit(None, &who, &who, "a", &tree, &[])
+            .unwrap()
+    }
+
+    fn folder(
+        repository: &Repository,
+        entries: impl IntoIterator<Item = (String, Oid, i32)>,
+    ) -> Oid {
+        let mut tree = repository.treebuilder(None).unwrap();
+        for (name, id, mode) in entries {
+            tree.insert(name, id, mode).unwrap();
+        }
+        tree.write().unwrap()
+    }
+
+    #[test]
+    fn submodules_of_submodules_are_looked_at_once_each() {
+        let place = tempfile::tempdir().unwrap();
+        let repository = Repository::init_bare(place.path()).unwrap();
+        let file = repository.blob(b"x").unwrap();
+        let leaf = folder(&repository, [("file".to_owned(), file, 0o100_644)]);
+        let mut commit = commit_of(&repository, leaf);
+        // Link by link this would be 100^5 of them.
+        for _ in 0..DEEPEST {
+            let links = (0..100).map(|number| (format!("m{number}"), commit, 0o160_000));
+            let tree = folder(&repository, links);
+            commit = commit_of(&repository, tree);
+        }
+        let mut filled = BTreeMap::new();
+        let tree = filled_tree(&repository, commit, &mut filled).unwrap();
+        assert_eq!(filled.len(), DEEPEST + 1);
+        let tree = repository.find_tree(tree).unwrap();
+        let deep = tree.get_path(std::path::Path::new("m99/m0/m7/m42/m1/file"));
+        assert_eq!(deep.unwrap().id(), file);
+    }
+
+    #[test]
+    fn folders_in_folders_are_looked_at_once_each() {
+        let place = tempfile::tempdir().unwrap();
+        let repository = Repository::init_bare(place.path()).unwrap();
+        let file = repository.blob(b"x").unwrap();
+        let bomb = |leaf: Oid| {
+            (0..10).fold(leaf, |tree, _| {
+                let entries = (0..10).map(|number| (format!("d{number}"), tree, 0o040_000));
+                folder(&repository, entries)
+            })
+        };
+        let harmless = folder(&repository, [("file".to_owned(), file, 0o100_644)]);
+        let harmless = commit_of(&repository, bomb(harmless));
+        assert_eq!(
+            links_in(&repository, harmless)
+                .unwrap()
+                .map(|found| found.len()),
+            Some(0)
+        );
+        let link = folder(&repository, [("m".to_owned(), harmless, 0o160_000)]);
+        let full = commit_of(&repository, bomb(link));
+        assert!(links_in(&repository, full).unwrap().is_none());
     }
 
     #[test]
