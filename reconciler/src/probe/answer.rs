@@ -54,6 +54,9 @@ pub enum AnswerError {
     /// It came too often.
     #[error("{0} asks too often")]
     TooOften(String),
+    /// As many of its requests are being answered as may be at the same time.
+    #[error("{0} asks too much at the same time")]
+    TooMany(String),
     /// How often it came could not be told.
     #[error("cannot count the requests of {caller}")]
     Count {
@@ -83,10 +86,17 @@ pub async fn answer(
             caller.as_bytes(),
         )));
     };
+    let count = |source| AnswerError::Count {
+        caller: caller.clone(),
+        source,
+    };
+    let Some(_slot) = budget::slot(&paths.probes(), &peer.name).map_err(count)? else {
+        return Err(AnswerError::TooMany(caller));
+    };
     match budget::take(&paths.probes(), &peer.name) {
         Ok(true) => {}
         Ok(false) => return Err(AnswerError::TooOften(caller)),
-        Err(source) => return Err(AnswerError::Count { caller, source }),
+        Err(source) => return Err(count(source)),
     }
     let found = match &request.ask {
         Ask::Hello => Vec::new(),

@@ -1,10 +1,12 @@
 //! How often a caller may ask: what is left to it refills with time. Kept in a file for this boot.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
+use nixus_switcher::disk::{Disk as _, Held, HostDisk};
 use serde::{Deserialize, Serialize};
 
 /// So many requests may come at once.
@@ -13,6 +15,12 @@ const BURST: u32 = 60;
 const REFILL_MILLIS: u64 = 1000;
 /// More is never in the file.
 const LIMIT: u64 = 1000;
+
+/// Counting takes no time; whoever holds a file for so long is no request.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// So many requests of one caller are answered at the same time: its pass, its operator, and our own question
+/// to it with the login that answers it.
+const SLOTS: u32 = 4;
 
 /// What is left to a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,18 +53,13 @@ impl Budget {
 /// Takes one request from what is left to a caller; false where nothing is.
 pub fn take(folder: &Path, caller: &str) -> io::Result<bool> {
     fs::create_dir_all(folder)?;
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(folder.join(format!("{caller}.json")))?;
     // Requests that come at the same time are counted one after the other.
-    file.lock()?;
+    let held = HostDisk.lock(&folder.join(format!("{caller}.json")), PATIENCE)?;
+    let mut file = held.file()?;
     let mut text = String::new();
-    (&file).take(LIMIT).read_to_string(&mut text)?;
+    file.take(LIMIT).read_to_string(&mut text)?;
     let now = clock_gettime(ClockId::CLOCK_BOOTTIME)?;
-    let now = u64::try_from(std::time::Duration::from(now).as_millis()).unwrap_or(u64::MAX);
+    let now = u64::try_from(Duration::from(now).as_millis()).unwrap_or(u64::MAX);
     let full = Budget {
         left: BURST,
         at: now,
@@ -70,9 +73,37 @@ pub fn take(folder: &Path, caller: &str) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Takes one of a caller's slots, until it is dropped; nothing where all are taken. What others ask does not
+/// wait for it.
+pub fn slot(folder: &Path, caller: &str) -> io::Result<Option<Held>> {
+    fs::create_dir_all(folder)?;
+    for number in 0..SLOTS {
+        let path = folder.join(format!("{caller}.{number}"));
+        match HostDisk.lock(&path, Duration::ZERO) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            taken => return taken.map(Some),
+        }
+    }
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_caller_with_all_its_slots_taken_leaves_the_others_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let take = |caller: &str| slot(folder.path(), caller).unwrap();
+        let mut taken: Vec<_> = (0..SLOTS).map(|_| take("db1")).collect();
+        assert!(taken.iter().all(Option::is_some));
+        for _ in 0..10 {
+            assert!(take("db1").is_none());
+        }
+        assert!(take("web1").is_some() && take("db").is_some());
+        taken.pop();
+        assert!(take("db1").is_some());
+    }
 
     #[test]
     fn what_is_left_refills_with_time() {
