@@ -36,6 +36,12 @@ in
       example = "git.example.org ssh-ed25519 AAAA…";
       description = "The host keys of the git server, as in known_hosts. They are written to `/etc/nixus/known_hosts`.";
     };
+    memoryLimit = mkOption {
+      type = types.str;
+      default = "1G";
+      example = "25%";
+      description = "What a pass and a verification may use ({manpage}`systemd.resource-control(5)`, `MemoryMax`), git among it. Evaluations and builds have `settings.closure.memory_limit` instead.";
+    };
     operators = mkOption {
       type = types.listOf own.publicKey;
       default = [ ];

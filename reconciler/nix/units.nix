@@ -25,12 +25,61 @@ let
       pkgs.openssh
     ];
   };
-  oneshot = command: {
+  # What is kept is root's alone: a lock that others can open, they can hold for ever. Every start sets the modes
+  # anew (systemd.exec(5)).
+  private = {
+    RuntimeDirectory = "nixus";
+    RuntimeDirectoryMode = "0700";
+    RuntimeDirectoryPreserve = true;
+    UMask = "0077";
+  };
+  # A pass runs Nix, whose sandbox the scope of a build inherits from here. So nothing that a build needs is taken
+  # away: no mount over a part of /proc (none of ProtectKernelLogs, ProtectKernelTunables, ProtectProc: the kernel
+  # then refuses a user namespace its own /proc), no ProtectHostname (a sandbox sets its name), no LockPersonality
+  # (ADDR_NO_RANDOMIZE, and PER_LINUX32 for i686), no SystemCallArchitectures (i686 again), no RestrictNamespaces,
+  # RestrictSUIDSGID, ProtectSystem, ProtectHome, PrivateTmp, PrivateDevices.
+  # The verification is the same, or it would prove something else.
+  pass = {
+    # git, libgit2 and the programs here read what others wrote. Builds and evaluations have a scope with a limit of
+    # its own. Whoever is too large is ended alone, so that the pass can say so.
+    MemoryMax = cfg.memoryLimit;
+    OOMPolicy = "continue";
+    CapabilityBoundingSet = "~CAP_AUDIT_CONTROL CAP_AUDIT_READ CAP_BLOCK_SUSPEND CAP_BPF CAP_LEASE CAP_LINUX_IMMUTABLE CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_NET_BROADCAST CAP_PERFMON CAP_SYSLOG CAP_SYS_BOOT CAP_SYS_MODULE CAP_SYS_PACCT CAP_SYS_TIME CAP_SYS_TTY_CONFIG CAP_WAKE_ALARM";
+    KeyringMode = "private";
+    ProtectClock = true;
+    ProtectKernelModules = true;
+    RestrictRealtime = true;
+    SystemCallErrorNumber = "EPERM";
+    SystemCallFilter = "~@clock @module @obsolete @raw-io @reboot @swap";
+  };
+  # Parsers of what others wrote, which start nothing that would need more.
+  confined = {
+    KeyringMode = "private";
+    LockPersonality = true;
+    MemoryDenyWriteExecute = true;
+    NoNewPrivileges = true;
+    PrivateDevices = true;
+    PrivateTmp = true;
+    ProtectClock = true;
+    ProtectControlGroups = true;
+    ProtectHostname = true;
+    ProtectKernelLogs = true;
+    ProtectKernelModules = true;
+    ProtectKernelTunables = true;
+    ProtectSystem = "strict";
+    RestrictAddressFamilies = "AF_UNIX AF_INET AF_INET6 AF_NETLINK";
+    RestrictNamespaces = true;
+    RestrictRealtime = true;
+    RestrictSUIDSGID = true;
+    SystemCallArchitectures = "native";
+    SystemCallErrorNumber = "EPERM";
+    SystemCallFilter = "@system-service";
+  };
+  oneshot = command: private // {
     Type = "oneshot";
     ExecStart = command;
     StateDirectory = "nixus nixus/home";
-    RuntimeDirectory = "nixus";
-    RuntimeDirectoryPreserve = true;
+    StateDirectoryMode = "0700";
     WorkingDirectory = "/";
   };
 in
@@ -43,7 +92,7 @@ in
           "nixus-recover.service"
           "network.target"
         ];
-        serviceConfig = oneshot "${nixus} reconcile";
+        serviceConfig = oneshot "${nixus} reconcile" // pass;
       };
       # What a pass may do, this may: the same account, sandbox and credentials.
       nixus-verify = kept // {
@@ -52,7 +101,7 @@ in
         unitConfig = kept.unitConfig // {
           X-Nixus-Format = cfg.package.format or 1;
         };
-        serviceConfig = oneshot "${nixus} verify";
+        serviceConfig = oneshot "${nixus} verify" // pass;
       };
       # A forge may be slow; no pass waits for it.
       nixus-report = kept // {
@@ -61,15 +110,13 @@ in
         # Whatever comes of it is in `nixus status`; a failed unit would speak against a generation.
         serviceConfig =
           oneshot "-${nixus} post"
+          // confined
           // {
-            LockPersonality = true;
-            NoNewPrivileges = true;
-            PrivateTmp = true;
-            ProtectControlGroups = true;
-            ProtectKernelModules = true;
-            ProtectKernelTunables = true;
-            RestrictRealtime = true;
-            RestrictSUIDSGID = true;
+            # The forge's token may be another user's file.
+            CapabilityBoundingSet = "CAP_DAC_READ_SEARCH";
+            MemoryMax = "512M";
+            ProtectHome = "read-only";
+            ProtectProc = "invisible";
           }
           // lib.optionalAttrs (cfg.forgeToken != null) {
             LoadCredential = "forge:${cfg.forgeToken}";
@@ -81,20 +128,16 @@ in
           X-StopOnRemoval = false;
           CollectMode = "inactive-or-failed";
         };
-        serviceConfig = {
+        # It reads whose sockets others have, so it sees all of /proc.
+        serviceConfig = private // confined // {
           ExecStart = "${nixus} answer-probe";
           StandardInput = "socket";
           StandardOutput = "socket";
           StandardError = "journal";
           RuntimeMaxSec = "60s";
-          RuntimeDirectory = "nixus";
-          RuntimeDirectoryPreserve = true;
           CapabilityBoundingSet = "";
-          NoNewPrivileges = true;
-          PrivateTmp = true;
+          MemoryMax = "64M";
           ProtectHome = true;
-          ProtectSystem = "strict";
-          RestrictAddressFamilies = "AF_UNIX AF_INET AF_INET6 AF_NETLINK";
         };
       };
       nixus-recover = kept // {
@@ -129,6 +172,8 @@ in
           ];
         };
         serviceConfig = oneshot "${switcher} recover" // {
+          LockPersonality = true;
+          SystemCallArchitectures = "native";
           RemainAfterExit = true;
           # Without it, files of the store are taken for cut short at the next boot.
           ExecStop = "${switcher} goes-down";
@@ -149,9 +194,13 @@ in
         SocketUser = "nixus-probe";
         SocketMode = "0600";
         Accept = true;
-        MaxConnections = 8;
+        # Each peer has slots of its own, and is refused at once where they are taken (probe/budget.rs): this is for
+        # the moment until then.
+        MaxConnections = 64 + 8 * builtins.length cfg.settings.peers;
       };
     };
+    # `switch-to-configuration` makes its lock readable for everybody; one that is there keeps its mode.
+    systemd.tmpfiles.rules = [ "f /run/nixos/switch-to-configuration.lock 0600 root root -" ];
     systemd.timers.nixus-reconcile = {
       description = "Regularly keep this host on the commit of the deploy repository";
       wantedBy = [ "timers.target" ];

@@ -16,6 +16,7 @@ mod failures;
 mod forges;
 mod full_disks;
 mod git_server;
+mod hardening;
 mod health;
 mod health_keys;
 mod health_outages;

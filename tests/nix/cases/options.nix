@@ -36,6 +36,7 @@ in
           inherit package;
           interval = "5min";
           bootDelay = "1min";
+          memoryLimit = "50%";
           deployKey = "/var/lib/keys/deploy";
           knownHosts = "mirror.example.org ${key "mirror"}";
           operators = [ bob ];
