@@ -32,6 +32,27 @@ pub async fn pack(repository: &Path) {
     }
 }
 
+/// The same where what matters has a ref: what nothing leads to, refused histories among it, is thrown away once
+/// it is older than any fetch. The copy stays as large as its history, whatever was sent.
+pub async fn collect(repository: &Path) {
+    let objects = repository.join("objects");
+    if loose(&objects) <= MAX_LOOSE && packs(&objects) <= MAX_PACKS {
+        return;
+    }
+    let collected = git(LIMIT)
+        .arg("--git-dir")
+        .arg(repository)
+        // Without it, each object that is not old enough gets a file of its own (git-gc(1)).
+        .args(["-c", "gc.cruftPacks=true"])
+        .args(["gc", "--quiet", "--prune=1.hour.ago"])
+        .output()
+        .await;
+    if let Err(error) = collected {
+        let path = repository.display();
+        tracing::warn!("{path} cannot be tidied: {}", in_words(&error));
+    }
+}
+
 /// The number of packs.
 pub fn packs(objects: &Path) -> usize {
     entries(&objects.join("pack"))
@@ -59,6 +80,40 @@ fn entries(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nothing_leads_to_is_thrown_away_once_it_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = git2::Repository::init_bare(folder.path()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let [old, new, kept] =
+            ["old", "new", "kept"].map(|text| repository.blob(text.as_bytes()).unwrap());
+        for (id, hours) in [(old, 2), (new, 0), (kept, 2)] {
+            let name = id.to_string();
+            let path = folder
+                .path()
+                .join("objects")
+                .join(&name[..2])
+                .join(&name[2..]);
+            let time = std::time::SystemTime::now() - Duration::from_secs(hours * 3600);
+            let file = std::fs::File::open(path).unwrap();
+            file.set_modified(time).unwrap();
+        }
+        repository
+            .reference("refs/nixus/kept/a", kept, true, "kept")
+            .unwrap();
+        for number in 0..MAX_LOOSE {
+            repository.blob(number.to_string().as_bytes()).unwrap();
+        }
+        runtime.block_on(collect(folder.path()));
+        let repository = git2::Repository::open_bare(folder.path()).unwrap();
+        assert!(repository.find_blob(old).is_err());
+        assert!(repository.find_blob(new).is_ok() && repository.find_blob(kept).is_ok());
+        assert!(loose(&folder.path().join("objects")) < MAX_LOOSE);
+    }
 
     #[test]
     fn many_small_files_become_one_and_nothing_is_lost() {

@@ -342,7 +342,13 @@ impl Pass<'_> {
 
     async fn fetch(&mut self) -> Result<(), StepError> {
         let head = self.source.fetch().await?;
-        self.source.tidy().await;
+        let kept = self.ledger.kept.as_ref();
+        let kept = kept.and_then(|kept| CommitId::try_from(kept.commit.id.clone()).ok());
+        let keep: Vec<_> = [&self.ledger.accepted, &self.ledger.anchor, &kept]
+            .into_iter()
+            .flatten()
+            .collect();
+        self.source.tidy(&keep).await;
         if let Some(accepted) = &self.ledger.accepted {
             self.ancestry = trust::ancestry(&self.source, &head, accepted)?;
         }

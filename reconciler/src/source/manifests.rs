@@ -21,8 +21,8 @@ const MAX_OLDER: usize = 50;
 /// The most that one manifest may bring with it, in bytes as they are sent.
 const MAX_FETCH: u64 = 64 * 1024 * 1024;
 
-/// So many packs of commits are made one.
-const MAX_PACKS: usize = 50;
+/// What the accepted history is kept by.
+const KEPT: &str = "refs/nixus/kept/";
 
 /// A manifest as it was found: bytes of somebody else.
 #[derive(Debug, Clone)]
@@ -151,24 +151,38 @@ impl Source {
             })
     }
 
-    /// Makes many small files one: each fetch leaves some. Only for the holder of the pass's lock. A failure
-    /// costs nothing but space.
-    pub async fn tidy(&self) {
-        if !self.commits_only {
-            return packing::pack(&self.local).await;
+    /// Makes many small files one, and throws away what is neither in the branch nor among `keep`. Only for the
+    /// holder of the pass's lock. A failure costs nothing but space.
+    pub async fn tidy(&self, keep: &[&CommitId]) {
+        match self.pin(keep) {
+            Ok(()) => packing::collect(&self.local).await,
+            Err(error) => {
+                tracing::warn!("nothing is thrown away: {error}");
+                packing::pack(&self.local).await;
+            }
         }
-        if packing::packs(&self.local.join("objects")) <= MAX_PACKS {
-            return;
+    }
+
+    /// The accepted history may be in no branch any more; its refs keep it.
+    fn pin(&self, keep: &[&CommitId]) -> Result<(), git2::Error> {
+        let repository = Repository::open_bare(&self.local)?;
+        let wanted: Vec<String> = keep.iter().map(|id| format!("{KEPT}{id}")).collect();
+        for (id, name) in keep.iter().zip(&wanted) {
+            let id = Oid::from_str(id.as_str())?;
+            if repository.odb()?.exists(id) {
+                repository.reference(name, id, true, "kept")?;
+            }
         }
-        let tidied = super::git(super::LOOK)
-            .arg("--git-dir")
-            .arg(&self.local)
-            .args(["gc", "--quiet", "--prune=now"])
-            .output()
-            .await;
-        if let Err(error) = tidied {
-            tracing::warn!("the local copy cannot be tidied: {}", in_words(&error));
+        for reference in repository.references_glob(&format!("{KEPT}*"))? {
+            let mut reference = reference?;
+            if !reference
+                .name()
+                .is_ok_and(|name| wanted.iter().any(|one| one == name))
+            {
+                reference.delete()?;
+            }
         }
+        Ok(())
     }
 }
 

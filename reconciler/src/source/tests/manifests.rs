@@ -94,7 +94,7 @@ fn many_fetches_of_commits_do_not_leave_many_packs() {
     for number in 0..60 {
         last = place.commit("main", &number.to_string(), Some(&last));
         run(source.fetch()).unwrap();
-        run(source.tidy());
+        run(source.tidy(&[&last]));
     }
     let packs = std::fs::read_dir(source.local().join("objects/pack"))
         .unwrap()
