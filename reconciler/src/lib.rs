@@ -71,6 +71,7 @@ pub mod ssh;
 pub mod sshd;
 pub mod state;
 pub mod status;
+pub mod store_path;
 pub mod suspension;
 pub mod systemd;
 pub mod tables;

@@ -404,6 +404,8 @@ pub fn git(limit: Duration) -> Invocation {
         .env("GIT_ALLOW_PROTOCOL", "ssh:https:file")
         .env("LC_ALL", "C")
         .args(["-c", "protocol.version=2"])
+        // The machine's own configuration of git does not switch that off.
+        .args(["-c", "http.sslVerify=true"])
 }
 
 /// Whether git itself finds a local repository damaged. One that is not there is not, nor is one that the

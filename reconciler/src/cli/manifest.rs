@@ -7,6 +7,7 @@ use clap::Subcommand;
 use super::parse_commit;
 use crate::commit_id::CommitId;
 use crate::manifest;
+use crate::store_path;
 
 /// What is done with a manifest.
 #[derive(Debug, Subcommand)]
@@ -64,7 +65,7 @@ What was pushed before is not overwritten, as hosts may have taken it, unless wi
 
 fn parse_built(text: &str) -> Result<(String, PathBuf), String> {
     let (host, path) = text.split_once('=').ok_or("expected HOST=TOPLEVEL")?;
-    let known = Path::new(path).starts_with("/nix/store");
+    let known = store_path::is_in(Path::new(path), Path::new("/nix/store"));
     match (host.is_empty(), known) {
         (false, true) => Ok((host.to_owned(), path.into())),
         _ => Err("expected HOST=/nix/store/...".to_owned()),

@@ -213,6 +213,8 @@ fn evaluate_flake(fleet: &Fleet, commit: &CommitId) -> Invocation {
     );
     Invocation::new("nix", LIMIT)
         .args(["--extra-experimental-features", "nix-command flakes"])
+        // The flake's nixConfig would be obeyed, where the user's configuration says so (nix.conf(5)).
+        .args(["--option", "accept-flake-config", "false"])
         .args(["eval", "--json", "--no-update-lock-file"])
         .args(["--apply", EACH, "--", &flake])
 }

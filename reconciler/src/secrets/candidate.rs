@@ -13,6 +13,7 @@ use super::cli::{NOT_ALL, WRONG};
 use super::description::{IN_TOPLEVEL, LONGEST};
 use crate::process::{Invocation, ProcessError};
 use crate::state::read_bounded;
+use crate::store_path;
 
 /// How long all secrets may take to be opened.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -91,7 +92,7 @@ async fn check_at(toplevel: &Path, store: &Path) -> Result<(), CandidateError> {
         Err(source) => return Err(CandidateError::Read { path, source }),
     };
     let program = serde_json::from_slice::<Program>(&text).ok();
-    let program = program.filter(|one| one.program.starts_with(store));
+    let program = program.filter(|one| store_path::leads_into(&one.program, store));
     let Some(Program { program }) = program else {
         return Err(CandidateError::Program { path });
     };

@@ -159,6 +159,8 @@ impl Repository {
         let flake = format!("{}#{ATTRIBUTE}", flake_url::of_clone(folder));
         let answer = Invocation::new("nix", LIMIT)
             .args(["--extra-experimental-features", "nix-command flakes"])
+            // The flake's nixConfig would be obeyed, where the user's configuration says so (nix.conf(5)).
+            .args(["--option", "accept-flake-config", "false"])
             .args(["eval", "--json", "--no-update-lock-file", "--no-warn-dirty"])
             .args(["--", &flake])
             .output_limit(LONGEST_ANSWER)

@@ -121,6 +121,10 @@ fn rekey(
         );
         return Ok(());
     }
+    // Who is new is the working tree's word: it is shown before anything is encrypted to them.
+    for state in &wanted {
+        println!("{}: {}", state.file, state.words());
+    }
     let identities = identities(keys)?;
     for state in wanted {
         let plaintext = repository.open(&state.file, &identities)?;
