@@ -13,8 +13,11 @@ in
       );
       # `_status` is the activation script's own (nixpkgs' activation-script.nix): 1 where a snippet failed.
       text = ''
-        mkdir -p /run/nixus
-        printf '%s %s\n' "''${_status:-0}" "$systemConfig" > /run/nixus/activation
+        (
+          umask 077
+          mkdir -p /run/nixus
+          printf '%s %s\n' "''${_status:-0}" "$systemConfig" > /run/nixus/activation
+        )
       '';
     };
   };

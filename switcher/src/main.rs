@@ -87,6 +87,9 @@ fn carry_out(command: Command) -> anyhow::Result<u8> {
             }
             Ok(0)
         }
+        Command::Status(_) if is_closed(&layout) => Err(anyhow!(
+            "what is going on needs root: `sudo nixus-switcher status`; `nixus status` has a summary for all"
+        )),
         Command::Status(output) => {
             let status = state::status(&layout);
             if output.json {
@@ -110,6 +113,12 @@ fn carry_out(command: Command) -> anyhow::Result<u8> {
             Ok(0)
         }
     }
+}
+
+/// What is kept is root's alone.
+fn is_closed(layout: &Layout) -> bool {
+    std::fs::read_dir(layout.state())
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// People get a sentence, machines an object; both the same exit code.

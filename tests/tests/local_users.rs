@@ -120,6 +120,11 @@ fn without_root_the_status_is_a_summary_without_secrets() -> Result<()> {
         json["commit"] == commit.as_str() && json["needs_root"] == true,
         "{json}"
     );
+    let said = as_nobody(web1, "nixus-switcher status")?;
+    ensure!(
+        said.code == Some(1) && said.stderr.contains("needs root"),
+        "{said:?}"
+    );
     // What is asked of a pass is root's.
     for command in ["reconcile", "retry", "suspend 1h", "resume"] {
         let said = as_nobody(web1, &format!("nixus {command}"))?;
@@ -198,8 +203,14 @@ fn a_pass_that_outlives_its_limit_is_an_error_in_status_report_and_exit_code() -
     let more = format!("{SHORT_PASSES}\n{}", slow_build(600));
     story.lab().deploy("web1", &more, "build for ever")?;
     builds(web1)?;
-    let report = story.report("web1", &kept, &[State::Error])?;
-    ensure!(report.text.contains("ended after 40 s"), "{}", report.text);
+    web1.wait_until("reports a pass that was ended", PATIENCE, |_| {
+        let reports = story.lab().operator().reports("web1")?;
+        Ok(reports.iter().any(|report| {
+            report.commit.id == kept
+                && report.state == State::Error
+                && report.text.contains("ended after 40 s")
+        }))
+    })?;
     let waits = status(web1)?;
     let reason = waits.pointer("/last_pass/waits_for/reason");
     ensure!(
