@@ -52,6 +52,7 @@ let
     ]) "flake" "How the system is made from a commit: from the flake, from a Nix file, or as CI's manifest says.";
     attribute = defaulting types.str "`nixosConfigurations.\"<host>\".config.system.build.toplevel`" "The attribute that has the system.";
     file = defaulting types.str "`default.nix`" "The Nix file, below the repository's root, for `from = \"file\"`.";
+    directory = optional own.folder "The folder of the flake, or of the Nix file, below the repository's root. Unless set: the root itself.";
     submodules = defaulting types.bool "false" "Whether git submodules are fetched.";
     build_timeout = defaulting own.duration "2h" "The longest that evaluation and build may take.";
     memory_limit = defaulting own.memory "75%" "The memory that evaluation and build may take together.";

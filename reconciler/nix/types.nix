@@ -16,6 +16,8 @@ in
   duration = matching "time with a unit, such as \"90s\" or \"15m\"" "[0-9]+(\\.[0-9]+)? ?[a-z]+([ ,]*[0-9]+ ?[a-z]+)*";
   # A Nix path would be copied into the store, which everyone can read.
   file = matching "absolute path of a file on the host, as a string" "/[^\n]*";
+  # Neither absolute nor through `.` and `..`; a slash at the end is dropped.
+  folder = matching "path of a folder in the repository" "([^/\n.][^/\n]*|\\.[^/\n.][^/\n]*|\\.\\.[^/\n]+)(/+([^/\n.][^/\n]*|\\.[^/\n.][^/\n]*|\\.\\.[^/\n]+))*/*";
   remote = matching "URL with ssh://, https:// or file://" "(ssh|https|file)://[^ \n]+";
   https = matching "URL with https://" "https://[^ ?#\n]+";
   web = matching "URL with http:// or https://" "https?://[^ \n]+";

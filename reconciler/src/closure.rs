@@ -15,7 +15,7 @@ use crate::nix_failure::Class;
 use crate::nix_log::{NixLog, Progress};
 use crate::plan::Gap;
 use crate::process::{Invocation, ProcessError};
-use crate::source::{Source, SourceError};
+use crate::source::{Missing, Source, SourceError};
 use crate::state::replace_link;
 use crate::trust::VerifiedCommit;
 
@@ -49,6 +49,17 @@ pub enum ClosureError {
         #[source]
         source: Box<SourceError>,
     },
+    /// What is to be evaluated is not in the commit.
+    #[error("commit {} cannot be evaluated: {missing}", commit.short())]
+    Missing {
+        /// The commit.
+        commit: CommitId,
+        /// What is missing.
+        missing: Missing,
+    },
+    /// The commit's files cannot be looked at.
+    #[error(transparent)]
+    Files(#[from] SourceError),
     /// Nix printed something that is no store path.
     #[error("nix built {attribute} but printed no store path")]
     Answer {
@@ -146,7 +157,7 @@ impl ClosureError {
     pub fn is_of_the_commit(&self) -> bool {
         match self {
             Self::Build { class, .. } => *class != Class::Transient,
-            Self::Answer { .. } => true,
+            Self::Answer { .. } | Self::Missing { .. } => true,
             Self::Submodules { source, .. } => matches!(**source, SourceError::Submodule { .. }),
             // A cache may have it later, or sign it.
             Self::Fetch { .. }
@@ -156,7 +167,7 @@ impl ClosureError {
             | Self::NoCache { .. }
             | Self::NotFetching { .. }
             | Self::NoSubstituters { .. } => false,
-            Self::Overtaken { .. } | Self::Root { .. } => false,
+            Self::Files(_) | Self::Overtaken { .. } | Self::Root { .. } => false,
         }
     }
 }

@@ -96,12 +96,13 @@ const FETCHING: [&str; 6] = [
 ];
 
 /// Sentences of an evaluation that point to no place in an expression.
-const EVALUATION: [&str; 9] = [
+const EVALUATION: [&str; 10] = [
     "does not provide attribute",
     "in selection path",
     "to be a derivation or path",
     "requires lock file changes",
-    "does not contain a '/flake.nix' file",
+    "flake.nix' file",
+    "flake.nix' does not exist",
     "lacks attribute 'outputs'",
     "evaluation aborted with the following error message",
     "infinite recursion encountered",

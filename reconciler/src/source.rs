@@ -30,10 +30,12 @@ mod mirrors;
 mod one_ref;
 pub mod reach;
 mod submodules;
+mod tree;
 
 pub(crate) use fetching::remove_leftovers;
 use list::list_one;
 pub use manifests::{FoundManifest, REFS};
+pub use tree::Missing;
 
 /// How long git may look for damage in the local copy.
 const LOOK: Duration = Duration::from_secs(120);

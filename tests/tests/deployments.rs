@@ -137,6 +137,71 @@ fn a_toplevel_from_a_file_instead_of_a_flake() -> Result<()> {
 }
 
 #[test]
+fn a_flake_is_moved_to_a_folder_and_one_that_is_not_where_it_should_be_is_an_error_at_once()
+-> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let operator = story.lab().operator();
+    let clone = operator.clone_path();
+    let git = |arguments: &[&str]| {
+        let said = operator.git(arguments)?;
+        ensure!(said.ok(), "git {arguments:?}: {}", said.stderr);
+        anyhow::Ok(())
+    };
+    // Deploys a description of web1 in a folder.
+    let deploy = |folder: &str, more: &str, message: &str| {
+        let (path, text) = story.lab().describe("web1", more)?;
+        let files: lab::fleet::Files = [(format!("{folder}{path}"), text)].into();
+        operator.deploy(&files, message)
+    };
+    let everything = [
+        "flake.nix",
+        "flake.lock",
+        "fleet.nix",
+        "lab.nix",
+        "common.nix",
+        "users.nix",
+        "hosts",
+    ];
+    let inside = r#"services.nixus.settings.closure.directory = "nix";"#;
+
+    // What runs looks for the flake at the root, and what is to run looks in the folder: a link serves both.
+    std::fs::create_dir(clone.join("nix"))?;
+    git(&[&["mv"][..], &everything, &["nix"]].concat())?;
+    std::os::unix::fs::symlink("nix/flake.nix", clone.join("flake.nix"))?;
+    std::fs::copy(clone.join("nix/flake.lock"), clone.join("flake.lock"))?;
+    let commit = deploy("nix/", inside, "move the flake to a folder")?;
+    story.kept("web1", &commit)?;
+    git(&["rm", "--quiet", "flake.nix", "flake.lock"])?;
+    let commit = deploy("nix/", &format!("{inside}\n{GREETING}"), "greet")?;
+    let report = story.kept("web1", &commit)?;
+    ensure!(web1.read("/etc/greeting")? == "hello");
+    let shown = web1.must(["nixus", "check-config"])?;
+    ensure!(
+        shown
+            .lines()
+            .any(|line| line.starts_with("closure.directory") && line.trim_end().ends_with(" nix")),
+        "{shown}"
+    );
+
+    git(&["mv", "nix", "other"])?;
+    let commit = deploy("other/", inside, "move the flake again")?;
+    let words = "nix/flake.nix is not in it, other/flake.nix is: set closure.directory = \"other\" to follow that";
+    let before = report.toplevel.map(|toplevel| toplevel.to_string());
+    let refused = story.went_back(
+        "web1",
+        &commit,
+        before.as_deref().unwrap_or_default(),
+        words,
+    )?;
+    ensure!(refused.state == State::Error, "{refused:?}");
+    git(&["mv", "other", "nix"])?;
+    let commit = deploy("nix/", inside, "move it back")?;
+    story.kept("web1", &commit)?;
+    Ok(())
+}
+
+#[test]
 fn a_pass_that_is_killed_is_continued_by_the_next() -> Result<()> {
     let story = Story::begin(&["web1"])?;
     let web1 = story.host("web1")?;

@@ -9,8 +9,8 @@
   # The deploy repository's flake, whose commit's time is the serial of DNS zones.
   self ? null,
   lastModified ? self.lastModified or null,
-  # Its folder, in which secrets are files.
-  root ? self.outPath or null,
+  # Its repository, in which secrets are files; the flake may be in a folder of it.
+  root ? (self.sourceInfo or self).outPath or null,
 }:
 let
   lib = nixpkgs.lib or (import (nixpkgs + "/lib"));

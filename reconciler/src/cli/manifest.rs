@@ -21,7 +21,8 @@ pub enum ManifestCommand {
 Push the closures to the cache before the manifest: hosts fetch as soon as it is there.
   jq -r '.hosts[].toplevel' manifest.json | xargs nix copy --to https://cache.example")]
     Create {
-        /// The Nix file that describes the fleet; the flake unless given.
+        /// The Nix file that describes the fleet, relative to the root of the repository; default: the flake
+        /// nearest to this folder.
         #[arg(long, value_name = "FILE")]
         file: Option<String>,
         /// The attribute that has all hosts.

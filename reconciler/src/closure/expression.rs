@@ -10,6 +10,7 @@ use crate::build_scope::BuildScope;
 use crate::commit_id::CommitId;
 use crate::config::{Closure, Expression};
 use crate::disk_space;
+use crate::flake_url;
 use crate::nix_failure::{self, Class, explain};
 use crate::nix_log::{NixLog, Progress};
 use crate::process::{Invocation, ProcessError};
@@ -38,16 +39,33 @@ pub(super) async fn realise(
                 source: Box::new(source),
             })?,
     };
+    if let Some(missing) = source.missing(&revision, expression)? {
+        return Err(ClosureError::Missing {
+            commit: commit.id().clone(),
+            missing,
+        });
+    }
     let repository = source.local();
     let (attribute, invocation) = match expression {
-        Expression::Flake { attribute } => (
+        Expression::Flake {
+            directory,
             attribute,
-            build_flake(closure, repository, &revision, attribute, repair),
-        ),
-        Expression::File { file, attribute } => (
-            attribute,
-            build_file(closure, repository, &revision, file, attribute, repair),
-        ),
+        } => {
+            let directory = flake_url::directory(directory.as_deref());
+            // A verified commit need not be in the history of HEAD: the branch may have been rewritten since.
+            let query = format!("rev={revision}&allRefs=1{directory}");
+            (
+                attribute,
+                build_flake(closure, repository, &query, attribute, repair),
+            )
+        }
+        Expression::File { attribute, .. } => {
+            let file = expression.file();
+            (
+                attribute,
+                build_file(closure, repository, &revision, &file, attribute, repair),
+            )
+        }
     };
     let (log, result) = run(invocation, closure, scope, show).await;
     let output = result.map_err(|source| not_built(attribute, &log, source))?;
@@ -60,15 +78,11 @@ pub(super) async fn realise(
 fn build_flake(
     closure: &Closure,
     repository: &Path,
-    revision: &CommitId,
+    query: &str,
     attribute: &str,
     repair: bool,
 ) -> Invocation {
-    // A verified commit need not be in the history of HEAD: the branch may have been rewritten since.
-    let flake = format!(
-        "git+file://{}?rev={revision}&allRefs=1#{attribute}",
-        repository.display(),
-    );
+    let flake = format!("{}?{query}#{attribute}", flake_url::of_clone(repository));
     Invocation::new("nix", closure.build_timeout)
         .args(["--extra-experimental-features", "nix-command flakes"])
         .args(["build", "--no-link", "--print-out-paths"])
@@ -94,7 +108,7 @@ fn build_file(
                       { url = nixusUrl; rev = nixusRev; allRefs = true; }; \
                       root = import (tree + \"/\" + nixusFile); in \
                       if builtins.isFunction root then root { } else root";
-    let url = format!("file://{}", repository.display());
+    let url = flake_url::repository(repository);
     Invocation::new("nix-build", closure.build_timeout)
         .args(["--no-out-link", "--attr", attribute])
         .args(repair.then_some("--repair"))

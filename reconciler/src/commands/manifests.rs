@@ -7,6 +7,7 @@ use git2::Repository;
 use nixus::cli::ManifestCommand;
 use nixus::commit_id::CommitId;
 use nixus::exit_code::WrongInput;
+use nixus::flake_url;
 use nixus::manifest::create::{self, Fleet};
 use nixus::manifest::push::{Push, Pushed};
 use nixus::manifest::{LONGEST, Manifest};
@@ -32,6 +33,7 @@ pub async fn run(command: &ManifestCommand) -> anyhow::Result<()> {
             let cache = cache.as_deref();
             let manifest = if built.is_empty() {
                 let fleet = Fleet {
+                    directory: flake_url::nearest(Path::new("."), &clone.folder),
                     repository: clone.folder,
                     shallow: clone.shallow,
                     file: file.clone(),

@@ -209,6 +209,12 @@ impl Place<'_> {
                            put it into a file and name that as token_file";
             return Err(self.wrong(url.span().start, problem));
         }
+        if let Some((parameter, instead)) = flake_parameter(address) {
+            let problem = format!(
+                "has a flake's parameter {parameter:?} in it, which git does not know: {instead}"
+            );
+            return Err(self.wrong(url.span().start, problem));
+        }
         let known = ["ssh://", "https://", "file://"]
             .iter()
             .any(|scheme| address.starts_with(scheme));
@@ -285,4 +291,27 @@ impl Place<'_> {
             _ => Ok(soak),
         }
     }
+}
+
+/// What a flake's URL may have in its query (nix3-flake(1), "Git") and a repository's has in no server that is
+/// known: each with the setting that does it.
+const FLAKE_PARAMETERS: [(&str, &str); 10] = [
+    ("dir", "set closure.directory instead"),
+    ("ref", "set repository.branch instead"),
+    ("submodules", "set closure.submodules instead"),
+    ("lfs", "set closure.lfs instead"),
+    ("rev", "leave it out"),
+    ("revCount", "leave it out"),
+    ("shallow", "leave it out"),
+    ("allRefs", "leave it out"),
+    ("narHash", "leave it out"),
+    ("exportIgnore", "leave it out"),
+];
+
+fn flake_parameter(url: &str) -> Option<(&'static str, &'static str)> {
+    let (_, query) = url.split_once('?')?;
+    let mut names = query
+        .split('&')
+        .filter_map(|pair| Some(pair.split_once('=')?.0));
+    names.find_map(|name| FLAKE_PARAMETERS.into_iter().find(|(one, _)| *one == name))
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::Limits;
 use crate::public_key::PublicKey;
 
+/// What a flake begins with.
+pub const FLAKE: &str = "flake.nix";
+
 /// How the toplevel is made from a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closure {
@@ -36,12 +39,16 @@ pub enum ClosureSource {
 pub enum Expression {
     /// An attribute of the repository's flake.
     Flake {
+        /// The folder of the flake, relative to the root of the repository; the root unless given.
+        directory: Option<String>,
         /// The attribute path.
         attribute: String,
     },
     /// An attribute of a Nix file in the repository.
     File {
-        /// The file, relative to the root of the repository.
+        /// The folder that the file's path begins at; the root of the repository unless given.
+        directory: Option<String>,
+        /// The file, relative to that folder.
         file: String,
         /// The attribute path.
         attribute: String,
@@ -70,6 +77,27 @@ pub enum Otherwise {
     Build(Expression),
     /// It takes the newest commit before that has an entry.
     Older,
+}
+
+impl Expression {
+    /// The folder that it is in, where that is not the root of the repository.
+    pub fn directory(&self) -> Option<&str> {
+        match self {
+            Self::Flake { directory, .. } | Self::File { directory, .. } => directory.as_deref(),
+        }
+    }
+
+    /// The file with which the evaluation begins, relative to the root of the repository.
+    pub fn file(&self) -> String {
+        let name = match self {
+            Self::Flake { .. } => FLAKE,
+            Self::File { file, .. } => file,
+        };
+        match self.directory() {
+            Some(directory) => format!("{directory}/{name}"),
+            None => name.to_owned(),
+        }
+    }
 }
 
 impl Closure {

@@ -107,6 +107,8 @@ fn closure(closure: &Closure) -> Vec<(&'static str, String)> {
         }
         None => {}
     }
+    let directory = closure.expression().and_then(Expression::directory);
+    all.extend(directory.map(|directory| ("directory", directory.to_owned())));
     all
 }
 

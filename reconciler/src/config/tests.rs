@@ -23,6 +23,7 @@ fn defaults_are_filled_in() {
     assert_eq!(
         config.closure.source,
         ClosureSource::Expression(Expression::Flake {
+            directory: None,
             attribute: "nixosConfigurations.\"web1.example\".config.system.build.toplevel".into()
         })
     );
@@ -50,6 +51,7 @@ fn a_host_that_follows_manifests_evaluates_only_as_a_fallback() {
     check("", &Otherwise::Wait, false);
     check("older = true", &Otherwise::Older, false);
     let file = Expression::File {
+        directory: None,
         file: "x.nix".into(),
         attribute: "web1".into(),
     };
@@ -58,6 +60,38 @@ fn a_host_that_follows_manifests_evaluates_only_as_a_fallback() {
         &Otherwise::Build(file),
         true,
     );
+}
+
+#[test]
+fn a_directory_is_that_of_the_flake_or_of_the_file() {
+    let check = |closure: &str, file: &str| {
+        let text = GOOD.replace("[reports]", &format!("[closure]\n{closure}\n[reports]"));
+        let config = parse(&text).unwrap();
+        assert_eq!(
+            config.closure.expression().unwrap().file(),
+            file,
+            "{closure}"
+        );
+    };
+    check("", "flake.nix");
+    check("directory = \"nix\"", "nix/flake.nix");
+    check("directory = \"nix/hosts//\"", "nix/hosts/flake.nix");
+    check("from = \"file\"\ndirectory = \"nix\"", "nix/default.nix");
+    check(
+        "from = \"file\"\ndirectory = \"nix\"\nfile = \"a/b.nix\"",
+        "nix/a/b.nix",
+    );
+    check(
+        "from = \"manifest\"\nfallback = \"build\"\ndirectory = \"nix\"",
+        "nix/flake.nix",
+    );
+    for outside in ["", ".", "..", "nix/../..", "/nix", "./nix", "nix\\n"] {
+        let closure = format!("[closure]\ndirectory = \"{outside}\"\n[reports]");
+        assert!(
+            parse(&GOOD.replace("[reports]", &closure)).is_err(),
+            "{outside:?}"
+        );
+    }
 }
 
 #[test]

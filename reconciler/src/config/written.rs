@@ -78,6 +78,7 @@ pub struct Closure {
     pub from: Option<Spanned<ClosureSource>>,
     pub attribute: Option<Spanned<String>>,
     pub file: Option<Spanned<String>>,
+    pub directory: Option<Spanned<String>>,
     pub submodules: Option<bool>,
     pub build_timeout: Option<Spanned<String>>,
     pub memory_limit: Option<Spanned<String>>,

@@ -93,6 +93,8 @@ pub struct Fleet {
     pub repository: PathBuf,
     /// Whether its history was cut off, as CI likes it.
     pub shallow: bool,
+    /// The folder of the flake in it; its root unless given.
+    pub directory: Option<String>,
     /// The Nix file in it; the flake unless given.
     pub file: Option<String>,
     /// The attribute with all hosts.
@@ -207,8 +209,9 @@ fn system_of(toplevel: &Path) -> Result<String, CreateError> {
 fn evaluate_flake(fleet: &Fleet, commit: &CommitId) -> Invocation {
     let shallow = if fleet.shallow { "&shallow=1" } else { "" };
     let flake = format!(
-        "{}?rev={commit}&allRefs=1{shallow}#{}",
+        "{}?rev={commit}&allRefs=1{shallow}{}#{}",
         flake_url::of_clone(&fleet.repository),
+        flake_url::directory(fleet.directory.as_deref()),
         fleet.attribute
     );
     Invocation::new("nix", LIMIT)

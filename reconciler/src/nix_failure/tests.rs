@@ -47,6 +47,25 @@ fn errors_of_evaluation_are_the_commits_fault() {
 }
 
 #[test]
+fn a_flake_that_is_not_there_is_the_commits_fault_in_every_releases_words() {
+    let table = [
+        // Nix 2.26.3, and later ones.
+        "path '/nix/store/66sfxpzgdcjbkp44mp563ivwdkw6qks3-source/flake.nix' does not exist",
+        "path '/nix/store/66sfxpzgdcjbkp44mp563ivwdkw6qks3-source/nix/flake.nix' does not exist",
+        "path '«git+file:///var/lib/nixus/repository.git?rev=1»/nix/flake.nix' does not exist",
+        "source tree referenced by 'git+file:///x' does not contain a '/flake.nix' file",
+        "source tree referenced by 'git+file:///x?dir=nix' does not contain a 'nix/flake.nix' file",
+    ];
+    for text in table {
+        let text = serde_json::to_string(text).unwrap();
+        let said =
+            format!("@nix {{\"action\":\"msg\",\"level\":0,\"msg\":{text},\"raw_msg\":{text}}}\n");
+        let failure = explain(&read(&said), kind);
+        assert_eq!(failure.class, Class::Commit, "{}", failure.told);
+    }
+}
+
+#[test]
 fn a_builder_that_fails_by_itself_may_have_done_so_by_chance() {
     let table = [
         recorded!("builder-exit"),

@@ -154,9 +154,17 @@ impl State {
 }
 
 impl Repository {
-    /// The repository in a folder. Its flake is evaluated as it is there, uncommitted changes included.
-    pub async fn evaluate(folder: &Path) -> Result<Self, OperatorError> {
-        let flake = format!("{}#{ATTRIBUTE}", flake_url::of_clone(folder));
+    /// The repository in a folder. Its flake, the one nearest to `here`, is evaluated as it is there, uncommitted
+    /// changes included.
+    ///
+    /// # Errors
+    /// Nix does not evaluate it, or it does not say who may open what.
+    pub async fn evaluate(folder: &Path, here: &Path) -> Result<Self, OperatorError> {
+        let directory = flake_url::nearest(here, folder);
+        let flake = format!(
+            "{}#{ATTRIBUTE}",
+            flake_url::of_clone_at(folder, directory.as_deref())
+        );
         let answer = Invocation::new("nix", LIMIT)
             .args(["--extra-experimental-features", "nix-command flakes"])
             // The flake's nixConfig would be obeyed, where the user's configuration says so (nix.conf(5)).

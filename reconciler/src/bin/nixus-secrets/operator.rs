@@ -17,8 +17,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Does what was asked.
 pub async fn run(command: &SecretsCommand) -> anyhow::Result<Exit> {
     memory::shield();
-    let folder = clone_at(Path::new("."))?;
-    let evaluated = || Repository::evaluate(&folder);
+    let here = Path::new(".");
+    let folder = clone_at(here)?;
+    let evaluated = || Repository::evaluate(&folder, here);
     match command {
         SecretsCommand::Check { output, identity } => {
             return check(&evaluated().await?, output.json, identity);
@@ -137,7 +138,7 @@ fn rekey(
     Ok(())
 }
 
-/// The folder of the clone that a folder is in; the flake is there.
+/// The folder of the clone that a folder is in.
 fn clone_at(here: &Path) -> Result<PathBuf, WrongInput> {
     git2::Repository::discover(here)
         .ok()

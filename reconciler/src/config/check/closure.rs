@@ -1,6 +1,6 @@
 //! The rules of `[closure]`.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use russh::keys::Algorithm;
 use toml::Spanned;
@@ -58,9 +58,11 @@ impl Place<'_> {
                 }
                 match (from, &raw.file) {
                     (Some(written::ClosureSource::File), None) => {
-                        let attribute = self.attribute(host, raw)?;
-                        let file = "default.nix".to_owned();
-                        let expression = Expression::File { file, attribute };
+                        let expression = Expression::File {
+                            directory: self.directory(raw)?,
+                            file: "default.nix".to_owned(),
+                            attribute: self.attribute(host, raw)?,
+                        };
                         Ok(ClosureSource::Expression(expression))
                     }
                     (None | Some(written::ClosureSource::Flake), Some(file)) => {
@@ -75,20 +77,41 @@ impl Place<'_> {
     /// A file where one is named, else the flake.
     fn expression(&self, host: &str, raw: &written::Closure) -> Result<Expression, ConfigError> {
         let attribute = self.attribute(host, raw)?;
+        let directory = self.directory(raw)?;
         let Some(file) = &raw.file else {
-            return Ok(Expression::Flake { attribute });
+            return Ok(Expression::Flake {
+                directory,
+                attribute,
+            });
         };
-        let name = file.get_ref();
-        let inside = Path::new(name)
-            .components()
-            .all(|part| matches!(part, std::path::Component::Normal(_)));
-        if !inside || name.is_empty() {
-            return Err(self.wrong(file.span().start, "is not a path inside the repository"));
-        }
         Ok(Expression::File {
-            file: name.clone(),
+            directory,
+            file: self.inside(file)?,
             attribute,
         })
+    }
+
+    fn directory(&self, raw: &written::Closure) -> Result<Option<String>, ConfigError> {
+        raw.directory
+            .as_ref()
+            .map(|directory| self.inside(directory))
+            .transpose()
+    }
+
+    /// A path below the root of the repository, without what does not belong to it, such as a slash at its end.
+    fn inside(&self, given: &Spanned<String>) -> Result<String, ConfigError> {
+        let names: Option<Vec<_>> = Path::new(given.get_ref())
+            .components()
+            .map(|part| match part {
+                Component::Normal(name) => name.to_str(),
+                _ => None,
+            })
+            .collect();
+        let control = given.get_ref().chars().any(char::is_control);
+        names
+            .filter(|names| !names.is_empty() && !control)
+            .map(|names| names.join("/"))
+            .ok_or_else(|| self.wrong(given.span().start, "is not a path inside the repository"))
     }
 
     fn attribute(&self, host: &str, raw: &written::Closure) -> Result<String, ConfigError> {
@@ -118,6 +141,7 @@ impl Place<'_> {
             let unused = [
                 raw.attribute.as_ref().map(Spanned::span),
                 raw.file.as_ref().map(Spanned::span),
+                raw.directory.as_ref().map(Spanned::span),
             ];
             if let Some(span) = unused.into_iter().flatten().next() {
                 let problem = "is only used with a manifest where fallback = \"build\"";
