@@ -223,4 +223,6 @@ impl Config {
 }
 
 #[cfg(test)]
+mod shown_tests;
+#[cfg(test)]
 mod tests;

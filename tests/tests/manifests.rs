@@ -92,6 +92,55 @@ fn a_host_deploys_from_a_manifest_what_it_cannot_evaluate() -> Result<()> {
 }
 
 #[test]
+fn a_manifest_is_made_from_a_file_or_a_folder_in_a_clone_of_any_name() -> Result<()> {
+    let pipeline = Pipeline::begin(&["web1"], "")?;
+    let operator = pipeline.story.lab().operator();
+    let server = pipeline.host("git")?;
+    let by_file = "{ }: { hosts = (builtins.getFlake (toString ./.)).nixosConfigurations; }\n";
+    operator.commit(
+        &[("hosts.nix".to_owned(), by_file.to_owned())].into(),
+        "describe hosts in a file",
+    )?;
+    std::fs::create_dir(operator.clone_path().join("a b"))?;
+    for name in [
+        "flake.nix",
+        "flake.lock",
+        "fleet.nix",
+        "lab.nix",
+        "common.nix",
+        "users.nix",
+        "hosts",
+    ] {
+        let moved = operator.git(&["mv", name, "a b"])?;
+        ensure!(moved.ok(), "{}", moved.stderr);
+    }
+    let moved = operator.git(&["mv", "hosts.nix", "a b/hosts.nix"])?;
+    ensure!(moved.ok(), "{}", moved.stderr);
+    let commit = operator.deploy(&lab::fleet::Files::new(), "move the flake")?;
+    pipeline.ci.git(&["fetch", "--quiet", "origin"])?;
+    pipeline.ci.git(&["checkout", "--quiet", &commit])?;
+    let odd = "/root/ci/fleet #1?rev=x%20é";
+    server.must(["git", "clone", "--quiet", lab::ci::CLONE, odd])?;
+    server.must(["git", "-C", odd, "checkout", "--quiet", &commit])?;
+    // The words of the folder: `env -C CLONE nixus manifest …`.
+    let create = |folder: &str, more: &[&str]| -> Result<Value> {
+        let mut words = pipeline
+            .ci
+            .words(&[&["create", "--output", "-"], more].concat());
+        let place = words.iter_mut().find(|word| *word == lab::ci::CLONE);
+        *place.context("no folder")? = folder.to_owned();
+        // The file evaluates a flake by its path, which a pure evaluation does not.
+        let text = server.must(words)?;
+        serde_json::from_str(&text).with_context(|| format!("no manifest: {text}"))
+    };
+    let flake = create(&format!("{odd}/a b/hosts"), &[])?;
+    let file = create(odd, &["--file", "a b/hosts.nix", "--attribute", "hosts"])?;
+    ensure!(flake["hosts"]["web1"]["toplevel"].is_string(), "{flake}");
+    ensure!(flake == file, "{flake}\n{file}");
+    Ok(())
+}
+
+#[test]
 fn an_entry_that_is_missing_is_waited_for_and_then_taken() -> Result<()> {
     let pipeline = Pipeline::begin(&["web1"], "")?;
     let web1 = pipeline.host("web1")?;

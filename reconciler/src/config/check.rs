@@ -240,18 +240,28 @@ impl Place<'_> {
         value: Option<&Spanned<String>>,
         default_seconds: u64,
     ) -> Result<Duration, ConfigError> {
-        let Some(value) = value else {
-            return Ok(Duration::from_secs(default_seconds));
-        };
+        match value {
+            None => Ok(Duration::from_secs(default_seconds)),
+            Some(value) => self.time(value, Duration::from_secs(1)),
+        }
+    }
+
+    /// A time that is not shorter than `least`.
+    pub(super) fn time(
+        &self,
+        value: &Spanned<String>,
+        least: Duration,
+    ) -> Result<Duration, ConfigError> {
+        let longest = Duration::from_secs(LONGEST_DAYS * 24 * 60 * 60);
         value
             .get_ref()
             .parse::<jiff::SignedDuration>()
             .ok()
             .and_then(|duration| Duration::try_from(duration).ok())
-            .filter(|duration| (1..=LONGEST_DAYS * 24 * 60 * 60).contains(&duration.as_secs()))
+            .filter(|duration| (least..=longest).contains(duration))
             .ok_or_else(|| {
                 let problem = format!(
-                    "{:?} is not a time between 1s and 7 days, such as \"90s\" or \"15m\"",
+                    "{:?} is not a time between {least:?} and {LONGEST_DAYS} days, such as \"90s\" or \"15m\"",
                     value.get_ref()
                 );
                 self.wrong(value.span().start, problem)

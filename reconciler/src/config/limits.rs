@@ -40,6 +40,25 @@ impl fmt::Display for MemoryLimit {
     }
 }
 
+impl MemoryLimit {
+    /// As it may be written in the configuration file; [`fmt::Display`] is for systemd.
+    pub fn written(self) -> String {
+        let Self::Bytes(bytes) = self else {
+            return self.to_string();
+        };
+        // What was read is a whole number of the least unit.
+        let (unit, shift) = UNITS
+            .into_iter()
+            .rev()
+            .find(|(_, shift)| bytes % (1_u64 << shift) == 0)
+            .unwrap_or(("KiB", 10));
+        format!("{}{unit}", bytes >> shift)
+    }
+}
+
+/// Units with their power of two.
+const UNITS: [(&str, u32); 4] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+
 /// The least limit: below it, no evaluation of a system can succeed.
 const LEAST: u64 = 64 * 1024 * 1024;
 
@@ -51,8 +70,7 @@ impl FromStr for MemoryLimit {
             let percent = percent.parse().ok().filter(|one| (1..=100).contains(one));
             return percent.map(Self::Percent).ok_or(());
         }
-        let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
-        units
+        UNITS
             .iter()
             .find_map(|(unit, shift)| {
                 let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;

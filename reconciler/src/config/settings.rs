@@ -14,7 +14,8 @@ use super::statuses::Statuses;
 use super::{Closure, ClosureSource, Config, Expression, Otherwise, Remote};
 
 /// What `nixus check-config --json` prints. Settings are named as in the file, their table before
-/// them; times are in seconds with an `s`.
+/// them; those of a list have their number or name after it. Times are in seconds with an `s`, or where they may be
+/// shorter in milliseconds with `ms`. Times and sizes are as they may be written in the file.
 #[derive(Debug, Serialize)]
 pub struct Shown {
     /// The version of this format.
@@ -50,9 +51,10 @@ impl Config {
         }
         add("closure.submodules", self.closure.submodules.to_string());
         add("closure.build_timeout", time(self.closure.build_timeout));
+        add("closure.recheck", time(self.closure.recheck));
         add("closure.retries", self.closure.retries.to_string());
         let limits = &self.closure.limits;
-        add("closure.memory_limit", limits.memory.to_string());
+        add("closure.memory_limit", limits.memory.written());
         add("closure.cpu_weight", limits.cpu_weight.to_string());
         let switch = &self.switch;
         add("switch.activation_timeout", time(switch.activation_timeout));
@@ -65,7 +67,6 @@ impl Config {
         };
         add("switch.failed_units", failed_units.to_owned());
         add("switch.drift", switch.drift.word().to_owned());
-        let millis = |time: Duration| format!("{}ms", time.as_millis());
         add("passes.interval", millis(self.passes.interval));
         add("passes.boot_delay", millis(self.passes.boot_delay));
         add("passes.timeout", time(self.passes.timeout));
@@ -94,14 +95,17 @@ fn closure(closure: &Closure) -> Vec<(&'static str, String)> {
         all.push(("system_name", following.system_name.clone()));
         all.push(("wait", time(following.wait)));
         match &following.otherwise {
-            Otherwise::Wait => {}
+            Otherwise::Wait | Otherwise::Older => {}
             Otherwise::Build(_) => all.push(("fallback", "build".to_owned())),
-            Otherwise::Older => all.push(("older", true.to_string())),
         }
+        let older = following.otherwise == Otherwise::Older;
+        all.push(("older", older.to_string()));
     }
     match closure.expression() {
-        Some(Expression::Flake { attribute }) => all.push(("attribute", attribute.clone())),
-        Some(Expression::File { file, attribute }) => {
+        Some(Expression::Flake { attribute, .. }) => all.push(("attribute", attribute.clone())),
+        Some(Expression::File {
+            file, attribute, ..
+        }) => {
             all.push(("file", file.clone()));
             all.push(("attribute", attribute.clone()));
         }
@@ -128,8 +132,11 @@ fn health(health: &Health) -> Vec<(String, String)> {
     );
     add("ssh.host_keys".to_owned(), list(&own.host_keys));
     for (number, operator) in health.operators.iter().enumerate() {
-        let key = format!("{} {}", operator.user, operator.key.fingerprint());
-        add(format!("operators.{number}"), key);
+        add(format!("operators.{number}.user"), operator.user.clone());
+        add(
+            format!("operators.{number}.keys"),
+            operator.key.fingerprint(),
+        );
         if !operator.from.is_empty() {
             add(format!("operators.{number}.from"), operator.from.join(", "));
         }
@@ -147,8 +154,7 @@ fn health(health: &Health) -> Vec<(String, String)> {
         add(name("kind"), check.kind.word().to_owned());
         add(name("need"), need.to_owned());
         add(name("timeout"), time(check.timeout));
-        let millis = check.interval.as_millis();
-        add(name("interval"), format!("{millis}ms"));
+        add(name("interval"), millis(check.interval));
         match &check.kind {
             Kind::Repository | Kind::Ssh => {}
             Kind::Peer { quorum, ports } => {
@@ -163,7 +169,7 @@ fn health(health: &Health) -> Vec<(String, String)> {
                 let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
                 add(name("ports"), ports.join(", "));
             }
-            Kind::Tcp { host, port } => add(name("address"), format!("{host} port {port}")),
+            Kind::Tcp { host, port } => add(name("address"), address(host, *port)),
             Kind::Http { url, status, body } => {
                 add(name("url"), url.clone());
                 add(name("status"), status.to_string());
@@ -223,4 +229,17 @@ fn statuses(statuses: &Statuses) -> Vec<(String, String)> {
 
 fn time(duration: Duration) -> String {
     format!("{}s", duration.as_secs())
+}
+
+/// For times that may be shorter than a second.
+fn millis(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
+}
+
+/// As it may be written: an IPv6 address has brackets.
+fn address(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
 }

@@ -426,7 +426,7 @@ fn every_host_has_the_checks_that_need_no_configuration() {
     );
     assert!(!config.health.checks[0].required);
     let shown = config.shown();
-    assert_eq!(shown.settings["checks.shop.address"], "::1 port 80");
+    assert_eq!(shown.settings["checks.shop.address"], "[::1]:80");
     assert_eq!(shown.settings["checks.peer.quorum"], "2");
 }
 

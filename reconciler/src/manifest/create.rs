@@ -233,7 +233,7 @@ fn evaluate_file(fleet: &Fleet, file: &str, commit: &CommitId) -> Invocation {
          in ({EACH}) (builtins.foldl' (set: name: set.${{name}}) \
             (if builtins.isFunction root then root {{ }} else root) names)"
     );
-    let url = format!("file://{}", fleet.repository.display());
+    let url = flake_url::repository(&fleet.repository);
     Invocation::new("nix-instantiate", LIMIT)
         .args(["--eval", "--strict", "--json", "--read-write-mode"])
         .args(["--argstr", "nixusUrl", &url])

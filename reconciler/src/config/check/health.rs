@@ -1,6 +1,7 @@
 //! From health as written to the one that is needed.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use toml::Spanned;
 
@@ -16,6 +17,9 @@ const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
 const PEERS_LOST_AFTER: u64 = 24 * 60 * 60;
 /// The most entries of a list that travels to a peer.
 const MOST: usize = 64;
+
+/// The shortest pause between two looks.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
 impl Place<'_> {
     /// Everything that is about health.
@@ -278,7 +282,7 @@ impl Place<'_> {
             timeout: self.duration(raw.timeout.as_ref(), timeout)?,
             interval: match &raw.interval {
                 None => interval,
-                given => self.duration(given.as_ref(), 1)?,
+                Some(given) => self.time(given, LEAST_PAUSE)?,
             },
         })
     }
