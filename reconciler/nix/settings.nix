@@ -82,6 +82,24 @@ let
     ]) "correct" "What is done about a system profile or boot default that somebody changed by hand: what was kept is deployed again, or it is only reported, or no commit is taken until it is put right.";
   };
 
+  hook =
+    description:
+    mkOption {
+      type = types.listOf (types.either types.str (types.nonEmptyListOf types.str));
+      default = [ ];
+      example = [
+        "/run/current-system/sw/bin/systemctl"
+        "is-active"
+        "backup.timer"
+      ];
+      inherit description;
+    };
+  hooks = {
+    before = hook "The program that is run before a commit is activated, by its absolute path, and its arguments; or a list of such lists. Where it fails, the commit is held back, and tried again later.";
+    after = hook "The same, after a commit was kept and after a rollback. Nothing waits for it, and a failure is reported and changes nothing.";
+    timeout = defaulting own.duration "5m" "The longest that each program may run.";
+  };
+
   statuses = {
     forge = optional (types.enum [
       "github"
@@ -189,6 +207,7 @@ in
           };
           timeout = optional own.duration "The longest that a pass may take; one that takes longer is ended, which is an error. Unless set: four times `closure.build_timeout`, and one hour.";
         } "When passes begin.";
+        hooks = table hooks "What is run around a deployment, as root, in a unit of its own; the README has the variables of its environment.";
         health = table {
           soak = defaulting own.duration "10s" "The least time that all checks must go on passing.";
           peers_lost_after = defaulting own.duration "24h" "How long a peer must have been silent for no commit to wait for it.";

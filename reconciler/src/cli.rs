@@ -237,6 +237,12 @@ The request is one line of JSON on standard input, and so is the answer:
     /// Take a request that `nixus probe` passes on (run by systemd).
     #[command(hide = true)]
     AnswerProbe,
+    /// Run the hooks of a deployment (run by systemd).
+    #[command(hide = true)]
+    RunHooks {
+        /// What is to be run.
+        request: PathBuf,
+    },
     /// Print completions for a shell.
     #[command(after_help = "Examples:
   nixus completions bash > /etc/bash_completion.d/nixus

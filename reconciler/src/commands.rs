@@ -27,7 +27,7 @@ use nixus::state::Paths;
 use nixus::status::summary::{self, Summary};
 use nixus::status::{first_line, status};
 use nixus::systemd::PASS_UNIT;
-use nixus::{log, retry, suspension, systemd, tables, verify};
+use nixus::{hooks, log, retry, suspension, systemd, tables, verify};
 use nixus::{print, println};
 use nixus_switcher::cli::Arguments;
 use nixus_switcher::layout::Layout;
@@ -223,6 +223,11 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Probe { caller } => {
             let answer = relay::relay(caller, Path::new(relay::SOCKET)).await?;
             write_answer(&answer)?;
+        }
+        Command::RunHooks { request } => {
+            let request = hooks::take_request(request)?;
+            let failure = hooks::run(&request).await.err();
+            hooks::note(&request, failure.map(|error| in_words(&error)))?;
         }
         Command::AnswerProbe => match answer::answer(config(), &paths, &switcher).await {
             Ok(line) => write_answer(&line)?,

@@ -12,6 +12,7 @@ use thiserror::Error;
 mod check;
 mod closure;
 pub mod health;
+pub mod hooks;
 mod limits;
 pub mod settings;
 mod span;
@@ -81,6 +82,8 @@ pub struct Config {
     pub switch: Switch,
     /// When passes begin.
     pub passes: Passes,
+    /// What the host runs around its deployments.
+    pub hooks: hooks::Hooks,
     /// How the host proves that it is well.
     pub health: health::Health,
     /// Where reports go, if anywhere.

@@ -35,6 +35,7 @@ pub mod follow;
 pub mod forge;
 pub mod generation;
 pub mod health;
+pub mod hooks;
 pub mod https;
 pub mod init;
 pub mod ledger;

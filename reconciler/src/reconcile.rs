@@ -14,6 +14,7 @@ use crate::activation::{ActivationError, Candidate, Switcher};
 use crate::closure::{BuiltClosure, ClosureError};
 use crate::commit_id::CommitId;
 use crate::config::Config;
+use crate::hooks::HookError;
 use crate::ledger::release::Retry;
 use crate::ledger::{Jitter, Kept, Ledger};
 use crate::ledger_file::previous::{self, Shown};
@@ -39,6 +40,7 @@ mod baseline;
 mod build;
 mod decision;
 mod entry;
+mod hooks;
 mod mend;
 mod overdue;
 mod prove;
@@ -87,6 +89,8 @@ enum StepError {
     Activation(#[from] ActivationError),
     #[error(transparent)]
     Secrets(#[from] CandidateError),
+    #[error(transparent)]
+    Hooks(#[from] HookError),
 }
 
 /// How the last pass ended, for `nixus status`; of this boot only.
@@ -131,6 +135,7 @@ pub struct Pass<'a> {
     recovery_tried: bool,
     boot_tried: bool,
     peers_seen: bool,
+    hooks_ran: bool,
     sending: Sending,
     local_copy_looked_at: bool,
 }
@@ -174,6 +179,7 @@ pub async fn reconcile(
         recovery_tried: false,
         boot_tried: false,
         peers_seen: false,
+        hooks_ran: false,
         sending: Sending::default(),
         local_copy_looked_at: false,
     };
@@ -238,6 +244,7 @@ fn recovered(paths: &Paths, switcher: &Switcher, mut damaged: Ledger) -> Result<
 
 impl Pass<'_> {
     async fn run(&mut self) -> Result<Reason, PassError> {
+        self.report_hooks()?;
         for _ in 0..MAX_ROUNDS {
             let action = self.plan()?;
             if let Action::Wait(reason) = action {
@@ -313,7 +320,7 @@ impl Pass<'_> {
     /// Does what was planned. The outer error ends the pass, the inner one backs off.
     async fn execute(&mut self, action: Action) -> Result<Result<(), StepError>, PassError> {
         match action {
-            Action::Absorb => self.absorb()?,
+            Action::Absorb => self.absorb().await?,
             Action::ProveBoot => return Ok(self.prove_boot().await),
             Action::Recover(deployment) => return Ok(self.recover(&deployment).await),
             Action::Witness => self.witness().await?,
@@ -431,6 +438,11 @@ impl Pass<'_> {
         let Some(built) = self.built.clone() else {
             return Ok(Ok(()));
         };
+        match self.hooks_before(&built).await? {
+            Ok(false) => {}
+            Ok(true) => return Ok(Ok(())),
+            Err(error) => return Ok(Err(error)),
+        }
         self.ledger.deployments += 1;
         self.save()?;
         let id = format!("{}-{}", self.ledger.deployments, head.short());
@@ -516,15 +528,19 @@ impl Pass<'_> {
         self.report_if(|reporter| Some(make(reporter)))
     }
 
+    fn reporter(&self) -> Reporter<'_> {
+        Reporter {
+            host: &self.config.host,
+            now: Timestamp::now(),
+        }
+    }
+
     /// The same, where there is something to say.
     fn report_if(
         &mut self,
         make: impl FnOnce(Reporter<'_>) -> Option<Report>,
     ) -> Result<(), PassError> {
-        let made = make(Reporter {
-            host: &self.config.host,
-            now: Timestamp::now(),
-        });
+        let made = make(self.reporter());
         let Some(report) = made else {
             return Ok(());
         };

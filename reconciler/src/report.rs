@@ -269,6 +269,27 @@ impl Reporter<'_> {
         self.report(commit, State::Waiting, text)
     }
 
+    /// An operator's hook holds a commit back.
+    pub fn held_back(self, commit: &Commit, why: &str) -> Report {
+        let text = format!("{}: not activated yet, trying again: {why}", name(commit));
+        self.report(commit, State::Waiting, text)
+    }
+
+    /// A hook failed after a deployment of which this was said.
+    pub fn hook_failed(self, said: &Report, why: &str) -> Report {
+        let text = format!(
+            "{}; a hook after it failed, which changes nothing: {why}",
+            said.text
+        );
+        Report {
+            text: shorten(&text),
+            time: self.now,
+            sequence: 0,
+            noticed: Vec::new(),
+            ..said.clone()
+        }
+    }
+
     /// The trials of a commit told nothing, and what is known beside them speaks against it.
     pub fn gave_up(self, commit: &Commit, why: &str) -> Report {
         let text = format!("{}: not tried again: {why}", name(commit));

@@ -11,6 +11,7 @@ use crate::https::has_password;
 
 mod closure;
 mod health;
+mod hooks;
 mod statuses;
 
 /// The longest time that may be written anywhere.
@@ -62,6 +63,7 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
             boot_delay: place.span(raw.passes.boot_delay.as_ref(), 30)?,
             timeout: seconds(&raw.passes.timeout, pass_seconds)?,
         },
+        hooks: place.hooks(&raw.hooks)?,
         health: place.health(&raw)?,
         host,
         repository,

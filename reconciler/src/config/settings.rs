@@ -10,6 +10,7 @@ use crate::forge::token::TokenSource;
 use crate::public_key::PublicKey;
 
 use super::health::{Health, Kind, Quorum};
+use super::hooks::Command;
 use super::statuses::Statuses;
 use super::{Closure, ClosureSource, Config, Expression, Otherwise, Remote};
 
@@ -70,6 +71,10 @@ impl Config {
         add("passes.interval", millis(self.passes.interval));
         add("passes.boot_delay", millis(self.passes.boot_delay));
         add("passes.timeout", time(self.passes.timeout));
+        let commands = |commands: &[Command]| serde_json::to_string(commands).unwrap_or_default();
+        add("hooks.before", commands(&self.hooks.before));
+        add("hooks.after", commands(&self.hooks.after));
+        add("hooks.timeout", time(self.hooks.timeout));
         add("health.soak", time(self.health.soak));
         let lost_after = self.health.peers_lost_after;
         add("health.peers_lost_after", time(lost_after));

@@ -55,6 +55,11 @@ drift = "report"
 interval = "2min"
 boot_delay = "1500ms"
 
+[hooks]
+before = ["/bin/look", "-x"]
+after = [["/bin/tell"], ["/bin/write", "it down"]]
+timeout = "73s"
+
 [health]
 soak = "9s"
 peers_lost_after = "69m"
@@ -169,6 +174,7 @@ const TABLES: [&str; 14] = [
     "closure",
     "switch",
     "passes",
+    "hooks",
     "health",
     "reports",
     "statuses",

@@ -20,6 +20,8 @@ pub struct File {
     #[serde(default)]
     pub passes: Passes,
     #[serde(default)]
+    pub hooks: Hooks,
+    #[serde(default)]
     pub health: Health,
     pub reports: Option<Remote>,
     pub statuses: Option<Spanned<Statuses>>,
@@ -123,6 +125,25 @@ pub struct Passes {
     pub interval: Option<Spanned<String>>,
     pub boot_delay: Option<Spanned<String>>,
     pub timeout: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Hooks {
+    pub before: Option<Spanned<Commands>>,
+    pub after: Option<Spanned<Commands>>,
+    pub timeout: Option<Spanned<String>>,
+}
+
+/// A program with its arguments, or several of them.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a program with its arguments, or a list of them"
+)]
+pub enum Commands {
+    One(Vec<String>),
+    Several(Vec<Vec<String>>),
 }
 
 #[derive(Deserialize, Default)]

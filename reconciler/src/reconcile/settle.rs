@@ -19,7 +19,7 @@ const ON_ITS_WAY: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_secs(2);
 
 impl Pass<'_> {
-    pub(super) fn absorb(&mut self) -> Result<(), PassError> {
+    pub(super) async fn absorb(&mut self) -> Result<(), PassError> {
         let outcomes = self
             .switcher
             .ended_after(self.ledger.outcomes_seen)
@@ -31,6 +31,9 @@ impl Pass<'_> {
             }
             // The report first: after a crash in between, it is recognised as said already.
             self.report(|reporter| reporter.ended_beside(&outcome, &beside))?;
+            // Before the outcome is absorbed: after a crash in between they run once more, rather than never.
+            let report = self.reporter().ended_beside(&outcome, &beside);
+            self.hooks_after(&outcome, &report).await;
             self.ledger.absorb(&outcome, Timestamp::now(), jitter());
             if outcome.boot_trial
                 && outcome.ending == Ending::Reverted
