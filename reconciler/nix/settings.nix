@@ -212,7 +212,11 @@ in
           soak = defaulting own.duration "10s" "The least time that all checks must go on passing.";
           peers_lost_after = defaulting own.duration "24h" "How long a peer must have been silent for no commit to wait for it.";
         } "When a generation is healthy.";
-        reports = optional remoteType "The repository for reports; what is not set is as for the deploy repository.";
+        reports = optional (types.submodule {
+          options = remote // {
+            heartbeat = defaulting own.duration "24h" "After how long a host that has nothing to report says that it is there, give or take an eighth.";
+          };
+        }) "The repository for reports; what is not set is as for the deploy repository.";
         statuses = optional (types.submodule { options = statuses; }) "Commit statuses on a forge.";
         ssh = table {
           addresses = list own.address "Where this host's own sshd must answer. Unless set: at one of the host's addresses.";

@@ -72,7 +72,10 @@ pub enum Command {
     /// Tell what runs, what is open, what is waited for, what went wrong, and what comes next.
     #[command(after_help = "Examples:
   nixus status
-  nixus status --json | jq .last_pass.waits_for.reason")]
+  nixus status --json | jq .last_pass.waits_for.reason
+
+Exit code 1 only where an operator is needed, or passes have stopped: a host that waits for CI, for peers or for the
+git server, and one whose newest commit failed, goes on by itself.")]
     Status(Output),
     /// Tell what happened on this host, newest first.
     #[command(after_help = "Examples:
@@ -93,11 +96,19 @@ pub enum Command {
     #[command(after_help = "Examples:
   nixus fleet                                   on a host, from its own configuration
   nixus fleet --reports ssh://git@git.example/reports.git
-  nixus fleet --forge https://github.com/fleet/deploy --token-file ~/.forge-token --watch")]
+  nixus fleet --forge https://github.com/fleet/deploy --token-file ~/.forge-token --watch
+  nixus fleet --json | jq -r '.[] | select(.silent or .behind) | .host'
+
+Exit code 1 where a host is silent, which should have reported again by now, or behind the head of the branch: it
+neither runs it nor is at work on it. On a forge there are no heartbeats, and no host is called silent.")]
     Fleet {
         /// Where reports are.
         #[command(flatten)]
         from: ReportsFrom,
+        /// The head of the branch, with all its digits; unless given, as the repository has it, or else the newest that
+        /// any host has seen.
+        #[arg(long, value_name = "COMMIT", value_parser = parse_commit)]
+        head: Option<CommitId>,
         /// Go on looking, and print the fleet again whenever something has changed.
         #[arg(long)]
         watch: bool,
@@ -237,6 +248,37 @@ The request is one line of JSON on standard input, and so is the answer:
     /// Take a request that `nixus probe` passes on (run by systemd).
     #[command(hide = true)]
     AnswerProbe,
+    /// Remove old reports from a reports repository. Each host's newest report, and its newest of each outcome, stay.
+    #[command(after_help = "Examples:
+  nixus prune-reports ssh://git@git.example/srv/git/reports.git
+  nixus prune-reports file:///srv/git/reports.git --older-than 30d --most 200      on the git server, now and then
+  nixus prune-reports file:///srv/git/reports.git --dry-run
+
+Hosts may only add to their reports: run it as somebody who may rewrite branches. Hosts go on from what is left.
+The server's git gives the space back by itself, or after `git gc --prune=now`.")]
+    PruneReports {
+        /// The reports repository.
+        #[arg(value_name = "URL")]
+        reports: String,
+        /// Remove what is older.
+        #[arg(long = "older-than", value_name = "TIME", value_parser = parse_duration, default_value = "90d")]
+        older: SignedDuration,
+        /// Keep at most so many reports of each host.
+        #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+        most: usize,
+        /// Say what would be removed, and remove nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// The private key for SSH, where the agent's or the default one is not wanted.
+        #[arg(long, value_name = "FILE")]
+        ssh_key: Option<PathBuf>,
+        /// The accepted host keys, where the user's own file is not wanted.
+        #[arg(long, value_name = "FILE")]
+        known_hosts: Option<PathBuf>,
+        /// The file with the token for HTTPS, where git's own credentials are not wanted.
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+    },
     /// Run the hooks of a deployment (run by systemd).
     #[command(hide = true)]
     RunHooks {

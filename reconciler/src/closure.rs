@@ -172,6 +172,16 @@ impl ClosureError {
     }
 }
 
+/// A few names of many.
+pub fn some(files: &[String]) -> String {
+    const NAMED: usize = 3;
+    let named: Vec<_> = files.iter().take(NAMED).map(String::as_str).collect();
+    match files.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
 fn of_cache(cache: Option<&String>) -> String {
     cache.map_or(String::new(), |cache| format!(" from the cache {cache}"))
 }

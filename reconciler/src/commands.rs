@@ -12,7 +12,7 @@ use nixus::activation::Switcher;
 use nixus::adopt::adopt;
 use nixus::checks::now;
 use nixus::cli::{Cli, Command};
-use nixus::config::Config;
+use nixus::config::{Config, Remote};
 use nixus::exit_code::Exit;
 use nixus::ledger::release::Retry;
 use nixus::pass_lock::PassLockError;
@@ -22,6 +22,7 @@ use nixus::process::in_words;
 use nixus::reconcile::{PassError, reconcile};
 use nixus::report::{Reporter, name};
 use nixus::reports_repository::ReportsRepository;
+use nixus::reports_repository::retention::{self, Retention};
 use nixus::rollback::{self, Rollback};
 use nixus::state::Paths;
 use nixus::status::summary::{self, Summary};
@@ -100,6 +101,9 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
             } else {
                 print!("{status}");
             }
+            if status.needs_operator() {
+                return Ok(Exit::Failed);
+            }
         }
         Command::Log {
             lines,
@@ -126,11 +130,15 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         }
         Command::Fleet {
             from,
+            head,
             watch,
             output,
         } => {
             let reports = following::reports_of(cli, from, &paths)?;
-            following::fleet(&reports, *watch, output.json).await?;
+            let head = following::head_of(cli, from, &reports, &paths, head.as_ref()).await;
+            if !following::fleet(&reports, head.as_deref(), *watch, output.json).await? {
+                return Ok(Exit::Failed);
+            }
         }
         Command::Watch {
             commit,
@@ -223,6 +231,34 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Probe { caller } => {
             let answer = relay::relay(caller, Path::new(relay::SOCKET)).await?;
             write_answer(&answer)?;
+        }
+        Command::PruneReports {
+            reports,
+            older,
+            most,
+            dry_run,
+            ssh_key,
+            known_hosts,
+            token_file,
+        } => {
+            let remote = Remote {
+                url: reports.clone(),
+                ssh_key: ssh_key.clone(),
+                known_hosts: known_hosts.clone(),
+                token_file: token_file.clone(),
+                ca_file: None,
+                timeout: Duration::from_secs(10 * 60),
+            };
+            let retention = Retention {
+                age: *older,
+                most: *most,
+            };
+            let pruned = retention::prune(&remote, &retention, *dry_run).await?;
+            let verb = if *dry_run { "Would remove" } else { "Removed" };
+            println!(
+                "{verb} {} of {} reports, of {} hosts.",
+                pruned.removed, pruned.reports, pruned.hosts
+            );
         }
         Command::RunHooks { request } => {
             let request = hooks::take_request(request)?;

@@ -88,6 +88,8 @@ pub struct Config {
     pub health: health::Health,
     /// Where reports go, if anywhere.
     pub reports: Option<Remote>,
+    /// After how long a host that has nothing to report says so there.
+    pub heartbeat: Duration,
     /// Where commit statuses go, if anywhere.
     pub statuses: Option<statuses::Statuses>,
 }

@@ -14,7 +14,7 @@ use crate::forge::status::{Read, host_of, read};
 use crate::forge::{Given, Listed};
 use crate::health::sightings::Sign;
 use crate::public_key::PublicKey;
-use crate::report::Report;
+use crate::report::{Report, State};
 use crate::signed::Statement;
 
 /// So many commits are looked at, from a branch's head back.
@@ -32,6 +32,17 @@ pub struct Told {
     /// What others have noticed of the host since it last said anything.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub noticed_by: Vec<NoticedBy>,
+    /// It should have reported again by now. Always false on a forge, where there are no heartbeats.
+    pub silent: bool,
+    /// It does not run the head of the branch, and is not at work on it either.
+    pub behind: bool,
+}
+
+impl Told {
+    /// Whether somebody should look after the host.
+    pub fn is_marked(&self) -> bool {
+        self.silent || self.behind
+    }
 }
 
 /// What another host has noticed.
@@ -52,8 +63,30 @@ impl From<Report> for Told {
             report,
             signed: None,
             noticed_by: Vec::new(),
+            silent: false,
+            behind: false,
         }
     }
+}
+
+/// Marks hosts that are silent, and those that are behind the head: the one given, or the newest that any of them
+/// has seen.
+pub fn marked(mut all: Vec<Told>, head: Option<&str>, now: Timestamp) -> Vec<Told> {
+    let newest = all.iter().max_by_key(|told| told.report.time);
+    let seen = newest.map(|told| {
+        let report = &told.report;
+        let head = report.pulse.as_ref().and_then(|pulse| pulse.head.as_ref());
+        head.map_or(report.commit.id.clone(), ToString::to_string)
+    });
+    let head = head.map(str::to_owned).or(seen);
+    for told in &mut all {
+        let report = &told.report;
+        let ended_badly = matches!(report.state, State::Failure | State::Error);
+        let elsewhere = head.as_ref().is_some_and(|head| report.commit.id != *head);
+        told.silent = report.is_overdue(now);
+        told.behind = elsewhere || ended_badly;
+    }
+    all
 }
 
 /// Puts beside each host's last word what others have noticed of it since: whoever makes no passes says so
@@ -194,6 +227,7 @@ pub fn told<'a>(given: &'a Given, commit: &Listed, keys: &HostKeys) -> Option<(&
         time,
         sequence: seal.map_or(0, |seal| seal.sequence),
         noticed: Vec::new(),
+        pulse: None,
         verified: word == crate::forge::status::Word::Verifying,
     };
     let noticed_by = Vec::new();
@@ -203,6 +237,8 @@ pub fn told<'a>(given: &'a Given, commit: &Listed, keys: &HostKeys) -> Option<(&
             report,
             signed,
             noticed_by,
+            silent: false,
+            behind: false,
         },
     ))
 }

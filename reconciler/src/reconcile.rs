@@ -40,6 +40,7 @@ mod baseline;
 mod build;
 mod decision;
 mod entry;
+mod heartbeat;
 mod hooks;
 mod mend;
 mod overdue;
@@ -136,6 +137,7 @@ pub struct Pass<'a> {
     boot_tried: bool,
     peers_seen: bool,
     hooks_ran: bool,
+    had_trouble: bool,
     sending: Sending,
     local_copy_looked_at: bool,
 }
@@ -180,6 +182,7 @@ pub async fn reconcile(
         boot_tried: false,
         peers_seen: false,
         hooks_ran: false,
+        had_trouble: heartbeat::had_trouble(paths),
         sending: Sending::default(),
         local_copy_looked_at: false,
     };
@@ -250,6 +253,7 @@ impl Pass<'_> {
             if let Action::Wait(reason) = action {
                 decision::waits(&reason);
                 self.report_wait(&reason).await?;
+                self.beat(&reason)?;
                 self.note(&reason);
                 return Ok(reason);
             }
@@ -544,10 +548,10 @@ impl Pass<'_> {
         let Some(report) = made else {
             return Ok(());
         };
-        let report = Report {
+        let report = self.with_pulse(Report {
             noticed: self.noticed(),
             ..report
-        };
+        });
         decision::says(&report);
         ReportsRepository::new(self.paths.reports())
             .keep(&report)

@@ -73,9 +73,25 @@ pub struct Report {
     /// Peers that the host has noticed something of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub noticed: Vec<Noticed>,
+    /// When to expect the next one, and what this one repeats; nothing where an earlier release made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pulse: Option<Pulse>,
     /// Its deployment is on trial, and these are first findings.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub verified: bool,
+}
+
+/// What tells a host that is well and has nothing to report from one that is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulse {
+    /// Another report is due within so many seconds.
+    pub within: u64,
+    /// The newest head of the branch that the host has seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<CommitId>,
+    /// Since when all is as it is; only in a heartbeat, which says once more what was said then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 #[expect(
@@ -101,6 +117,25 @@ impl Report {
             )
         };
         essence(self) == essence(other)
+    }
+
+    /// Whether it only says once more what was said before.
+    pub fn is_heartbeat(&self) -> bool {
+        self.since() != self.time
+    }
+
+    /// Since when all is as it says.
+    pub fn since(&self) -> Timestamp {
+        let pulse = self.pulse.as_ref();
+        pulse.and_then(|pulse| pulse.since).unwrap_or(self.time)
+    }
+
+    /// Whether the host should have reported again by now.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.pulse.as_ref().is_some_and(|pulse| {
+            let within = i64::try_from(pulse.within).unwrap_or(i64::MAX);
+            now.as_second().saturating_sub(self.time.as_second()) > within
+        })
     }
 
     /// The line that an operator sees for this report.
@@ -164,7 +199,23 @@ impl Reporter<'_> {
             time: self.now,
             sequence: 0,
             noticed: Vec::new(),
+            pulse: None,
             verified: false,
+        }
+    }
+
+    /// Nothing has changed since the last report.
+    pub fn heartbeat(self, last: &Report) -> Report {
+        let pulse = Pulse {
+            within: 0,
+            head: None,
+            since: Some(last.since()),
+        };
+        Report {
+            time: self.now,
+            sequence: 0,
+            pulse: Some(pulse),
+            ..last.clone()
         }
     }
 
@@ -286,6 +337,7 @@ impl Reporter<'_> {
             time: self.now,
             sequence: 0,
             noticed: Vec::new(),
+            pulse: None,
             ..said.clone()
         }
     }

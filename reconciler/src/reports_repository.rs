@@ -19,6 +19,7 @@ use crate::source::{git_for, remove_leftovers, without_advice};
 
 mod history;
 mod reading;
+pub mod retention;
 pub mod sound;
 
 /// The file that holds a report in its commit.
@@ -97,7 +98,7 @@ impl ReportsRepository {
     /// Keeps a report durably, unless the last one of that host says the same.
     pub fn keep(&self, report: &Report) -> Result<(), ReportsError> {
         let last = self.last(&report.host)?;
-        if last.as_ref().is_some_and(|last| last.says_the_same(report)) {
+        if last.as_ref().is_some_and(|last| last.says_the_same(report)) && !report.is_heartbeat() {
             return Ok(());
         }
         // The clock takes care that it rises on a new disk too.

@@ -161,6 +161,17 @@ pub struct Status {
     pub set_aside: Vec<PathBuf>,
 }
 
+impl Status {
+    /// Whether somebody has to look after this host: it waits for an operator, or makes no passes any more.
+    pub fn needs_operator(&self) -> bool {
+        let waits = self.last_pass.as_ref().map(|pass| &pass.waits_for);
+        self.damage.is_some()
+            || self.journal_damage.is_some()
+            || self.passes_stopped.is_some()
+            || waits.is_some_and(Reason::needs_operator)
+    }
+}
+
 /// Gathers the status; changes nothing.
 pub async fn status(
     config: &Config,

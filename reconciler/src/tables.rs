@@ -24,6 +24,10 @@ pub fn fleet(told: &[Told]) -> Table {
     if signed {
         header.insert(4, "SIGNED");
     }
+    let marked = told.iter().any(Told::is_marked);
+    if marked {
+        header.push("MARKS");
+    }
     let noticed = told.iter().any(|told| !told.noticed_by.is_empty());
     if noticed {
         header.push("NOTICED BY OTHERS");
@@ -33,6 +37,8 @@ pub fn fleet(told: &[Told]) -> Table {
         report,
         signed: by,
         noticed_by,
+        silent,
+        behind,
     } in told
     {
         let mut row = vec![
@@ -40,9 +46,15 @@ pub fn fleet(told: &[Told]) -> Table {
             Cell::new(printable(report.commit.short())),
             Cell::new(generation(report)),
             state(report.state),
-            Cell::new(age(report.time)),
+            Cell::new(age(report.since())),
             Cell::new(printable(&report.text)),
         ];
+        if marked {
+            let silent = silent.then(|| format!("silent for {}", age(report.time)));
+            let behind = behind.then(|| "not on the head".to_owned());
+            let marks: Vec<String> = silent.into_iter().chain(behind).collect();
+            row.push(Cell::new(marks.join(", ")).fg(Color::Red));
+        }
         if signed {
             let cell = match by {
                 Some(true) => Cell::new("yes").fg(Color::Green),

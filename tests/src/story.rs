@@ -299,9 +299,22 @@ pub fn deployments(host: &Host) -> Result<Vec<String>> {
         .collect())
 }
 
+/// What a command shows that also says by its exit code, 1, whether somebody is needed.
+///
+/// # Errors
+/// When it ends in any other way, or shows nothing.
+pub fn shown(host: &Host, arguments: &[&str]) -> Result<String> {
+    let output = host.exec(arguments)?;
+    if !matches!(output.code, Some(0 | 1)) || output.stdout.is_empty() {
+        bail!("{}: {}", arguments.join(" "), output.stderr.trim());
+    }
+    Ok(output.stdout)
+}
+
 fn json(host: &Host, arguments: &[&str]) -> Result<Value> {
     let output = host.exec(arguments)?;
-    if !output.ok() {
+    // That an operator is needed is no failure to say so.
+    if !matches!(output.code, Some(0 | 1)) || output.stdout.is_empty() {
         bail!("{}: {}", arguments.join(" "), output.stderr.trim());
     }
     serde_json::from_str(&output.stdout)

@@ -113,7 +113,7 @@ impl Walk {
             return Ok(());
         }
         println!("$ nixus status | grep -E '^({})'", lines.join("|"));
-        let output = self.host()?.must(["nixus", "status"])?;
+        let output = lab::story::shown(self.host()?, &["nixus", "status"])?;
         for line in output
             .lines()
             .filter(|line| lines.iter().any(|name| line.starts_with(name)))

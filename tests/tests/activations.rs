@@ -99,7 +99,7 @@ fn a_switch_inhibitor_that_changes_waits_for_a_reboot_and_changes_nothing() -> R
     ensure!(report.text.contains("demo: one -> two"), "{}", report.text);
     story.at_rest("web1", &before)?;
     story.waits_for("web1", "reboot-needed")?;
-    let seen = web1.must(["nixus", "status"])?;
+    let seen = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(seen.contains("demo: one -> two"), "{seen}");
     ensure!(switcher_status(web1)?.pointer("/open") == Some(&Value::Null));
     takes_the_next_commit(&story)

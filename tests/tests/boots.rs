@@ -75,7 +75,7 @@ fn a_healthy_first_boot_makes_a_confirmed_generation_boot_proven() -> Result<()>
     let commit = story.lab().deploy("web1", GREETING, "greet")?;
     story.kept("web1", &commit)?;
     ensure!(boot_proven(web1)? == first, "it was not booted yet");
-    let seen = web1.must(["nixus", "status"])?;
+    let seen = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(seen.contains("not boot-proven"), "{seen}");
     let before = boots(web1)?;
     web1.reboot()?;
@@ -209,7 +209,7 @@ fn what_a_first_boot_that_fails_undoes_is_said_before_and_after() -> Result<()> 
     let report = story.kept("web1", &commit)?;
     let how_far = "goes back to generation 1 and undoes 2 commits";
     ensure!(report.text.contains(how_far), "{}", report.text);
-    let said = web1.must(["nixus", "status"])?;
+    let said = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(said.contains(how_far), "{said}");
     let seen = status(web1)?;
     let undone = |at: usize| seen.pointer(&format!("/boot/would_undo/{at}/id"));
@@ -257,7 +257,7 @@ fn a_git_server_that_is_down_at_the_first_boot_reboots_nothing() -> Result<()> {
     web1.reboot()?;
     cannot_judge_its_boot(web1)?;
     story.at_rest("web1", &kept)?;
-    let seen = web1.must(["nixus", "status"])?;
+    let seen = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(seen.contains("could not be judged"), "{seen}");
     story.blames_no_commit("web1")?;
     git.start()?;

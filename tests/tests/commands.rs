@@ -42,7 +42,7 @@ fn a_suspended_host_activates_nothing_until_it_is_resumed() -> Result<()> {
     story.waits_for("web1", "suspended")?;
     story.tries_no_more("web1")?;
     story.at_rest("web1", &before)?;
-    let text = web1.must(["nixus", "status"])?;
+    let text = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(text.contains("moving disks"), "{text}");
     web1.must(["nixus", "resume"])?;
     story.kept("web1", &commit)?;
@@ -132,7 +132,7 @@ fn a_state_folder_that_is_lost_is_told_of_and_waits_for_an_operator() -> Result<
         report.text
     );
     story.at_rest("web1", &before)?;
-    let text = web1.must(["nixus", "status"])?;
+    let text = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(text.contains("is lost, although"), "{text}");
     web1.must(["nixus", "adopt", "--again"])?;
     story.kept_at_last("web1", &commit)?;
@@ -152,7 +152,7 @@ fn a_ledger_that_is_damaged_with_its_copy_is_set_aside_and_activates_nothing() -
     story.waits_for("web1", "state-damaged")?;
     story.tries_no_more("web1")?;
     story.at_rest("web1", &before)?;
-    let text = web1.must(["nixus", "status"])?;
+    let text = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(text.contains("ledger.json.damaged"), "{text}");
     web1.must(["nixus", "adopt", "--again"])?;
     // It was told of by that commit meanwhile.

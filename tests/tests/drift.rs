@@ -94,7 +94,7 @@ fn no_commit_is_taken_after_a_change_by_hand_where_that_is_asked_for() -> Result
         web1.must(["systemctl", "start", "nixus-reconcile.service"])?;
     }
     ensure!(web1.current_system()? == runs && deployments(web1)?.len() == count);
-    let text = web1.must(["nixus", "status"])?;
+    let text = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(text.contains("by hand the next boot was given"), "{text}");
     next_boot_by_hand(web1, &runs)?;
     story.kept("web1", &next)?;

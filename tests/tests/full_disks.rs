@@ -48,7 +48,7 @@ fn complains(story: &Story, words: &str) -> Result<()> {
     let wanted = format!("says that there is no space left, and {words}");
     let web1 = story.host("web1")?;
     web1.wait_until(&wanted, PATIENCE, |host| {
-        let said = host.must(["nixus", "status"])?;
+        let said = lab::story::shown(host, &["nixus", "status"])?;
         Ok(said.lines().any(|line| {
             line.starts_with("waiting")
                 && (line.contains("No space left on device") || line.contains("bytes left"))

@@ -21,6 +21,7 @@ mod health;
 mod health_keys;
 mod health_outages;
 mod health_peers;
+mod heartbeats;
 mod hooks;
 mod hosts;
 mod https;

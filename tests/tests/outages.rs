@@ -92,7 +92,7 @@ fn mirrors_that_hang_or_are_behind_hold_nothing_up() -> Result<()> {
     // Left with the one that is behind, the host stays where it is and says why.
     git.power_cut()?;
     story.waits_for("web1", "backing-off")?;
-    let said = web1.must(["nixus", "status"])?;
+    let said = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(
         said.contains(&format!("file://{stale} is behind")),
         "{said}"

@@ -377,7 +377,7 @@ fn status_tells_what_goes_on() -> Result<()> {
         seen.pointer("/open/phase") == Some(&Value::String("on-trial".into())),
         "{seen}"
     );
-    let text = web1.must(["nixus", "status"])?;
+    let text = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(text.contains("take long to prove"), "{text}");
     story.kept("web1", &commit)?;
     Ok(())
@@ -421,7 +421,7 @@ fn a_host_whose_passes_have_stopped_says_since_when() -> Result<()> {
         seen.pointer("/last_pass/waits_for/reason") == Some(&"deployment-ended".into()),
         "{seen}"
     );
-    let text = web1.must(["nixus", "status"])?;
+    let text = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(text.contains("none since 2020-01-01T00:00:00Z"), "{text}");
     ensure!(!text.contains("under way"), "{text}");
     ensure!(!web1.exec(["nixus", "check"])?.ok(), "the timer is dead");
@@ -446,7 +446,7 @@ fn a_host_whose_passes_have_stopped_is_named_by_its_peers_in_the_fleets_table() 
     let often = r#"services.nixus.settings.health.peers_lost_after = "40s";"#;
     let commit = story.lab().deploy("web1", often, "look at peers often")?;
     story.kept("web1", &commit)?;
-    let table = |host: &Host| host.must(["nixus", "fleet"]);
+    let table = |host: &Host| lab::story::shown(host, &["nixus", "fleet"]);
     let before = table(web1)?;
     ensure!(!before.contains("NOTICED"), "{before}");
 
@@ -460,7 +460,7 @@ fn a_host_whose_passes_have_stopped_is_named_by_its_peers_in_the_fleets_table() 
         seen["noticed"][0]["host"] == "web2" && seen["noticed"][0]["what"] == "passes-stopped",
         "{seen}"
     );
-    let text = web1.must(["nixus", "status"])?;
+    let text = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(text.contains("web2 makes no passes, since 2020"), "{text}");
 
     story.host("web2")?.start_passes()?;

@@ -30,7 +30,7 @@ fn an_operator_goes_back_and_the_next_commit_is_deployed() -> Result<()> {
     story.waits_for("web1", "quarantined")?;
     story.tries_no_more("web1")?;
     let report = story.report("web1", &greets, &[State::Activating])?;
-    let text = web1.must(["nixus", "status"])?;
+    let text = lab::story::shown(web1, &["nixus", "status"])?;
     for words in ["root (uid 0) rolled back", "the shop is slow"] {
         ensure!(text.contains(words), "{words}: {text}");
     }

@@ -176,7 +176,7 @@ fn a_host_without_its_key_waits_and_blames_no_commit() -> Result<()> {
     "#;
     let commit = story.lab().deploy("web1", nix, "a secret")?;
     story.waits_for("web1", "backing-off")?;
-    let text = web1.must(["nixus", "status"])?;
+    let text = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(
         text.contains("there is no private key to open secrets with"),
         "{text}"

@@ -158,7 +158,7 @@ fn a_journal_that_cannot_be_read_stops_activations_and_not_the_machine() -> Resu
         story.tries_no_more("web1")?;
         ensure!(web1.current_system()? == before && web1.boot_default()? == before);
         let (nixus, switcher) = (
-            web1.must(["nixus", "status"])?,
+            lab::story::shown(web1, &["nixus", "status"])?,
             web1.must(["nixus-switcher", "status"])?,
         );
         let advice = "recover --set-aside-journal";
@@ -186,7 +186,7 @@ fn a_journal_that_cannot_be_read_stops_activations_and_not_the_machine() -> Resu
             "{said:?}"
         );
         kept = story.kept("web1", &commit)?;
-        let said = web1.must(["nixus", "status"])?;
+        let said = lab::story::shown(web1, &["nixus", "status"])?;
         ensure!(said.contains("journal-a.json.damaged-"), "{said}");
     }
     Ok(())
@@ -231,7 +231,7 @@ fn one_damaged_outcome_costs_nothing_else() -> Result<()> {
     story.kept("web1", &commit)?;
     let path = deployments(web1)?.pop().context("no outcome")?;
     web1.write(&path, "{ \"version\": 1, \"seq")?;
-    let text = web1.must(["nixus", "status"])?;
+    let text = lab::story::shown(web1, &["nixus", "status"])?;
     ensure!(text.contains(&path), "{text}");
     let seen = status(web1)?;
     let named = seen.pointer("/history_damage/0").and_then(Value::as_str);
@@ -275,7 +275,7 @@ fn a_git_configuration_that_does_not_parse_is_no_damage() -> Result<()> {
     web1.write("/etc/gitconfig", "[core\n")?;
     story.lab().deploy("web1", GREETING, "greet")?;
     web1.wait_until("names the file", PATIENCE, |host| {
-        Ok(host.must(["nixus", "status"])?.contains("/etc/gitconfig"))
+        Ok(lab::story::shown(host, &["nixus", "status"])?.contains("/etc/gitconfig"))
     })?;
     web1.must(["rm", "/etc/gitconfig"])?;
     let commit = story.lab().deploy("web1", &slow("1"), "go on")?;

@@ -12,15 +12,17 @@ use nixus::cli::{Cli, ReportsFrom};
 use nixus::commit_id::CommitId;
 use nixus::config::{Config, Remote};
 use nixus::exit_code::WrongInput;
-use nixus::fleet::HostKeys;
+use nixus::fleet::{HostKeys, Told, marked};
 use nixus::follow::{Follower, Reports};
 use nixus::forge::detect;
 use nixus::forge::http::{Client, Reach};
 use nixus::forge::read::Reader;
 use nixus::forge::token::TokenSource;
 use nixus::live::Live;
+use nixus::plan::Head;
 use nixus::process::{Invocation, in_words};
 use nixus::reports_repository::ReportsRepository;
+use nixus::source::Source;
 use nixus::state::{Paths, read_bounded};
 use nixus::tables;
 use nixus::watch::Watch;
@@ -122,11 +124,50 @@ fn on_forge(from: &ReportsFrom, url: &str) -> anyhow::Result<Reports> {
     })
 }
 
-/// Prints the fleet, once or whenever it has changed.
-pub async fn fleet(reports: &Reports, watch: bool, json: bool) -> anyhow::Result<()> {
+/// The head of the branch: the one named, or as the forge or the configured repository has it; nothing where neither
+/// tells.
+pub async fn head_of(
+    cli: &Cli,
+    from: &ReportsFrom,
+    reports: &Reports,
+    paths: &Paths,
+    named: Option<&CommitId>,
+) -> Option<String> {
+    if let Some(named) = named {
+        return Some(named.to_string());
+    }
+    if let Reports::Forge { .. } = reports {
+        return reports.head().await.ok().flatten();
+    }
+    // Reports that were named need not be of this host's fleet.
+    if from.reports.is_some() {
+        return None;
+    }
+    let config = Config::load(&cli.config).ok()?;
+    match Source::of(&config, paths).list().await {
+        Ok(Head::At(head)) => Some(head.to_string()),
+        Ok(_) => None,
+        Err(error) => {
+            eprintln!("nixus: {}", in_words(&error));
+            None
+        }
+    }
+}
+
+/// Prints the fleet, once or whenever it has changed; gives whether every host is heard of and on the head.
+pub async fn fleet(
+    reports: &Reports,
+    head: Option<&str>,
+    watch: bool,
+    json: bool,
+) -> anyhow::Result<bool> {
     let mut before = None;
     loop {
         let told = reports.fleet().await;
+        let told = told.map(|told| marked(told, head, Timestamp::now()));
+        let well = told
+            .as_ref()
+            .is_ok_and(|told| !told.iter().any(Told::is_marked));
         match told {
             Ok(told) if before.as_ref() != Some(&told) => {
                 match (json, watch) {
@@ -146,7 +187,7 @@ pub async fn fleet(reports: &Reports, watch: bool, json: bool) -> anyhow::Result
             Err(error) => return Err(error.into()),
         }
         if !watch || !say::is_heard() {
-            return Ok(());
+            return Ok(watch || well);
         }
         let pause = match reports {
             Reports::Forge { .. } => FLEET_ON_A_FORGE,

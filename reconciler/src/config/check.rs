@@ -14,6 +14,9 @@ mod health;
 mod hooks;
 mod statuses;
 
+/// How often a host reports at least unless told otherwise, in seconds.
+const HEARTBEAT: u64 = 24 * 60 * 60;
+
 /// The longest time that may be written anywhere.
 const LONGEST_DAYS: u64 = 7;
 
@@ -36,8 +39,12 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
     let reports = raw
         .reports
         .as_ref()
-        .map(|reports| place.remote(reports, Some(&repository)))
+        .map(|reports| place.remote(&reports.remote(), Some(&repository)))
         .transpose()?;
+    let heartbeat = raw
+        .reports
+        .as_ref()
+        .and_then(|reports| reports.heartbeat.as_ref());
     let statuses = raw
         .statuses
         .as_ref()
@@ -48,6 +55,7 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
     let closure = place.closure(&host, &raw.closure)?;
     // Two builds may be overtaken; beside them there is the network.
     let pass_seconds = 4 * closure.build_timeout.as_secs() + 60 * 60;
+    let seconds_of = |value| place.duration(value, HEARTBEAT);
     Ok(Config {
         closure,
         switch: Switch {
@@ -70,6 +78,7 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
         mirrors,
         branch,
         reports,
+        heartbeat: seconds_of(heartbeat)?,
         statuses,
     })
 }

@@ -81,6 +81,9 @@ impl Config {
         for (key, value) in self.reports.iter().flat_map(|one| remote("reports", one)) {
             add(&key, value);
         }
+        if self.reports.is_some() {
+            add("reports.heartbeat", time(self.heartbeat));
+        }
         all.extend(self.statuses.iter().flat_map(statuses));
         all.extend(health(&self.health));
         all

@@ -69,6 +69,7 @@ url = "ssh://git@git.example/reports.git"
 ssh_key = "/etc/nixus/reports_key"
 known_hosts = "/etc/nixus/known_hosts"
 timeout = "70s"
+heartbeat = "12h"
 
 [statuses]
 forge = "gitea"
@@ -344,7 +345,15 @@ fn times_and_sizes_are_shown_as_they_may_be_written() {
                 .map(|(key, _)| format!("{table}.{key}"));
             let value = key.and_then(|key| {
                 let timed = [
-                    "timeout", "interval", "delay", "limit", "wait", "soak", "after", "recheck",
+                    "timeout",
+                    "interval",
+                    "delay",
+                    "limit",
+                    "wait",
+                    "soak",
+                    "after",
+                    "recheck",
+                    "heartbeat",
                 ];
                 timed.iter().any(|end| key.ends_with(end)).then_some(())?;
                 config.shown().settings.get(&key).cloned()

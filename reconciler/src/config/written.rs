@@ -23,7 +23,7 @@ pub struct File {
     pub hooks: Hooks,
     #[serde(default)]
     pub health: Health,
-    pub reports: Option<Remote>,
+    pub reports: Option<Reports>,
     pub statuses: Option<Spanned<Statuses>>,
     #[serde(default)]
     pub ssh: Ssh,
@@ -51,6 +51,33 @@ pub struct Repository {
 
 impl Repository {
     /// Its own URL, as a mirror would be written.
+    pub fn remote(&self) -> Remote {
+        Remote {
+            url: self.url.clone(),
+            ssh_key: self.ssh_key.clone(),
+            known_hosts: self.known_hosts.clone(),
+            token_file: self.token_file.clone(),
+            ca_file: self.ca_file.clone(),
+            timeout: self.timeout.clone(),
+        }
+    }
+}
+
+/// Where reports go, and how often at least.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reports {
+    pub url: Spanned<String>,
+    pub ssh_key: Option<Spanned<PathBuf>>,
+    pub known_hosts: Option<Spanned<PathBuf>>,
+    pub token_file: Option<Spanned<PathBuf>>,
+    pub ca_file: Option<Spanned<PathBuf>>,
+    pub timeout: Option<Spanned<String>>,
+    pub heartbeat: Option<Spanned<String>>,
+}
+
+impl Reports {
+    /// Its repository, as a mirror would be written.
     pub fn remote(&self) -> Remote {
         Remote {
             url: self.url.clone(),

@@ -163,3 +163,58 @@ fn whoever_makes_no_passes_is_named_by_its_peers_until_it_says_something() {
     assert!(noticed(vec![noticing("web1", 30, &stopped), web2(40)]).is_empty());
     assert!(noticed(vec![noticing("web1", 30, &stopped)]).is_empty());
 }
+
+#[test]
+fn hosts_that_are_silent_or_not_on_the_head_are_marked() {
+    use crate::commit_id::CommitId;
+    use crate::report::{Pulse, State};
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let told = |host: &str, commit: &str, state: State, second: i64, head: Option<&str>| {
+        let commit = Commit {
+            id: commit.repeat(40),
+            subject: String::new(),
+        };
+        let reporter = crate::report::Reporter {
+            host,
+            now: at(second),
+        };
+        Told::from(Report {
+            state,
+            pulse: Some(Pulse {
+                within: 100,
+                head: head.map(|head| CommitId::try_from(head.repeat(40)).unwrap()),
+                since: None,
+            }),
+            ..reporter.building(&commit)
+        })
+    };
+    let all = vec![
+        told("well", "b", State::Success, 990, None),
+        told("at-work", "b", State::Activating, 980, Some("b")),
+        told("waits", "b", State::Waiting, 970, Some("b")),
+        told("went-back", "b", State::Failure, 960, Some("b")),
+        told("old", "a", State::Success, 950, Some("a")),
+        told("gone", "a", State::Success, 100, Some("a")),
+        told("off", "b", State::Success, 100, Some("b")),
+    ];
+    let marks = |head: Option<&str>| -> Vec<(String, bool, bool)> {
+        let marked = marked(all.clone(), head, at(1000));
+        marked
+            .into_iter()
+            .map(|told| (told.report.host, told.silent, told.behind))
+            .filter(|(_, silent, behind)| *silent || *behind)
+            .collect()
+    };
+    let mark = |host: &str, silent, behind| (host.to_owned(), silent, behind);
+    let expected = [
+        mark("went-back", false, true),
+        mark("old", false, true),
+        mark("gone", true, true),
+        mark("off", true, false),
+    ];
+    // As the branch has it, or as the newest report does.
+    assert_eq!(marks(Some(&"b".repeat(40))), expected);
+    assert_eq!(marks(None), expected);
+    assert_eq!(marks(Some(&"c".repeat(40))).len(), 7);
+    assert_eq!(marked(Vec::new(), None, at(0)), []);
+}

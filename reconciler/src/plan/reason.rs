@@ -172,6 +172,33 @@ impl Reason {
         }
     }
 
+    /// Whether nothing goes on before an operator has done something on the host, or to the repository's history.
+    /// A commit that failed is none of that: the next one is deployed.
+    pub fn needs_operator(&self) -> bool {
+        match self {
+            Self::NotAdopted
+            | Self::Stuck { .. }
+            | Self::RebootNeeded { .. }
+            | Self::HistoryRewritten { .. }
+            | Self::BootedOther
+            | Self::Drifted { .. }
+            | Self::BootPinned { .. }
+            | Self::StateDamaged { .. }
+            | Self::JournalDamaged { .. } => true,
+            Self::UpToDate { .. }
+            | Self::DeploymentOpen { .. }
+            | Self::DeploymentEnded { .. }
+            | Self::Quarantined { .. }
+            | Self::Inconclusive { .. }
+            | Self::NoManifest { .. }
+            | Self::Baseline { .. }
+            | Self::PeersOnTrial { .. }
+            | Self::BackingOff { .. }
+            | Self::NoBranch
+            | Self::Suspended { .. } => false,
+        }
+    }
+
     /// The commit that it is about.
     pub fn commit(&self) -> Option<&CommitId> {
         match self {

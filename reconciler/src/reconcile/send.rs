@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::Commit;
 use tokio::task::JoinSet;
 
-use super::Pass;
+use super::{Head, Pass, heartbeat};
 use crate::config::Config;
 use crate::nix_log::Progress;
 use crate::packing;
 use crate::post::{Post, UNIT};
 use crate::process::in_words;
-use crate::report::Reporter;
+use crate::report::{Report, Reporter};
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::state::Paths;
 use crate::systemd::{self, SystemdError};
@@ -75,7 +75,10 @@ impl Telling<'_> {
             host: &self.config.host,
             now: Timestamp::now(),
         };
-        let report = reporter.building_still(self.commit, &progress.to_string());
+        let report = Report {
+            pulse: heartbeat::pulse(self.config, &Head::Unknown, None),
+            ..reporter.building_still(self.commit, &progress.to_string())
+        };
         match ReportsRepository::new(self.paths.reports()).keep(&report) {
             Ok(()) => self.sending.begin(self.config, self.paths),
             Err(error) => tracing::warn!("{}", in_words(&error)),

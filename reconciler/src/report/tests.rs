@@ -215,3 +215,35 @@ fn a_repeated_report_is_recognised_whatever_its_time() {
     assert!(report.says_the_same(&at(2).ended(&outcome)));
     assert!(!report.says_the_same(&at(1).building(&outcome.commit)));
 }
+
+#[test]
+fn a_heartbeat_says_the_same_again_and_since_when() {
+    let reporter = |second| Reporter {
+        host: "web1",
+        now: Timestamp::from_second(second).unwrap(),
+    };
+    let said = reporter(100).ended(&outcome(Ending::Confirmed, None));
+    assert!(!said.is_heartbeat());
+    let once = reporter(200).heartbeat(&said);
+    let twice = reporter(300).heartbeat(&once);
+    for (beat, time) in [(&once, 200), (&twice, 300)] {
+        assert!(beat.is_heartbeat() && beat.says_the_same(&said));
+        assert_eq!(beat.time.as_second(), time);
+        assert_eq!(beat.since().as_second(), 100);
+    }
+    // What an earlier release wrote promises nothing.
+    let at = |second| Timestamp::from_second(second).unwrap();
+    assert!(!said.is_overdue(at(1_000_000)));
+    let pulse = Pulse {
+        within: 60,
+        head: None,
+        since: None,
+    };
+    let said = Report {
+        pulse: Some(pulse),
+        ..said
+    };
+    assert!(!said.is_overdue(at(160)) && said.is_overdue(at(161)));
+    // Nor does a clock that was set back make a host silent.
+    assert!(!said.is_overdue(at(0)));
+}

@@ -2,7 +2,7 @@
 
 use git2::{Commit, Oid, Repository, Sort};
 
-use super::{local_ref, sent_ref, tip};
+use super::{local_ref, retention, sent_ref, tip};
 
 /// How many unsent reports are carried over at most; the newest ones.
 const MAX_CARRIED: usize = 1000;
@@ -19,8 +19,11 @@ pub fn continues(repository: &Repository, host: &str) -> Result<bool, git2::Erro
     if ours == theirs || repository.graph_descendant_of(ours, theirs)? {
         return Ok(false);
     }
+    // A branch that was shortened lacks what was removed, too, and is not to get it back.
+    let shortened = retention::before(repository, theirs)?
+        .filter(|before| repository.find_commit(*before).is_ok());
     let mut newest = theirs;
-    for id in missing(repository, ours, theirs)? {
+    for id in missing(repository, ours, shortened.unwrap_or(theirs))? {
         let commit = repository.find_commit(id)?;
         newest = again(repository, &commit, newest)?;
     }

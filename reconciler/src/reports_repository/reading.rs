@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use git2::{Oid, Sort};
+use git2::{Oid, Repository, Sort};
 
 use super::{ReportsError, ReportsRepository, local_ref, report_in, tip};
 use crate::report::Report;
@@ -11,6 +11,11 @@ use crate::report::Report;
 const MAX_HOSTS: usize = 20_000;
 /// At most so many reports of one host are news at once.
 const MAX_NEWS: usize = 100;
+
+/// Whether a commit is in the history of a tip. One that is not any more is of a branch that was written anew.
+fn leads_to(repository: &Repository, id: Oid, tip: Oid) -> bool {
+    id == tip || repository.graph_descendant_of(tip, id).unwrap_or(false)
+}
 
 impl ReportsRepository {
     /// The last report of each host, by the hosts' names. A branch without a readable report is
@@ -37,7 +42,7 @@ impl ReportsRepository {
         Ok(reports)
     }
 
-    /// The reports of one host, newest first, at most `limit`.
+    /// The reports of one host, newest first, at most `limit`, without heartbeats.
     pub fn history(&self, host: &str, limit: usize) -> Result<Vec<Report>, ReportsError> {
         let repository = self.open()?;
         let read = || -> Result<Vec<Report>, git2::Error> {
@@ -47,8 +52,9 @@ impl ReportsRepository {
             let mut walk = repository.revwalk()?;
             walk.set_sorting(Sort::TOPOLOGICAL)?;
             walk.push(tip)?;
-            walk.take(limit)
-                .filter_map(|id| id.map(|id| report_in(&repository, id)).transpose())
+            walk.filter_map(|id| id.map(|id| report_in(&repository, id)).transpose())
+                .filter(|report| !report.as_ref().is_ok_and(Report::is_heartbeat))
+                .take(limit)
                 .collect()
         };
         read().map_err(|source| self.local("read reports", source))
@@ -74,7 +80,7 @@ impl ReportsRepository {
             };
             let known = place
                 .and_then(|place| Oid::from_str(place).ok())
-                .filter(|id| repository.find_commit(*id).is_ok());
+                .filter(|id| leads_to(&repository, *id, tip));
             let mut walk = repository.revwalk()?;
             walk.set_sorting(Sort::TOPOLOGICAL)?;
             walk.push(tip)?;
@@ -86,9 +92,15 @@ impl ReportsRepository {
                 None => 1,
             };
             let mut found: Vec<(String, Report)> = Vec::new();
-            for id in walk.take(limit) {
-                let id = id?;
-                let Some(report) = report_in(&repository, id) else {
+            let news = walk
+                .map(|id| id.map(|id| (id, report_in(&repository, id))))
+                // A heartbeat is no news.
+                .filter(|read| {
+                    let report = read.as_ref().ok().and_then(|(_, report)| report.as_ref());
+                    !report.is_some_and(Report::is_heartbeat)
+                });
+            for read in news.take(limit) {
+                let (id, Some(report)) = read? else {
                     continue;
                 };
                 if !found
@@ -121,7 +133,7 @@ impl ReportsRepository {
                     continue;
                 }
                 let before = before.and_then(|before| Oid::from_str(&before).ok());
-                let known = before.filter(|id| repository.find_commit(*id).is_ok());
+                let known = before.filter(|id| leads_to(&repository, *id, tip));
                 let mut walk = repository.revwalk()?;
                 walk.set_sorting(Sort::TOPOLOGICAL)?;
                 walk.push(tip)?;
@@ -137,6 +149,9 @@ impl ReportsRepository {
                     if known.is_none() && own.last().is_some_and(another) {
                         break;
                     }
+                    if report.is_heartbeat() {
+                        continue;
+                    }
                     own.push(report);
                 }
                 news.extend(own.into_iter().rev());
@@ -148,11 +163,16 @@ impl ReportsRepository {
         Ok(news)
     }
 
-    /// The last report of a host that is kept here.
+    /// The last report of a host that is kept here, be it a heartbeat.
     ///
     /// # Errors
     /// The repository cannot be read.
     pub fn last(&self, host: &str) -> Result<Option<Report>, ReportsError> {
-        Ok(self.history(host, 1)?.pop())
+        let repository = self.open()?;
+        let read = || {
+            let tip = tip(&repository, &local_ref(host))?;
+            Ok(tip.and_then(|tip| report_in(&repository, tip)))
+        };
+        read().map_err(|source| self.local("read reports", source))
     }
 }

@@ -315,6 +315,14 @@ fn the_word_of_each_reason_is_the_one_in_its_json() {
         },
         Reason::BackingOff { until, why: why() },
         Reason::NoBranch,
+        Reason::NoManifest {
+            commit: commit("a"),
+            gap: crate::plan::Gap::NoManifest,
+        },
+        Reason::PeersOnTrial {
+            commit: commit("a"),
+            since: until,
+        },
         Reason::BootedOther,
         Reason::Drifted {
             commit: commit("a"),
@@ -342,6 +350,19 @@ fn the_word_of_each_reason_is_the_one_in_its_json() {
         let json = serde_json::to_value(&reason).unwrap();
         assert_eq!(json["reason"], reason.word());
         assert!(!explain::next(&reason).is_empty());
+        // Whoever reads only the exit code is called for these, and for no other.
+        let called = [
+            "not-adopted",
+            "stuck",
+            "reboot-needed",
+            "history-rewritten",
+            "booted-other",
+            "drifted",
+            "boot-pinned",
+            "state-damaged",
+            "journal-damaged",
+        ];
+        assert_eq!(reason.needs_operator(), called.contains(&reason.word()));
         let read: Reason = serde_json::from_value(json).unwrap();
         assert_eq!(read, reason);
     }
@@ -367,4 +388,47 @@ fn what_a_pass_waited_for_is_not_told_after_its_end() {
     assert_eq!(word(None, open()), "deployment-ended");
     assert_eq!(word(Some("6-b"), open()), "deployment-ended");
     assert_eq!(word(None, Reason::NotAdopted), "not-adopted");
+}
+
+#[test]
+fn an_operator_is_called_where_the_host_waits_for_one_or_makes_no_passes() {
+    let well = || {
+        let mut status = full();
+        status.damage = None;
+        status.journal_damage = None;
+        status.passes_stopped = None;
+        status.last_pass = None;
+        status
+    };
+    assert!(!well().needs_operator());
+    let waits = |waits_for| Status {
+        last_pass: Some(LastPass {
+            time: Timestamp::UNIX_EPOCH,
+            waits_for,
+        }),
+        ..well()
+    };
+    let why = String::new;
+    let until = Timestamp::UNIX_EPOCH;
+    assert!(!waits(Reason::BackingOff { until, why: why() }).needs_operator());
+    assert!(waits(Reason::NotAdopted).needs_operator());
+    let stopped = Status {
+        passes_stopped: Some(until),
+        ..well()
+    };
+    assert!(stopped.needs_operator());
+    let damaged = Status {
+        damage: Some(Damage {
+            file: why(),
+            problem: why(),
+            newer: false,
+        }),
+        ..well()
+    };
+    assert!(damaged.needs_operator());
+    let journal = Status {
+        journal_damage: Some(why()),
+        ..well()
+    };
+    assert!(journal.needs_operator());
 }

@@ -20,6 +20,7 @@ fn report(state: State, text: &str) -> Report {
         time: Timestamp::UNIX_EPOCH,
         sequence: 7,
         noticed: Vec::new(),
+        pulse: None,
         verified: false,
     }
 }
