@@ -81,12 +81,15 @@ let
       };
       reports = ssh // {
         url = "ssh://git@git.example.org/reports.git";
+        heartbeat = "12h";
       };
       closure = {
         from = "file";
         file = "hosts.nix";
+        directory = "nix/fleet";
         attribute = "web1";
         submodules = true;
+        lfs = "ignore";
         build_timeout = "30m";
         memory_limit = "2GiB";
         cpu_weight = 50;
@@ -105,6 +108,20 @@ let
         interval = "2min";
         boot_delay = "10s";
         timeout = "3h";
+      };
+      hooks = {
+        before = [
+          "/bin/true"
+          "--ready"
+        ];
+        after = [
+          [ "/bin/true" ]
+          [
+            "/bin/true"
+            "it is \"done\""
+          ]
+        ];
+        timeout = "1m";
       };
       health.soak = "20s";
       health.peers_lost_after = "2h";
