@@ -54,6 +54,10 @@ let
     file = defaulting types.str "`default.nix`" "The Nix file, below the repository's root, for `from = \"file\"`.";
     directory = optional own.folder "The folder of the flake, or of the Nix file, below the repository's root. Unless set: the root itself.";
     submodules = defaulting types.bool "false" "Whether git submodules are fetched.";
+    lfs = defaulting (types.enum [
+      "refuse"
+      "ignore"
+    ]) "refuse" "What is done about a commit with files in Git LFS, of which Nix gets the pointers alone: it is refused, or the pointers are taken for the files.";
     build_timeout = defaulting own.duration "2h" "The longest that evaluation and build may take.";
     memory_limit = defaulting own.memory "75%" "The memory that evaluation and build may take together.";
     cpu_weight = defaulting (types.ints.between 1 10000) "20" "The share of the processor that a build gets when others want it (100 is usual).";

@@ -57,6 +57,20 @@ pub enum ClosureError {
         /// What is missing.
         missing: Missing,
     },
+    /// Files of the commit are somewhere else.
+    #[error(
+        "commit {} has files in Git LFS, of which Nix would get the pointers alone ({}): \
+         commit them without LFS (`git lfs migrate export`), fetch them by their hash (`pkgs.fetchurl`), \
+         or first have closure.lfs = \"ignore\" deployed, to deploy pointers",
+        commit.short(),
+        some(files)
+    )]
+    Lfs {
+        /// The commit.
+        commit: CommitId,
+        /// The files.
+        files: Vec<String>,
+    },
     /// The commit's files cannot be looked at.
     #[error(transparent)]
     Files(#[from] SourceError),
@@ -157,7 +171,7 @@ impl ClosureError {
     pub fn is_of_the_commit(&self) -> bool {
         match self {
             Self::Build { class, .. } => *class != Class::Transient,
-            Self::Answer { .. } | Self::Missing { .. } => true,
+            Self::Answer { .. } | Self::Missing { .. } | Self::Lfs { .. } => true,
             Self::Submodules { source, .. } => matches!(**source, SourceError::Submodule { .. }),
             // A cache may have it later, or sign it.
             Self::Fetch { .. }

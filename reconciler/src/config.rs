@@ -19,7 +19,7 @@ mod span;
 pub mod statuses;
 mod written;
 
-pub use closure::{Closure, ClosureSource, Expression, FLAKE, Following, Otherwise};
+pub use closure::{Closure, ClosureSource, Expression, FLAKE, Following, Lfs, Otherwise};
 pub use limits::{Limits, MemoryLimit};
 
 /// Where a host's configuration is found unless told otherwise.

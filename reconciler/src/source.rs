@@ -24,6 +24,7 @@ use crate::state::Paths;
 
 mod fetching;
 mod history;
+mod lfs;
 mod list;
 mod manifests;
 mod mirrors;
@@ -33,6 +34,7 @@ mod submodules;
 mod tree;
 
 pub(crate) use fetching::remove_leftovers;
+pub use lfs::lfs_files;
 use list::list_one;
 pub use manifests::{FoundManifest, REFS};
 pub use tree::Missing;

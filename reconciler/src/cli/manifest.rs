@@ -37,6 +37,9 @@ Push the closures to the cache before the manifest: hosts fetch as soon as it is
         /// The cache that the closures are pushed to, in words for people.
         #[arg(long, value_name = "NAME")]
         cache: Option<String>,
+        /// Take the pointers of files in Git LFS for the files.
+        #[arg(long)]
+        ignore_lfs: bool,
         /// Where to write it; - is standard output.
         #[arg(long, short, value_name = "FILE", default_value = manifest::FILE)]
         output: PathBuf,

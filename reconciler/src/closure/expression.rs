@@ -8,7 +8,7 @@ use nixus_switcher::protocol::Toplevel;
 use super::{ClosureError, run, toplevel_in};
 use crate::build_scope::BuildScope;
 use crate::commit_id::CommitId;
-use crate::config::{Closure, Expression};
+use crate::config::{Closure, Expression, Lfs};
 use crate::disk_space;
 use crate::flake_url;
 use crate::nix_failure::{self, Class, explain};
@@ -44,6 +44,15 @@ pub(super) async fn realise(
             commit: commit.id().clone(),
             missing,
         });
+    }
+    if closure.lfs == Lfs::Refuse {
+        let files = source.lfs_files(&revision)?;
+        if !files.is_empty() {
+            return Err(ClosureError::Lfs {
+                commit: commit.id().clone(),
+                files,
+            });
+        }
     }
     let repository = source.local();
     let (attribute, invocation) = match expression {

@@ -8,11 +8,11 @@ use nixus::cli::ManifestCommand;
 use nixus::commit_id::CommitId;
 use nixus::exit_code::WrongInput;
 use nixus::flake_url;
-use nixus::manifest::create::{self, Fleet};
+use nixus::manifest::create::{self, CreateError, Fleet};
 use nixus::manifest::push::{Push, Pushed};
 use nixus::manifest::{LONGEST, Manifest};
 use nixus::process::in_words;
-use nixus::source::REFS;
+use nixus::source::{REFS, lfs_files};
 use nixus::state::{read_bounded, write_atomically};
 use nixus::tables;
 use nixus::{eprintln, print, println};
@@ -26,10 +26,18 @@ pub async fn run(command: &ManifestCommand) -> anyhow::Result<()> {
             commit,
             built,
             cache,
+            ignore_lfs,
             output,
         } => {
             let clone = Clone::here()?;
             let commit = clone.commit(commit.as_ref())?;
+            if built.is_empty() && !ignore_lfs {
+                let files = lfs_files(&clone.repository, &commit)
+                    .with_context(|| format!("cannot read commit {}", commit.short()))?;
+                if !files.is_empty() {
+                    return Err(CreateError::Lfs { commit, files }.into());
+                }
+            }
             let cache = cache.as_deref();
             let manifest = if built.is_empty() {
                 let fleet = Fleet {

@@ -320,7 +320,7 @@ const FLAKE_PARAMETERS: [(&str, &str); 10] = [
     ("dir", "set closure.directory instead"),
     ("ref", "set repository.branch instead"),
     ("submodules", "set closure.submodules instead"),
-    ("lfs", "set closure.lfs instead"),
+    ("lfs", "see closure.lfs"),
     ("rev", "leave it out"),
     ("revCount", "leave it out"),
     ("shallow", "leave it out"),

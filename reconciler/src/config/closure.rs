@@ -15,6 +15,8 @@ pub struct Closure {
     pub source: ClosureSource,
     /// Whether the repository's submodules are a part of it.
     pub submodules: bool,
+    /// What is done about files in Git LFS.
+    pub lfs: Lfs,
     /// The longest that evaluation and build together, or a fetch, may take.
     pub build_timeout: Duration,
     /// What evaluation and build may take of the host.
@@ -23,6 +25,26 @@ pub struct Closure {
     pub recheck: Duration,
     /// How often a commit is tried again whose builder failed.
     pub retries: u32,
+}
+
+/// What is done about a commit with files in Git LFS, of which Nix gets the pointers alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lfs {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// The pointers are taken for the files.
+    Ignore,
+}
+
+impl Lfs {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Ignore => "ignore",
+        }
+    }
 }
 
 /// Where the toplevel comes from.

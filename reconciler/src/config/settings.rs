@@ -51,6 +51,7 @@ impl Config {
             add(&format!("closure.{key}"), value);
         }
         add("closure.submodules", self.closure.submodules.to_string());
+        add("closure.lfs", self.closure.lfs.word().to_owned());
         add("closure.build_timeout", time(self.closure.build_timeout));
         add("closure.recheck", time(self.closure.recheck));
         add("closure.retries", self.closure.retries.to_string());

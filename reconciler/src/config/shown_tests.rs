@@ -37,6 +37,7 @@ file = "hosts.nix"
 directory = "nix"
 attribute = "web1"
 submodules = true
+lfs = "ignore"
 build_timeout = "63s"
 memory_limit = "1536MiB"
 cpu_weight = 21

@@ -160,6 +160,51 @@ fn each_mistake_is_told_with_file_line_and_key() {
         ),
         (
             "[reports]",
+            "[closure]\ndirectory = \"/nix\"\n[reports]",
+            "config.toml:10: closure.directory: is not a path inside the repository",
+        ),
+        (
+            "[reports]",
+            "[closure]\nfrom = \"manifest\"\ndirectory = \"nix\"\n[reports]",
+            "config.toml:11: closure.directory: is only used with a manifest where fallback = \"build\"",
+        ),
+        (
+            "url = \"ssh://git@git.example/deploy.git\"",
+            "url = \"ssh://git@git.example/deploy.git?dir=nix\"",
+            "config.toml:5: repository.url: has a flake's parameter \"dir\" in it, which git does not know: set closure.directory instead",
+        ),
+        (
+            "url = \"ssh://git@git.example/deploy.git\"",
+            "url = \"ssh://git@git.example/deploy.git?shallow=1&ref=main\"",
+            "config.toml:5: repository.url: has a flake's parameter \"shallow\" in it, which git does not know: leave it out",
+        ),
+        (
+            "[reports]",
+            "[hooks]\nbefore = [\"check\"]\n[reports]",
+            "config.toml:10: hooks.before: must begin with the absolute path of a program",
+        ),
+        (
+            "[reports]",
+            "[hooks]\nafter = [[\"/bin/a\"], []]\n[reports]",
+            "config.toml:10: hooks.after: must begin with the absolute path of a program",
+        ),
+        (
+            "[reports]",
+            "[hooks]\nafter = \"/bin/a\"\n[reports]",
+            "config.toml:10: hooks.after: a program with its arguments, or a list of them",
+        ),
+        (
+            "[reports]",
+            "[closure]\nlfs = true\n[reports]",
+            "config.toml:10: closure.lfs: files in Git LFS are not fetched: \"refuse\", or \"ignore\" to take the pointers for the files",
+        ),
+        (
+            "[reports]",
+            "[closure]\nlfs = \"fetch\"\n[reports]",
+            "config.toml:10: closure.lfs: \"fetch\" is neither \"refuse\" nor \"ignore\"",
+        ),
+        (
+            "[reports]",
             "[closure]\nfrom = \"tarball\"\n[reports]",
             "config.toml:10: closure.from: unknown variant `tarball`, expected one of `flake`, `file`, `manifest`",
         ),

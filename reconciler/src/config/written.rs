@@ -109,6 +109,7 @@ pub struct Closure {
     pub file: Option<Spanned<String>>,
     pub directory: Option<Spanned<String>>,
     pub submodules: Option<bool>,
+    pub lfs: Option<Spanned<LfsWord>>,
     pub build_timeout: Option<Spanned<String>>,
     pub memory_limit: Option<Spanned<String>>,
     pub cpu_weight: Option<Spanned<i64>>,
@@ -127,6 +128,14 @@ pub enum ClosureSource {
     Flake,
     File,
     Manifest,
+}
+
+/// A boolean is understood to be refused with what is right.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected \"refuse\" or \"ignore\"")]
+pub enum LfsWord {
+    Word(String),
+    Fetch(bool),
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq)]

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{Built, Manifest, VERSION};
-use crate::closure::trifle;
+use crate::closure::{some, trifle};
 use crate::commit_id::CommitId;
 use crate::flake_url;
 use crate::process::{Invocation, ProcessError};
@@ -41,6 +41,19 @@ pub enum CreateError {
         /// Why. Nix has printed the rest.
         #[source]
         source: ProcessError,
+    },
+    /// Files of the commit are somewhere else.
+    #[error(
+        "commit {} has files in Git LFS, of which Nix would get the pointers alone ({}): commit them without LFS, \
+         or say --ignore-lfs",
+        commit.short(),
+        some(files)
+    )]
+    Lfs {
+        /// The commit.
+        commit: CommitId,
+        /// The files.
+        files: Vec<String>,
     },
     /// Nix printed something else than hosts.
     #[error("{attribute} is no set of hosts")]
@@ -82,7 +95,10 @@ pub enum CreateError {
 impl CreateError {
     /// Whether what was named is not what it was named as.
     pub fn is_wrong_input(&self) -> bool {
-        matches!(self, Self::NoToplevel { .. } | Self::System { .. })
+        matches!(
+            self,
+            Self::NoToplevel { .. } | Self::System { .. } | Self::Lfs { .. }
+        )
     }
 }
 
