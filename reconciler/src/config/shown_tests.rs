@@ -352,7 +352,7 @@ fn times_and_sizes_are_shown_as_they_may_be_written() {
                     "limit",
                     "wait",
                     "soak",
-                    "after",
+                    "lost_after",
                     "recheck",
                     "heartbeat",
                 ];

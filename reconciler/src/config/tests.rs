@@ -286,7 +286,7 @@ fn each_mistake_is_told_with_file_line_and_key() {
         (
             "[reports]",
             "[report]",
-            "config.toml:9: [report]: unknown field `report`, expected one of `host`, `repository`, `closure`, `switch`, `passes`, `health`, `reports`, `statuses`, `ssh`, `operators`, `peers`, `checks`",
+            "config.toml:9: [report]: unknown field `report`, expected one of `host`, `repository`, `closure`, `switch`, `passes`, `hooks`, `health`, `reports`, `statuses`, `ssh`, `operators`, `peers`, `checks`",
         ),
     ];
     for (line, instead, message) in table {
