@@ -3,6 +3,7 @@
 //! whole of it, goes on from there instead of bringing everything back.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt as _;
 
 use git2::{Commit, Oid, Repository, Sort};
@@ -11,14 +12,16 @@ use thiserror::Error;
 
 use super::{ReportsError, ReportsRepository, local_ref, remote_error, report_in};
 use crate::config::Remote;
+use crate::process::ProcessError;
 use crate::report::{Report, State};
 
 /// Begins the note's line.
 const NOTE: &str = "Nixus-Pruned: ";
 /// How far back a note is looked for: a host cannot have reported more often since.
 const MAX_LOOKED: usize = 10_000;
-/// So many branches are pushed at once.
-const AT_ONCE: usize = 100;
+/// So many reports are pushed at once, but for a host that has more: a few hundred bytes each, where the server of the
+/// template takes 1 MiB (`receive.maxInputSize`).
+const AT_ONCE: usize = 2000;
 
 /// Why reports were not pruned.
 #[derive(Debug, Error)]
@@ -91,37 +94,96 @@ pub async fn prune(
 ) -> Result<Pruned, PruneError> {
     let place = Folder::new().map_err(PruneError::Copy)?;
     let copy = ReportsRepository::new(place.0.join("reports.git"));
+    let (pruned, moves) = look(&copy, remote, retention).await?;
+    if !dry_run {
+        push(&copy, remote, &moves).await?;
+    }
+    Ok(pruned)
+}
+
+/// A branch that is to be elsewhere.
+struct Move {
+    name: String,
+    before: Oid,
+    after: Oid,
+    /// How many reports it has then.
+    size: usize,
+}
+
+/// Shortens the branches of all hosts in a copy of the repository.
+async fn look(
+    copy: &ReportsRepository,
+    remote: &Remote,
+    retention: &Retention,
+) -> Result<(Pruned, Vec<Move>), PruneError> {
     copy.fetch_all(remote).await?;
     let now = Timestamp::now();
     let mut pruned = Pruned::default();
-    let mut pushes = Vec::new();
+    let mut moves = Vec::new();
     for host in copy.hosts()? {
         let shortened = copy.shortened(&host, retention, now)?;
         pruned.hosts += 1;
         pruned.reports += shortened.reports;
         pruned.removed += shortened.removed;
-        if let Some((before, after)) = shortened.moved {
-            let name = local_ref(&host);
-            pushes.push((
-                format!("--force-with-lease={name}:{before}"),
-                format!("{after}:{name}"),
-            ));
+        moves.extend(shortened.moved.map(|(before, after)| Move {
+            name: local_ref(&host),
+            before,
+            after,
+            size: shortened.reports - shortened.removed,
+        }));
+    }
+    Ok((pruned, moves))
+}
+
+/// Moves the branches of the repository, unless they have moved meanwhile.
+async fn push(copy: &ReportsRepository, remote: &Remote, moves: &[Move]) -> Result<(), PruneError> {
+    let sizes: Vec<_> = moves.iter().map(|one| one.size).collect();
+    for batch in batches(&sizes, AT_ONCE) {
+        let some = moves.get(batch).unwrap_or_default();
+        // A lease alone: with --force, git moves what has moved meanwhile, too.
+        let leases = some
+            .iter()
+            .map(|one| format!("--force-with-lease={}:{}", one.name, one.before));
+        let refspecs = some.iter().map(|one| format!("{}:{}", one.after, one.name));
+        let pushed = copy
+            .network(remote)?
+            .args(["push", "--quiet"])
+            .args(leases)
+            .args(["--", &remote.url])
+            .args(refspecs)
+            .output()
+            .await;
+        match pushed {
+            Ok(_) => {}
+            // The other branches have moved (git-push(1), --atomic).
+            Err(ProcessError::Failed { stderr, .. }) if stderr.contains("(stale info)") => {
+                tracing::warn!(
+                    "a host has reported meanwhile: its reports are left for another time"
+                );
+            }
+            Err(source) => Err(remote_error("prune reports in", remote, source))?,
         }
     }
-    if !dry_run {
-        for some in pushes.chunks(AT_ONCE) {
-            copy.network(remote)?
-                .args(["push", "--quiet", "--force"])
-                // Whoever has reported meanwhile is left for another time.
-                .args(some.iter().map(|(lease, _)| lease))
-                .args(["--", &remote.url])
-                .args(some.iter().map(|(_, refspec)| refspec))
-                .output()
-                .await
-                .map_err(|source| remote_error("prune reports in", remote, source))?;
+    Ok(())
+}
+
+/// Neighbours that are at most so large together, or one that is larger by itself.
+fn batches(sizes: &[usize], most: usize) -> Vec<Range<usize>> {
+    let mut batches: Vec<Range<usize>> = Vec::new();
+    let mut sum = 0;
+    for (place, size) in sizes.iter().enumerate() {
+        match batches.last_mut() {
+            Some(last) if sum + size <= most => {
+                last.end = place + 1;
+                sum += size;
+            }
+            _ => {
+                batches.push(place..place + 1);
+                sum = *size;
+            }
         }
     }
-    Ok(pruned)
+    batches
 }
 
 /// A folder that goes with its owner.

@@ -174,3 +174,59 @@ fn a_host_goes_on_from_what_is_left_and_brings_nothing_back() {
     let left = [10, 50].map(|ago| (now - ago).to_string());
     assert_eq!(subjects(&web1), left);
 }
+
+#[test]
+fn a_host_that_reports_meanwhile_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = folder.path().join("server.git");
+    Repository::init_bare(&server).unwrap();
+    let remote = Remote {
+        url: format!("file://{}", server.display()),
+        ssh_key: None,
+        known_hosts: None,
+        token_file: None,
+        ca_file: None,
+        timeout: Duration::from_secs(30),
+    };
+    let hosts =
+        ["db1", "web1"].map(|host| (host, ReportsRepository::new(folder.path().join(host))));
+    let say = |place: usize, second: i64| {
+        let (host, repository) = &hosts[place];
+        let said = Report {
+            host: (*host).to_owned(),
+            ..report(State::Building, second)
+        };
+        repository.keep(&said).unwrap();
+        run(repository.send(host, &remote)).unwrap();
+    };
+    for place in [0, 1] {
+        for second in 1..4 {
+            say(place, second);
+        }
+    }
+    let copy = ReportsRepository::new(folder.path().join("copy.git"));
+    let retention = Retention {
+        age: SignedDuration::from_hours(1),
+        most: 1,
+    };
+    let (pruned, moves) = run(look(&copy, &remote, &retention)).unwrap();
+    assert_eq!((pruned.removed, moves.len()), (4, 2));
+    say(1, 5);
+    run(push(&copy, &remote, &moves)).unwrap();
+    run(copy.fetch_all(&remote)).unwrap();
+    assert_eq!(copy.history("db1", 9).unwrap().len(), 1);
+    assert_eq!(copy.history("web1", 9).unwrap().len(), 4);
+}
+
+#[test]
+fn no_push_is_larger_than_a_server_takes() {
+    let table: [(&[usize], &[Range<usize>]); 4] = [
+        (&[], &[]),
+        (&[3, 3, 4, 1], &[0..3, 3..4]),
+        (&[11, 2, 30, 5, 5], &[0..1, 1..2, 2..3, 3..5]),
+        (&[10, 10], &[0..1, 1..2]),
+    ];
+    for (sizes, expected) in table {
+        assert_eq!(batches(sizes, 10), expected, "{sizes:?}");
+    }
+}
