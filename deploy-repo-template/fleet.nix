@@ -41,7 +41,7 @@
   #   members.db1.publicKey = "…";
   # };
 
-  # Name servers; hosts may declare `dns.records` of their own too.
+  # Name servers; hosts may declare `services.nixus.dns.records` of their own.
   # dns.zones."example.org" = {
   #   primary = "web1";
   #   secondaries = [ "db1" ];

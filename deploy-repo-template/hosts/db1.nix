@@ -15,7 +15,7 @@
   };
 
   # Where it is reached: by the others, and by whom it is looked up.
-  networking.public.ipv4 = "192.0.2.12";
+  services.nixus.public.ipv4 = "192.0.2.12";
   systemd.network.enable = true;
   systemd.network.networks."10-lan" = {
     matchConfig.Name = "en*";

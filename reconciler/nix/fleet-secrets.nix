@@ -23,13 +23,13 @@ let
         builtins.substring length (builtins.stringLength path - length) path
       )
     else
-      throw "secrets.files of ${host}: ${path} is not in the deploy repository, so nobody can encrypt it anew";
+      throw "services.nixus.secrets.files of ${host}: ${path} is not in the deploy repository, so nobody can encrypt it anew";
 in
 {
   hosts = builtins.mapAttrs (host: system: {
     keys = hostKeys.${host} or [ ];
     secrets = map (secret: relative host secret.file) (
-      builtins.attrValues (system.config.secrets.files or { })
+      builtins.attrValues (system.config.services.nixus.secrets.files or { })
     );
   }) nixosConfigurations;
   inherit operators;

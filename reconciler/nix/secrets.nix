@@ -1,4 +1,4 @@
-# Secrets: ciphertext in the deploy repository, opened when a generation is activated.
+# services.nixus.secrets: ciphertext in the deploy repository, opened when a generation is activated.
 {
   config,
   lib,
@@ -7,7 +7,7 @@
   ...
 }:
 let
-  cfg = config.secrets;
+  cfg = config.services.nixus.secrets;
 
   # What `nixus-secrets` reads; see reconciler/src/secrets/description.rs.
   description = pkgs.writeText "nixus-secrets.json" (
@@ -62,32 +62,32 @@ let
   assertionsOf = name: secret: [
     {
       assertion = builtins.match "[a-zA-Z0-9_+@][a-zA-Z0-9._+@-]*" name != null;
-      message = "secrets.files.\"${name}\": a name has only letters, digits and ._-@+, and begins with no dot.";
+      message = "services.nixus.secrets.files.\"${name}\": a name has only letters, digits and ._-@+, and begins with no dot.";
     }
     {
       assertion = builtins.match "0?[0-7]{3}" secret.mode != null;
-      message = "secrets.files.${name}.mode: ${secret.mode} is not a mode such as 0400.";
+      message = "services.nixus.secrets.files.${name}.mode: ${secret.mode} is not a mode such as 0400.";
     }
     {
       assertion = secret.user == null || known config.users.users secret.user;
-      message = "secrets.files.${name}.user: there is no user ${toString secret.user} in users.users.";
+      message = "services.nixus.secrets.files.${name}.user: there is no user ${toString secret.user} in users.users.";
     }
     {
       assertion = secret.group == null || known config.users.groups secret.group;
-      message = "secrets.files.${name}.group: there is no group ${toString secret.group} in users.groups.";
+      message = "services.nixus.secrets.files.${name}.group: there is no group ${toString secret.group} in users.groups.";
     }
     {
       assertion = lib.hasPrefix "/" secret.path;
-      message = "secrets.files.${name}.path: ${secret.path} is not an absolute path.";
+      message = "services.nixus.secrets.files.${name}.path: ${secret.path} is not an absolute path.";
     }
     {
       assertion =
         lib.hasPrefix "/run/nixus-secrets/" secret.path -> secret.path == "/run/nixus-secrets/${name}";
-      message = "secrets.files.${name}.path: its place in /run/nixus-secrets is /run/nixus-secrets/${name}.";
+      message = "services.nixus.secrets.files.${name}.path: its place in /run/nixus-secrets is /run/nixus-secrets/${name}.";
     }
     {
       assertion = builtins.all isUnit (units secret);
-      message = "secrets.files.${name}: units need their whole names, such as nginx.service: ${lib.concatStringsSep ", " (units secret)}.";
+      message = "services.nixus.secrets.files.${name}: units need their whole names, such as nginx.service: ${lib.concatStringsSep ", " (units secret)}.";
     }
   ];
 
@@ -140,7 +140,7 @@ let
     };
 in
 {
-  options.secrets = {
+  options.services.nixus.secrets = {
     files = lib.mkOption {
       type = lib.types.attrsOf (lib.types.submodule secretModule);
       default = { };
@@ -176,7 +176,7 @@ in
         builtins.concatLists (lib.mapAttrsToList assertionsOf cfg.files)
         ++ lib.optional hasSecrets {
           assertion = cfg.identityPaths != [ ];
-          message = "secrets.files: this host has no ed25519 or rsa key in services.openssh.hostKeys; set secrets.identityPaths.";
+          message = "services.nixus.secrets.files: this host has no ed25519 or rsa key in services.openssh.hostKeys; set services.nixus.secrets.identityPaths.";
         };
     }
     (lib.mkIf (isUsed && !bySystemd) {

@@ -10,13 +10,22 @@ let
   mkFleet = import ../../reconciler/nix/fleet { inherit nixosModule; };
   # Nobody has their other halves.
   key = name: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA${builtins.substring 0 42 (builtins.hashString "sha256" name)}";
-  fleet =
-    count: module:
+  fleet = count: module: fleetWith count module (_: { });
+  members = names: {
+    members = lib.genAttrs names (name: {
+      publicKey = "${builtins.substring 0 42 (name + builtins.hashString "sha256" name)}E=";
+      number = lib.toInt (lib.removePrefix "host" name);
+    });
+  };
+  # `more` is a module of the fleet, made from the hosts' names.
+  fleetWith =
+    count: module: more:
     mkFleet {
       inherit nixpkgs;
       lastModified = 1700000000;
       root = ./.;
       modules = [
+        (more (map (number: "host${toString number}") (lib.range 1 count)))
         {
           nixus = {
             repository = "ssh://git@git.example.org/deploy.git";
@@ -32,7 +41,7 @@ let
             map (number: {
               name = "host${toString number}";
               value.configuration.imports = [
-                { networking.public.ipv4 = "192.0.2.${toString number}"; }
+                { services.nixus.public.ipv4 = "192.0.2.${toString number}"; }
                 (if number == 1 then module else { })
               ];
             }) (lib.range 1 count)
@@ -43,7 +52,7 @@ let
   row = module: { module.imports = [ systemd-boot module ]; };
   refused = words: module: row module // { refused = [ words ]; };
   secret = {
-    secrets.files.shop.file = ./matrix.nix;
+    services.nixus.secrets.files.shop.file = ./matrix.nix;
   };
   unit = host: name: host.systemd.units.${name}.text;
   has = text: words: lib.hasInfix words text;
@@ -207,4 +216,34 @@ in
   problems = name: problems rows.${name};
   # What one host's system costs in a fleet of so many.
   toplevel = count: (fleet count systemd-boot).nixosConfigurations.host1.config.system.build.toplevel.drvPath;
+  # The same of a host that has to know something of each other one: a name server's, the middle of a star's and
+  # a mesh's.
+  toplevelOfAll =
+    count:
+    (fleetWith count systemd-boot (names: {
+      vpn.networks = {
+        star = {
+          ipv4 = "10.10.0.0/16";
+          server = "host1";
+          inherit (members names) members;
+        };
+        mesh = {
+          ipv4 = "10.11.0.0/16";
+          port = 51821;
+          topology = "mesh";
+          inherit (members names) members;
+        };
+      };
+      dns.zones."example.org" = {
+        primary = "host1";
+        soa.email = "hostmaster@example.org";
+        records."example.org.".NS = "host1.example.org.";
+      };
+      defaults =
+        { name, ... }:
+        {
+          networking.useNetworkd = true;
+          services.nixus.dns.records."${name}.example.org.".A = "192.0.2.1";
+        };
+    })).nixosConfigurations.host1.config.system.build.toplevel.drvPath;
 }

@@ -124,7 +124,7 @@ fn more(text: &str) -> String {
 const DATABASE: &str = r#"
   users.users.database = { isSystemUser = true; group = "database"; };
   users.groups.database = { };
-  secrets.files.password = {
+  services.nixus.secrets.files.password = {
     file = ../secrets/db1-password.age;
     user = "database";
     restartUnits = [ "database.service" ];

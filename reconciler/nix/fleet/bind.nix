@@ -7,7 +7,7 @@ let
   addresses =
     host:
     lib.unique (
-      ip.ofPublic fleet.nodes.${host}.configuration.networking.public
+      ip.ofPublic fleet.nodes.${host}.public
       ++ fleet.ssh.access.${host}.addresses or [ ]
     );
   bare = zone: lib.removeSuffix "." zone.name;
@@ -39,7 +39,7 @@ let
       };
       needed = map (host: {
         assertion = addresses host != [ ];
-        message = "dns: ${host} has no address at which the other name servers find it: set networking.public there, or ssh.access.${host}.addresses.";
+        message = "dns: ${host} has no address at which the other name servers find it: set services.nixus.public there, or ssh.access.${host}.addresses.";
       }) (lib.concatMap (zone: zone.secondaries) primary ++ map (zone: zone.primary) secondary);
     in
     {

@@ -5,6 +5,7 @@
   # A flake, or a path to a checkout: what hosts without a `nixpkgs` of their own are made from.
   nixpkgs,
   modules ? [ ],
+  # For the fleet's modules, and for those of its hosts.
   specialArgs ? { },
   # The deploy repository's flake, whose commit's time is the serial of DNS zones.
   self ? null,
@@ -17,9 +18,7 @@ let
   evaluated = lib.evalModules {
     modules = [
       (import ./modules.nix { inherit nixosModule; })
-      {
-        inherit nixpkgs lastModified;
-      }
+      { inherit nixpkgs lastModified specialArgs; }
     ]
     ++ modules;
     inherit specialArgs;

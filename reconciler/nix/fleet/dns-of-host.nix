@@ -1,7 +1,7 @@
-# dns.records on a host: what it wants to be found by. The fleet's name servers collect it.
+# services.nixus.dns.records: what a host wants to be found by. The fleet's name servers collect it.
 { lib, ... }:
 {
-  options.dns.records = lib.mkOption {
+  options.services.nixus.dns.records = lib.mkOption {
     type = lib.types.attrsOf (import ./dns-record.nix { inherit lib; });
     default = { };
     example = lib.literalExpression ''{ "www.example.org.".CNAME = "web1.example.org."; }'';

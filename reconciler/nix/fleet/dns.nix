@@ -12,10 +12,10 @@ let
       inherit default description;
     };
 
-  # Each host is evaluated for its records; only name servers ask for them.
+  # Only name servers ask for them.
   records =
     dns.flat fleet.dns.records
-    ++ lib.concatMap (node: dns.flat node.configuration.dns.records) (builtins.attrValues fleet.nodes)
+    ++ lib.concatMap (node: dns.flat node.dns.records) (builtins.attrValues fleet.nodes)
     ++ lib.concatMap (zone: dns.flat zone.records) zones;
   zones = builtins.attrValues fleet.dns.zones;
   belongs = name: zone: name == zone.name || lib.hasSuffix ".${zone.name}" name;
@@ -39,7 +39,7 @@ in
       type = types.attrsOf record;
       default = { };
       example = lib.literalExpression ''{ "example.org.".A = "192.0.2.11"; }'';
-      description = "Records by name, which ends with a dot. They go to the zone with the longest name that fits; hosts may declare their own, as `dns.records` too.";
+      description = "Records by name, which ends with a dot. They go to the zone with the longest name that fits; hosts may declare their own, as `services.nixus.dns.records`.";
     };
     zones = mkOption {
       default = { };

@@ -87,7 +87,7 @@ rec {
     else
       null;
 
-  # What a host's `networking.public` says.
+  # What a host's public addresses are.
   ofPublic = public: lib.optional public.hasIpv4 public.ipv4 ++ lib.optional public.hasIpv6 public.ipv6;
 
   # The subnet `text`, or null where it is none or has bits of a host.

@@ -78,7 +78,7 @@ let
 
   publicOf =
     name:
-    lib.optionals (nodes ? ${name}) (ip.ofPublic nodes.${name}.configuration.networking.public);
+    lib.optionals (nodes ? ${name}) (ip.ofPublic nodes.${name}.public);
   # With an authority, a host needs no entry of its own.
   about =
     name:
@@ -209,7 +209,7 @@ in
             addresses = mkOption {
               type = types.listOf own.address;
               default = publicOf name;
-              defaultText = lib.literalMD "the host's `networking.public`";
+              defaultText = lib.literalMD "the host's `public`";
               description = "Where its sshd is, in the order in which others try.";
             };
             port = mkOption {

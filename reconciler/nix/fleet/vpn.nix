@@ -18,7 +18,7 @@ let
       subnet6 = ip.subnet6 network.ipv6;
       # As many numbers as both subnets have; the first is the server's.
       room = lib.min (if network.ipv4 != null && subnet4 != null then subnet4.hosts else 65534) 65534;
-      public = fleet.nodes.${name}.configuration.networking.public;
+      public = fleet.nodes.${name}.public;
     in
     {
       options = {
@@ -69,7 +69,7 @@ let
               public.ipv4
             else
               public.ipv6;
-          defaultText = lib.literalMD "the host's `networking.public`";
+          defaultText = lib.literalMD "the host's `public`";
           description = "Where others reach it; without, it is only found by those whom it finds.";
         };
         port = mkOption {
@@ -208,7 +208,7 @@ let
             || network.server == null
             || !(on ? ${network.server})
             || on.${network.server}.endpoint != null;
-          message = "${here}: nobody can reach its server ${toString network.server}: set members.${toString network.server}.endpoint, or its networking.public.";
+          message = "${here}: nobody can reach its server ${toString network.server}: set members.${toString network.server}.endpoint, or its services.nixus.public.";
         }
         {
           assertion = network.topology != "mesh" || network.server == null;
@@ -231,7 +231,7 @@ let
         in
         lib.optional (builtins.length hidden > 1) {
           assertion = false;
-          message = "${here}: ${lib.concatStringsSep " and " hidden} cannot find each other: set endpoint, or networking.public, for all of them but one.";
+          message = "${here}: ${lib.concatStringsSep " and " hidden} cannot find each other: set endpoint, or services.nixus.public, for all of them but one.";
         }
       )
       ++ inside "4" subnet4 ip.isV4

@@ -41,7 +41,7 @@ let
           "[${one.endpoint}]:${toString one.port}"
         else
           "${one.endpoint}:${toString one.port}";
-      reachable = one: one.endpoint != null && !isServer;
+      reachable = one: !isServer && one.endpoint != null;
       peer =
         _: one:
         {

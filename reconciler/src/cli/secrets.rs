@@ -14,7 +14,7 @@ pub enum SecretsCommand {
   nixus secrets edit secrets/db.age
   EDITOR='code --wait' nixus secrets edit secrets/db.age --identity ~/.config/age/key")]
     Edit {
-        /// The file, which a host names in `secrets.files`.
+        /// The file, which a host names in `services.nixus.secrets.files`.
         file: PathBuf,
         /// With which keys.
         #[command(flatten)]
@@ -25,7 +25,7 @@ pub enum SecretsCommand {
   pwgen 32 1 | nixus secrets set secrets/db.age
   nixus secrets set secrets/tls.age < /run/user/1000/tls.pem")]
     Set {
-        /// The file, which a host names in `secrets.files`.
+        /// The file, which a host names in `services.nixus.secrets.files`.
         file: PathBuf,
     },
     /// Print a secret on standard output, byte by byte.

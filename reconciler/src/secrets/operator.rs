@@ -41,7 +41,7 @@ pub enum OperatorError {
     #[error("the flake's {ATTRIBUTE} is wrong")]
     Fleet(#[source] FleetError),
     /// No host uses the file.
-    #[error("no host uses {file}: name it in `secrets.files` of a host first")]
+    #[error("no host uses {file}: name it in `services.nixus.secrets.files` of a host first")]
     Unused {
         /// The file.
         file: String,

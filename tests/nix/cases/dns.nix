@@ -2,11 +2,11 @@
 { lib, ... }:
 let
   base = {
-    nodes.ns1.configuration.networking.public = {
+    nodes.ns1.configuration.services.nixus.public = {
       ipv4 = "192.0.2.1";
       ipv6 = "2001:db8::1";
     };
-    nodes.ns2.configuration.networking.public.ipv4 = "192.0.2.2";
+    nodes.ns2.configuration.services.nixus.public.ipv4 = "192.0.2.2";
     nodes.web1 = { };
     dns.zones."example.org" = {
       primary = "ns1";
@@ -44,7 +44,7 @@ in
         AAAA = "2001:DB8:0::1";
         ttl = 60;
       };
-      nodes.web1.configuration.dns.records."web1.example.org.".A = [
+      nodes.web1.configuration.services.nixus.dns.records."web1.example.org.".A = [
         "192.0.2.11"
         "192.0.2.12"
       ];
@@ -249,7 +249,7 @@ in
   "a record twice" = {
     fleet = fleet {
       dns.records."a.example.org.".A = "192.0.2.9";
-      nodes.web1.configuration.dns.records."A.example.org.".A = "192.0.2.9";
+      nodes.web1.configuration.services.nixus.dns.records."A.example.org.".A = "192.0.2.9";
     };
     refused = [ "dns.records.\"a.example.org.\": A 192.0.2.9 is declared twice" ];
   };
@@ -318,7 +318,7 @@ in
         A = "192.0.2.9";
         ttl = 60;
       };
-      nodes.web1.configuration.dns.records."a.example.org.".A = "192.0.2.10";
+      nodes.web1.configuration.services.nixus.dns.records."a.example.org.".A = "192.0.2.10";
     };
     refused = [ "dns.records.\"a.example.org.\".A has several ttl" ];
   };
@@ -348,7 +348,7 @@ in
     refused = [ "ns1 is primary and secondary" ];
   };
   "a secondary that is not to be found" = {
-    fleet = fleet { nodes.ns2.configuration.networking.public.ipv4 = lib.mkForce null; };
+    fleet = fleet { nodes.ns2.configuration.services.nixus.public.ipv4 = lib.mkForce null; };
     refused = [ "dns: ns2 has no address at which the other name servers find it" ];
   };
   "an e-mail address that is none" = {

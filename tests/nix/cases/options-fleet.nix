@@ -70,6 +70,8 @@ in
         networking.useNetworkd = true;
         services.nixus.settings.statuses.forge = "gitea";
       };
+      specialArgs.owner = "people";
+      renamedOptions = true;
       perNode = [ (name: { environment.etc.fleet.text = "${name}\n"; }) ];
       peers = {
         topology = "ring";
@@ -164,9 +166,9 @@ in
       };
       nodes = {
         web1.configuration = {
-          dns.records = records "host" "33";
-          networking.public.ipv4 = "192.0.2.11";
-          secrets = {
+          services.nixus.dns.records = records "host" "33";
+          services.nixus.public.ipv4 = "192.0.2.11";
+          services.nixus.secrets = {
             files.db = {
               file = ./options-fleet.nix;
               user = "shop";
@@ -188,10 +190,15 @@ in
             };
           };
         };
-        db1.configuration.networking.public.ipv4 = "192.0.2.12";
+        db1 = {
+          public.ipv4 = "192.0.2.12";
+          specialArgs.site = "cellar";
+          configuration = { site, ... }: { environment.etc.site.text = site; };
+        };
         hub = {
           inherit nixpkgs;
-          configuration.networking.public.ipv6 = "2001:db8::13";
+          public.ipv6 = "2001:db8::13";
+          configuration.services.nixus.public.ipv6 = "2001:db8::13";
         };
       };
     };

@@ -25,7 +25,7 @@ in
   "those of a host" = {
     fleet.nodes = {
       web1.configuration = {
-        networking.public = {
+        services.nixus.public = {
           ipv4 = "192.0.2.11";
           ipv6 = "2001:db8::11";
         };
@@ -109,7 +109,7 @@ in
         }
       ];
       "which public addresses there are" = [
-        (lib.mapAttrs (_: host: host.networking.public.hasIpv4 && host.networking.public.hasIpv6) hosts)
+        (lib.mapAttrs (_: host: host.services.nixus.public.hasIpv4 && host.services.nixus.public.hasIpv6) hosts)
         {
           db1 = false;
           old1 = false;

@@ -4,6 +4,8 @@
 #     fleet = { … };                           # a module of the fleet
 #     expect = hosts: { what = [ got want ]; } # from the hosts' configurations
 #     gives = fleet: { what = [ got want ]; }  # from what mkFleet gives; instead of it, or beside it
+#     only = [ name ];                         # the hosts that are looked at; all unless given
+#     specialArgs = { … };                     # mkFleet's
 #     texts = hosts: { name = text; };         # which are to be as the files in `folder`
 #   };
 #
@@ -76,6 +78,7 @@ let
     case:
     mkFleet {
       inherit nixpkgs;
+      specialArgs = case.specialArgs or { };
       lastModified = 1700000000;
       # Where secrets are files.
       root = ./.;
@@ -92,7 +95,8 @@ let
     case:
     let
       fleet = evaluate case;
-      hosts = hostsOf fleet;
+      # Some may not be looked at.
+      hosts = lib.genAttrs (case.only or (builtins.attrNames fleet.config.nodes)) (name: (hostsOf fleet).${name});
       ofFleet = failed fleet.config.assertions;
       # Where the fleet itself is wrong, its hosts are not looked at.
       said =

@@ -1,4 +1,4 @@
-# secrets.files, and nixusSecrets of the fleet.
+# services.nixus.secrets.files, and nixusSecrets of the fleet.
 { key, lib, ... }:
 let
   file = ./secrets.nix;
@@ -14,7 +14,7 @@ let
         group = "acme";
       };
       users.groups.acme = { };
-      secrets.files.db = {
+      services.nixus.secrets.files.db = {
         inherit file;
       }
       // given;
@@ -42,11 +42,11 @@ let
   };
   refused = given: words: {
     fleet = secret given;
-    refused = [ "secrets.files.db${words}" ];
+    refused = [ "services.nixus.secrets.files.db${words}" ];
   };
 
   two = {
-    imports = [ (host { secrets.files.db.file = file; }) ];
+    imports = [ (host { services.nixus.secrets.files.db.file = file; }) ];
     nodes.db1 = { };
     ssh.access.web1.hostKeys = {
       ed25519 = key "web1";
@@ -101,8 +101,8 @@ in
     fleet = host (
       { config, ... }:
       {
-        secrets.files.db.file = file;
-        environment.etc.password.text = config.secrets.files.db.path;
+        services.nixus.secrets.files.db.file = file;
+        environment.etc.password.text = config.services.nixus.secrets.files.db.path;
       }
     );
     expect = hosts: {
@@ -124,7 +124,7 @@ in
   # ecdsa keys open nothing, and RSA is slow.
   "host keys open, ed25519 first" = {
     fleet = host {
-      secrets.files.db.file = file;
+      services.nixus.secrets.files.db.file = file;
       services.openssh.hostKeys =
         map
           (type: {
@@ -177,7 +177,7 @@ in
   "where a unit makes users, one after it opens secrets" = {
     fleet = host {
       services.userborn.enable = true;
-      secrets.files.db.file = file;
+      services.nixus.secrets.files.db.file = file;
     };
     expect = hosts: {
       script = [
@@ -223,15 +223,15 @@ in
   } ".path: its place in /run/nixus-secrets is /run/nixus-secrets/db";
   "half a unit" = refused { restartUnits = [ "nginx" ]; } ": units need their whole names";
   "a hidden name" = {
-    fleet = host { secrets.files.".db".file = file; };
-    refused = [ "secrets.files.\".db\": a name has only letters" ];
+    fleet = host { services.nixus.secrets.files.".db".file = file; };
+    refused = [ "services.nixus.secrets.files.\".db\": a name has only letters" ];
   };
   "a host without a key that opens" = {
     fleet = host {
-      secrets.files.db.file = file;
+      services.nixus.secrets.files.db.file = file;
       services.openssh.hostKeys = [ ];
     };
-    refused = [ "secrets.files: this host has no ed25519 or rsa key" ];
+    refused = [ "services.nixus.secrets.files: this host has no ed25519 or rsa key" ];
   };
 
   "a file is encrypted to the hosts that use it, and to the operators" = {
@@ -315,7 +315,7 @@ in
     throws = "secrets.operators";
   };
   "a file that is not in the repository" = {
-    fleet = host { secrets.files.db.file = ../nixpkgs/lib.nix; };
+    fleet = host { services.nixus.secrets.files.db.file = ../nixpkgs/lib.nix; };
     throws = "is not in the deploy repository, so nobody can encrypt it anew";
   };
 }

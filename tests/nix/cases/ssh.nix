@@ -3,10 +3,10 @@
 let
   hosts = {
     nodes.web1.configuration = {
-      networking.public.ipv4 = "192.0.2.11";
+      services.nixus.public.ipv4 = "192.0.2.11";
       users.users.deploy.isNormalUser = true;
     };
-    nodes.db1.configuration.networking.public.ipv6 = "2001:db8::12";
+    nodes.db1.configuration.services.nixus.public.ipv6 = "2001:db8::12";
     peers.topology = "none";
     ssh.access.web1.hostKeys.ed25519 = key "web1";
     ssh.access.db1.hostKeys.ed25519 = key "db1";

@@ -5,11 +5,13 @@ let
   # What mkFleet gives to every fleet, and what can only be read.
   others = {
     host = [
-      "networking.public.hasIpv4"
-      "networking.public.hasIpv6"
+      "services.nixus.public.hasIpv4"
+      "services.nixus.public.hasIpv6"
     ];
     fleet = [
       "lastModified"
+      "nodes.<name>.public.hasIpv4"
+      "nodes.<name>.public.hasIpv6"
       "nixpkgs"
       "peers.of"
     ];

@@ -26,7 +26,7 @@ let
             "hub"
           ];
         };
-        nodes.hub.configuration.networking.public.ipv4 = "192.0.2.1";
+        nodes.hub.configuration.services.nixus.public.ipv4 = "192.0.2.1";
       }
       { vpn.networks.lan = more; }
     ];
@@ -52,8 +52,8 @@ let
             c.number = 3;
           };
         };
-        nodes.a.configuration.networking.public.ipv6 = "2001:db8::a";
-        nodes.b.configuration.networking.public.ipv4 = "192.0.2.2";
+        nodes.a.configuration.services.nixus.public.ipv6 = "2001:db8::a";
+        nodes.b.configuration.services.nixus.public.ipv4 = "192.0.2.2";
       }
       { vpn.networks.lan = more; }
     ];

@@ -40,8 +40,8 @@ in
     refused = [ "its server (hub) is no member that takes part" ];
   };
   "a server that nobody can reach" = {
-    fleet = star { } // { nodes.hub.configuration.networking.public.ipv4 = lib.mkForce null; };
-    refused = [ "nobody can reach its server hub: set members.hub.endpoint, or its networking.public" ];
+    fleet = star { } // { nodes.hub.configuration.services.nixus.public.ipv4 = lib.mkForce null; };
+    refused = [ "nobody can reach its server hub: set members.hub.endpoint, or its services.nixus.public" ];
   };
   "a mesh with a server" = {
     fleet = mesh { server = "a"; };

@@ -26,6 +26,30 @@ let
         default = false;
         description = "Whether to enable ${what}.";
       };
+    mkPackageOption =
+      packages: name: _:
+      mkOption {
+        type = types.package;
+        default = packages.${name};
+        description = "The ${name} package to use.";
+      };
+    setDefaultModuleLocation = file: module: {
+      _file = file;
+      imports = [ module ];
+    };
+    # Of what is defined by the former name only the value is known, which is enough for hosts of the lab.
+    mkRenamedOptionModule =
+      from: to:
+      { config, options, ... }:
+      let
+        former = attrByPath from { } options;
+      in
+      {
+        options = setAttrByPath from (mkOption {
+          apply = _: attrByPath to (throw "there is no ${showOption to}") config;
+        });
+        config = setAttrByPath to (mkMerge former.definitions);
+      };
     types = import ./types.nix lib;
     modules = import ./modules.nix lib;
     inherit (modules) evalModules;

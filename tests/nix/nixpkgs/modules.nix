@@ -34,15 +34,20 @@ let
     else if isSpecial "order" value then
       map (found: { order = value.priority; } // found) (inner value.content)
     else
-      [ { inherit value; } ];
+      [ (removeAttrs definition [ "priority" "order" ]) ];
 
+  priorityOf = found: found.priority or 100;
+  strongestOf =
+    all:
+    let
+      lowest = builtins.foldl' (a: d: if priorityOf d < a then priorityOf d else a) 9999 all;
+    in
+    filter (found: priorityOf found == lowest) all;
   mergeDefinitions =
     path: type: definitions:
     let
       all = concatMap discharge definitions;
-      priority = found: found.priority or 100;
-      lowest = builtins.foldl' (a: d: if priority d < a then priority d else a) 9999 all;
-      strongest = filter (found: priority found == lowest) all;
+      strongest = strongestOf all;
       sorted =
         if builtins.any (found: found ? order) strongest then
           builtins.sort (a: b: (a.order or 1000) < (b.order or 1000)) strongest
@@ -71,7 +76,7 @@ let
     let
       known = {
         inherit lib config;
-        options = declared;
+        options = described;
       }
       // specialArgs;
       call =
@@ -79,7 +84,7 @@ let
         let
           asked = removeAttrs (builtins.functionArgs module) (builtins.attrNames known);
         in
-        module (known // builtins.mapAttrs (name: _: config._module.args.${name}) asked);
+        module (known // builtins.mapAttrs (name: _: known.config._module.args.${name}) asked);
 
       load =
         module:
@@ -104,6 +109,7 @@ let
                   "key"
                 ];
             freeform = value.freeformType or null;
+            file = value._file or file;
           };
         in
         [ body ] ++ concatMap load body.imports;
@@ -119,6 +125,7 @@ let
         concatMap load (
           [
             {
+              options._module.check = lib.mkOption { default = true; };
               options._module.args = lib.mkOption {
                 type = lib.types.shape // {
                   merge = _: found: builtins.foldl' (a: one: a // one.value) { } found;
@@ -173,7 +180,7 @@ let
         builtins.zipAttrsWith (_: found: found) (
           concatMap (
             definition:
-            map (builtins.mapAttrs (_: value: { inherit value; })) (pushDown definition.value)
+            map (builtins.mapAttrs (_: value: definition // { inherit value; })) (pushDown definition.value)
           ) definitions
         );
       configAt =
@@ -208,7 +215,29 @@ let
             strayAt (path ++ [ name ]) options.${name} named.${name}
         ) (builtins.attrNames named);
 
-      definitions = map (module: { value = module.config; }) loaded;
+      definitions = map (module: {
+        value = module.config;
+        file = if module.file == null then "<unknown-file>" else toString module.file;
+      }) loaded;
+      # Options with what is defined of them.
+      describe =
+        options: definitions:
+        let
+          named = below definitions;
+        in
+        builtins.mapAttrs (
+          name: option:
+          if isSpecial "option" option then
+            option // found (strongestOf (concatMap discharge (named.${name} or [ ])))
+          else
+            describe option (named.${name} or [ ])
+        ) options;
+      described = describe declared definitions;
+      found = definitions: {
+        definitionsWithLocations = definitions;
+        definitions = map (definition: definition.value) definitions;
+        highestPrio = if definitions == [ ] then 1500 else priorityOf (builtins.head definitions);
+      };
       stray = strayAt prefix declared definitions;
       free = lib.foldl' lib.recursiveUpdate { } (
         map (
@@ -221,14 +250,14 @@ let
       plain = configAt prefix declared definitions;
       config = if freeform == null then plain else lib.recursiveUpdate free plain;
       checked =
-        if freeform == null && stray != [ ] then
+        if config._module.check && freeform == null && stray != [ ] then
           throw "The option `${show (builtins.head stray).path}' does not exist."
         else
           removeAttrs config [ "_module" ];
     in
     {
       config = checked;
-      options = declared;
+      options = described;
       inherit (config) _module;
       _type = "configuration";
     };

@@ -89,7 +89,7 @@ fn check(repository: &Repository, json: bool, keys: &[PathBuf]) -> anyhow::Resul
     if json {
         println!("{}", serde_json::to_string_pretty(&states)?);
     } else if states.is_empty() {
-        println!("No host has secrets: name them in `secrets.files`.");
+        println!("No host has secrets: name them in `services.nixus.secrets.files`.");
     } else {
         println!("{}", tables::secrets(&states));
     }
