@@ -5,6 +5,7 @@ let
   toml = import ./toml.nix { inherit lib; };
   url = cfg.settings.repository.url;
   forSsh = path: lib.mkIf (url != null && lib.hasPrefix "ssh://" url) (lib.mkDefault path);
+  systemName = config.system.name or config.networking.hostName;
   # RSA host keys are none for Nixus, and are the first in NixOS' own list.
   hostKeys = builtins.filter (
     key:
@@ -24,6 +25,10 @@ in
       ssh.port = lib.mkIf (config.services.openssh.ports != [ 22 ]) (
         lib.mkDefault (builtins.head config.services.openssh.ports)
       );
+      # The program looks for a system of the host's name up to its first dot.
+      closure.system_name = lib.mkIf (
+        cfg.settings.closure.from == "manifest" && systemName != builtins.head (lib.splitString "." cfg.settings.host)
+      ) (lib.mkDefault systemName);
       operators = lib.mkIf (cfg.operators != [ ]) [
         {
           user = "root";

@@ -181,7 +181,7 @@ in
           type = own.hostName;
           default = config.networking.hostName;
           defaultText = lib.literalExpression "config.networking.hostName";
-          description = "The host's name in the deploy repository and in reports.";
+          description = "The host's name in the deploy repository and in reports; mkFleet sets it to the name in `nodes`.";
         };
         repository =
           table

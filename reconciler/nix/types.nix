@@ -10,9 +10,18 @@ let
       description = what;
       descriptionClass = "noun";
     };
+  # As NixOS takes it for `networking.hostName`.
+  label = "[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?";
+  hostNamePattern = "${label}(\\.${label})*";
 in
-{
-  hostName = matching "host name" "[A-Za-z0-9_][A-Za-z0-9_-]*(\\.[A-Za-z0-9_][A-Za-z0-9_-]*)*";
+rec {
+  # Its reports have a branch of this name: git keeps `.lock` for itself (git-check-ref-format(1)).
+  isHostName =
+    text:
+    builtins.match hostNamePattern text != null
+    && !(lib.hasSuffix ".lock" text)
+    && builtins.stringLength text <= 253;
+  hostName = types.addCheck (matching "host name" hostNamePattern) isHostName;
   duration = matching "time with a unit, such as \"90s\" or \"15m\"" "[0-9]+(\\.[0-9]+)? ?[a-z]+([ ,]*[0-9]+ ?[a-z]+)*";
   # A Nix path would be copied into the store, which everyone can read.
   file = matching "absolute path of a file on the host, as a string" "/[^\n]*";

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::command::Output;
@@ -73,6 +74,81 @@ struct Settings {
 struct Setting {
     path: Vec<String>,
     values: Vec<String>,
+}
+
+/// Names that hosts may have, and names that they may not.
+const NAMES: [&str; 12] = [
+    "web1",
+    "Web_1",
+    "1",
+    "mail.example.org",
+    "a-b.c_d.e",
+    "lock",
+    "x.lock.org",
+    "www.lock-smith",
+    "w--1",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "123.456",
+    "A.B",
+];
+const NO_NAMES: [&str; 17] = [
+    "",
+    ".",
+    "web1.",
+    ".web1",
+    "web1..org",
+    "-web1",
+    "web1-",
+    "_web1",
+    "web1_.org",
+    "web1.-org",
+    "web1.lock",
+    "web 1",
+    "web1/..",
+    "web1;id",
+    "wéb1",
+    "web1\n",
+    "*",
+];
+
+#[test]
+fn nix_the_program_and_the_git_server_take_the_same_host_names() -> Result<()> {
+    let evaluator = Evaluator::new()?;
+    let long = format!("{}a", "a.".repeat(127));
+    let all: Vec<&str> = NAMES.into_iter().chain(NO_NAMES).chain([&*long]).collect();
+    let quoted: Vec<String> = all.iter().map(|name| format!("{name:?}")).collect();
+    let attribute = format!("hostNames [ {} ]", quoted.join(" "));
+    let by_nix: Vec<String> = evaluator.must(Library::StandIn, &attribute)?;
+    ensure!(by_nix == NAMES, "Nix takes {by_nix:?}");
+    let by_program = |name: &str| {
+        let text = format!("host = {name:?}\nrepository.url = \"file:///srv/git/deploy.git\"\n");
+        Config::parse(Path::new("config.toml"), &text).is_ok()
+    };
+    for name in all {
+        let expected = NAMES.contains(&name);
+        ensure!(by_program(name) == expected, "the program: {name:?}");
+        // Its limit is that of a file's name in the reports repository.
+        if name != long {
+            ensure!(by_git_server(name)? == expected, "the git server: {name:?}");
+        }
+    }
+    Ok(())
+}
+
+/// What `nixus-git-shell` makes of a name in `authorized_keys`.
+fn by_git_server(name: &str) -> Result<bool> {
+    let shell = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../deploy-repo-template/git-server/nixus-git-shell");
+    let said = Command::new("sh")
+        .arg(shell)
+        .arg(name)
+        .env_remove("SSH_ORIGINAL_COMMAND")
+        .output()
+        .context("cannot run the git server's shell")?;
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    let [no_host, host] = ["names no host", "and nothing else"].map(|words| said.contains(words));
+    ensure!(no_host != host, "{name:?}: {said}");
+    Ok(host)
 }
 
 #[derive(Deserialize)]

@@ -42,7 +42,7 @@ let
           nixosModule
           ./public.nix
           ./dns-of-host.nix
-          { networking.hostName = lib.mkDefault name; }
+          (named name)
           # Less than what the host says, which is the same.
           {
             services.nixus.public = {
@@ -99,7 +99,22 @@ let
         };
       };
     };
-  valid = name: builtins.match "[A-Za-z0-9_][A-Za-z0-9_-]*(\\.[A-Za-z0-9_][A-Za-z0-9_-]*)*" name != null;
+  own = import ../types.nix { inherit lib; };
+  # NixOS keeps a host's name and its domain apart; Nixus looks for the whole in nixosConfigurations.
+  named =
+    name:
+    let
+      labels = lib.splitString "." name;
+    in
+    {
+      networking = {
+        hostName = lib.mkDefault (builtins.head labels);
+      }
+      // lib.optionalAttrs (builtins.length labels > 1) {
+        domain = lib.mkDefault (lib.concatStringsSep "." (builtins.tail labels));
+      };
+      services.nixus.settings.host = lib.mkDefault name;
+    };
 in
 {
   options = {
@@ -197,7 +212,7 @@ in
     };
   };
   config.assertions = map (name: {
-    assertion = valid name;
-    message = "nodes: ${builtins.toJSON name} is not a host name: letters, digits, - and _, with dots between labels.";
+    assertion = own.isHostName name;
+    message = "nodes: ${builtins.toJSON name} is not a host name: letters and digits, - and _ between them, and dots between labels.";
   }) (builtins.attrNames fleet.nodes);
 }

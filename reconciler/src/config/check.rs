@@ -128,16 +128,7 @@ impl Place<'_> {
 
     pub(super) fn host(&self, host: &Spanned<String>) -> Result<String, ConfigError> {
         let name = host.get_ref();
-        // The host's name is part of a ref and of an attribute path.
-        let valid = (1..=253).contains(&name.len())
-            && name.split('.').all(|label| {
-                !label.is_empty()
-                    && !label.starts_with('-')
-                    && label
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-            });
-        if valid {
+        if is_host_name(name) {
             return Ok(name.clone());
         }
         let problem = format!("{name:?} is not a host name");
@@ -335,4 +326,18 @@ fn flake_parameter(url: &str) -> Option<(&'static str, &'static str)> {
         .split('&')
         .filter_map(|pair| Some(pair.split_once('=')?.0));
     names.find_map(|name| FLAKE_PARAMETERS.into_iter().find(|(one, _)| *one == name))
+}
+
+/// Whether a host may have this name, which is part of a ref and of an attribute path: labels as NixOS takes
+/// them for `networking.hostName`, with dots between them.
+fn is_host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inner)
+            && !label.starts_with(['-', '_'])
+            && !label.ends_with(['-', '_'])
+    };
+    // git keeps `.lock` for itself (git-check-ref-format(1)).
+    name.len() <= 253 && !name.ends_with(".lock") && name.split('.').all(label)
 }

@@ -397,8 +397,66 @@
     refused = [ "nixus.repository is not set: name the deploy repository" ];
   };
   "a host whose name is none" = {
-    fleet.nodes."web 1" = { };
-    refused = [ "nodes: \"web 1\" is not a host name" ];
+    fleet.nodes = lib.genAttrs [
+      "web 1"
+      "_web1"
+      "web1_"
+      "web1-.example.org"
+      "web1..org"
+      ".web1"
+      "web1.lock"
+      (lib.fixedWidthString 64 "a" "")
+    ] (_: { });
+    refused = [
+      "nodes: \"web 1\" is not a host name"
+      "nodes: \"_web1\" is not a host name"
+      "nodes: \"web1_\" is not a host name"
+      "nodes: \"web1-.example.org\" is not a host name"
+      "nodes: \"web1..org\" is not a host name"
+      "nodes: \".web1\" is not a host name"
+      "nodes: \"web1.lock\" is not a host name"
+      "aaaa\" is not a host name"
+    ];
+  };
+  "a host's name may have dots" = {
+    fleet = {
+      nodes."mail.example.org" = { };
+      nodes."mail.example.net".configuration = {
+        networking.hostName = "post";
+        services.nixus.settings.closure.from = "manifest";
+      };
+      nodes."Web_1" = { };
+    };
+    expect = hosts: {
+      names = [
+        (lib.mapAttrs (_: host: [
+          host.networking.hostName
+          host.networking.domain
+          host.services.nixus.settings.host
+          host.services.nixus.settings.closure.system_name
+        ]) hosts)
+        {
+          "mail.example.org" = [
+            "mail"
+            "example.org"
+            "mail.example.org"
+            null
+          ];
+          "mail.example.net" = [
+            "post"
+            "example.net"
+            "mail.example.net"
+            "post"
+          ];
+          Web_1 = [
+            "Web_1"
+            null
+            "Web_1"
+            null
+          ];
+        }
+      ];
+    };
   };
   "a public address that is none" = {
     fleet.nodes.web1.configuration.services.nixus.public = {

@@ -56,7 +56,9 @@ let
           systemPackages = option (types.listOf types.package) [ ];
         };
         networking = {
-          hostName = option types.str "nixos";
+          # As nixpkgs has them (network-interfaces.nix).
+          hostName = option (types.strMatching "^$|^[[:alnum:]]([[:alnum:]_-]{0,61}[[:alnum:]])?$") "nixos";
+          domain = option (types.nullOr types.str) null;
           useNetworkd = option types.bool false;
           useDHCP = option types.bool true;
           dhcpcd.denyInterfaces = option list [ ];

@@ -184,6 +184,8 @@ in
     fleets = map (case: case.fleet) (builtins.attrValues ofOptions);
   };
 
+  # Those of these that a host may have for a name.
+  hostNames = builtins.filter (import ../../../reconciler/nix/types.nix { inherit lib; }).isHostName;
   # What the drift test compares with the Rust side.
   settings = import ./settings.nix arguments;
   # The template as its users have it.

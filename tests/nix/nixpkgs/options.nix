@@ -7,6 +7,7 @@ in
   options = {
     networking = {
       hostName = option "host";
+      domain = option null;
       hosts = option { };
       nameservers = option [ ];
       useNetworkd = option true;
