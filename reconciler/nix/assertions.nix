@@ -4,9 +4,10 @@ let
   cfg = config.services.nixus;
   settings = cfg.settings;
   ssh = config.services.openssh;
-  allowed = ssh.settings.AllowUsers or null;
-  denied = ssh.settings.DenyUsers or null;
-  within = list: name: list != null && builtins.elem name list;
+  sshd = import ./sshd.nix { inherit lib config; };
+  forge = import ./forge.nix { inherit lib; };
+  lacks =
+    if settings.statuses == null then null else forge.lacks settings.repository.url settings.statuses;
   inStore = path: path != null && lib.hasPrefix "${builtins.storeDir}/" path;
 
   remotes = {
@@ -74,10 +75,12 @@ in
         message = "services.nixus.peers needs services.openssh.enable: peers ask by SSH.";
       }
       {
-        assertion =
-          cfg.peers == { }
-          || ((allowed == null || builtins.elem "nixus-probe" allowed) && !(within denied "nixus-probe"));
-        message = "services.nixus.peers: services.openssh.settings.AllowUsers or DenyUsers keeps the account nixus-probe out: let it in, or name no peers.";
+        assertion = cfg.peers == { } || sshd.keepsOut "nixus-probe" == [ ];
+        message = "services.nixus.peers: ${sshd.why "nixus-probe"}: let it in, or name no peers.";
+      }
+      {
+        assertion = cfg.peers == { } || !(sshd.isOff (ssh.settings.PubkeyAuthentication or true));
+        message = "services.nixus.peers: services.openssh.settings.PubkeyAuthentication is off, and peers have keys: turn it on, or name no peers.";
       }
       {
         assertion = builtins.length names == builtins.length (lib.unique names);
@@ -86,6 +89,15 @@ in
       {
         assertion = settings.statuses == null || (settings.statuses.token_file == null) != (settings.statuses.credential == null);
         message = "services.nixus.settings.statuses needs one of token_file and credential: a forge takes statuses from nobody else. services.nixus.forgeToken sets the latter.";
+      }
+      {
+        assertion = lacks == null;
+        message = "services.nixus.settings.statuses needs ${toString lacks}, which ${toString settings.repository.url} does not tell: ${
+          if lacks == "forge" then
+            "one of github, gitlab, gitea, forgejo, bitbucket"
+          else
+            "owner and name, such as \"fleet/deploy\""
+        }.";
       }
       {
         assertion = config.nix.enable or true;

@@ -11,6 +11,8 @@ let
   peers = lib.attrValues cfg.peers;
   # sshd takes no names here (sshd_config(5)), and refuses to start with one.
   isIp = address: builtins.match "[0-9.]+|[0-9a-fA-F.]*:[0-9a-fA-F:.]*" address != null;
+  ip = import ./fleet/ip.nix { inherit lib; };
+  sshd = import ./sshd.nix { inherit lib config; };
   # The host looks at its own door, too.
   without = address: builtins.head (lib.splitString "/" address);
   own =
@@ -32,6 +34,18 @@ let
       map (key: "command=\"${cfg.package}/bin/nixus probe ${name}\",restrict ${key}") peer.hostKeys
     ) cfg.peers
   );
+  asking = builtins.filter isIp (
+    lib.unique (cfg.settings.ssh.addresses ++ own ++ lib.concatMap (peer: peer.addresses) peers)
+  );
+  exempt = config.services.openssh.settings.PerSourcePenaltyExemptList or null;
+  # Somebody may have written another list, which takes the place of ours.
+  forgotten = builtins.filter (
+    address:
+    exempt != null
+    && !(builtins.any (one: ip.contains one address || sshd.matches one address) (
+      lib.concatMap (lib.splitString ",") (lib.toList exempt)
+    ))
+  ) asking;
   pam = config.security.pam.services.sshd;
 in
 {
@@ -66,11 +80,10 @@ in
           "127.0.0.1"
           "::1"
         ]
-        ++ builtins.filter isIp (
-          lib.unique (cfg.settings.ssh.addresses ++ own ++ lib.concatMap (peer: peer.addresses) peers)
-        )
+        ++ asking
       )
     );
+    warnings = lib.optional (config.services.openssh.enable && forgotten != [ ]) "services.openssh.settings.PerSourcePenaltyExemptList lacks ${lib.concatStringsSep ", " forgotten}: sshd refuses peers, and this host itself, after a few questions. Add them to the list, or leave it out.";
     # sshd's account rules alone, to ask what they make of an operator's account: no session begins.
     environment.etc."pam.d/nixus-account" = lib.mkIf config.services.openssh.enable {
       text = ''

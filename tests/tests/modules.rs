@@ -135,6 +135,58 @@ fn nix_the_program_and_the_git_server_take_the_same_host_names() -> Result<()> {
     Ok(())
 }
 
+/// URLs of repositories, on forges and elsewhere.
+const URLS: [&str; 20] = [
+    "https://github.com/o/r.git",
+    "ssh://git@github.com/o/r.git",
+    "ssh://git@ssh.github.com:443/o/r.git",
+    "https://GitHub.com/o/r",
+    "https://gitlab.com/g/sub/r.git/",
+    "ssh://git@altssh.gitlab.com:443/g/r",
+    "https://gitlab.example.org:8443/g/r.git",
+    "ssh://git@forge.gitea.lan:2222//o/r/",
+    "https://codeberg.org/o/r",
+    "https://bitbucket.org/w/r",
+    "https://bitbucket.corp.example/o/r",
+    "https://github.gitlab.example/o/r",
+    "https://notgithub.com/o/r",
+    "https://github.com/only-one",
+    "https://github.com/o/../r",
+    "https://github.com/o//r",
+    "https://github.com/o/r%20",
+    "https://git.example/o/r",
+    "ssh://git@git.example/srv/git/deploy.git",
+    "file:///srv/git/deploy.git",
+];
+
+#[test]
+fn nix_and_the_program_tell_a_forge_from_the_same_urls() -> Result<()> {
+    let evaluator = Evaluator::new()?;
+    let quoted: Vec<String> = URLS.iter().map(|url| format!("{url:?}")).collect();
+    let attribute = format!("forges [ {} ]", quoted.join(" "));
+    let by_nix: Vec<Option<String>> = evaluator.must(Library::StandIn, &attribute)?;
+    ensure!(by_nix.len() == URLS.len(), "{by_nix:?}");
+    for (url, by_nix) in URLS.iter().zip(by_nix) {
+        let text = format!(
+            "host = \"web1\"\nrepository.url = {url:?}\nrepository.ssh_key = \"/k\"\nrepository.known_hosts = \"/k\"\nstatuses.token_file = \"/k\"\n"
+        );
+        let by_program = match Config::parse(Path::new("config.toml"), &text) {
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        let agree = match (&by_nix, &by_program) {
+            (None, None) => true,
+            (Some(key), Some(said)) => said.contains(&format!("[statuses]: needs {key},")),
+            _ => false,
+        };
+        ensure!(
+            agree,
+            "{url}: Nix misses {by_nix:?}, the program says {by_program:?}"
+        );
+    }
+    Ok(())
+}
+
 /// What `nixus-git-shell` makes of a name in `authorized_keys`.
 fn by_git_server(name: &str) -> Result<bool> {
     let shell = Path::new(env!("CARGO_MANIFEST_DIR"))

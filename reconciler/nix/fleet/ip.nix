@@ -87,6 +87,28 @@ rec {
     else
       null;
 
+  # Whether an address is in a network such as 192.0.2.0/24, or is the same address.
+  contains =
+    network: address:
+    let
+      parts = split "/" network;
+      base = builtins.head parts;
+      length = decimal (if isV4 base then 32 else 128) (lib.last parts);
+      inside =
+        if isV4 base && isV4 address then
+          parse4 base / power (32 - length) == parse4 address / power (32 - length)
+        else if isV6 base && isV6 address then
+          host6Of length base == host6Of length address
+        else
+          false;
+      # All bits before the prefix's end.
+      host6Of = length: text: lib.zipListsWith (a: b: a - b) (parse6 text) (host6 length (parse6 text));
+    in
+    if builtins.length parts == 1 then
+      canonical address != null && canonical network == canonical address
+    else
+      builtins.length parts == 2 && length != null && inside;
+
   # What a host's public addresses are.
   ofPublic = public: lib.optional public.hasIpv4 public.ipv4 ++ lib.optional public.hasIpv6 public.ipv6;
 

@@ -27,11 +27,11 @@ let
 
   module =
     name:
-    { config, ... }:
+    { config, lib, ... }:
     let
       ssh = config.services.openssh;
       root = config.users.users.root.openssh.authorizedKeys;
-      allowed = ssh.settings.AllowUsers or null;
+      sshd = import ../sshd.nix { inherit lib config; };
       rootLogin = ssh.settings.PermitRootLogin or "prohibit-password";
       missing = builtins.filter (
         key: !(builtins.any (line: blob line == blob key) root.keys)
@@ -73,13 +73,11 @@ let
         ) "root's authorized keys lack those of operators (${lib.concatStringsSep ", " missing}): they would be locked out. Take a key out of nixus.operators to end its access.")
         (lockOut ssh.enable "services.openssh.enable is off: operators would be locked out.")
         (lockOut (
-          rootLogin != "no" && rootLogin != false && rootLogin != "forced-commands-only"
+          !(sshd.isOff rootLogin) && lib.toLower (toString rootLogin) != "forced-commands-only"
         ) "services.openssh.settings.PermitRootLogin is ${builtins.toJSON rootLogin}: operators would be locked out. Their keys need \"prohibit-password\".")
+        (lockOut (sshd.keepsOut "root" == [ ]) "${sshd.why "root"}: operators would be locked out.")
         (lockOut (
-          allowed == null || builtins.elem "root" allowed
-        ) "services.openssh.settings.AllowUsers lacks root: operators would be locked out.")
-        (lockOut (
-          (ssh.settings.PubkeyAuthentication or true) == true
+          !(sshd.isOff (ssh.settings.PubkeyAuthentication or true))
         ) "services.openssh.settings.PubkeyAuthentication is off: operators would be locked out.")
       ];
     };

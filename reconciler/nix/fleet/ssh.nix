@@ -121,7 +121,7 @@ let
     let
       users = lib.groupBy (grant: grant.user) (to name);
       ssh = config.services.openssh;
-      allowed = ssh.settings.AllowUsers or null;
+      sshd = import ../sshd.nix { inherit lib config; };
       described = user: config.users.users.${user} or { };
       exists =
         user:
@@ -150,8 +150,8 @@ let
             message = "ssh.access gives keys to ${user} on ${name}, where there is no such user: describe users.users.${user}, with isNormalUser or isSystemUser.";
           }
           {
-            assertion = allowed == null || builtins.elem user allowed;
-            message = "ssh.access gives keys to ${user} on ${name}, whom services.openssh.settings.AllowUsers keeps out: name ${user} there.";
+            assertion = sshd.keepsOut user == [ ];
+            message = "ssh.access gives keys to ${user} on ${name}, who is kept out: ${sshd.why user}.";
           }
         ]) (builtins.attrNames users)
         ++ lib.optional (access ? ${name}) {

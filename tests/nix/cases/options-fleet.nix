@@ -68,7 +68,10 @@ in
       };
       defaults = {
         networking.useNetworkd = true;
-        services.nixus.settings.statuses.forge = "gitea";
+        services.nixus.settings.statuses = {
+          forge = "gitea";
+          repository = "fleet/deploy";
+        };
       };
       specialArgs.owner = "people";
       renamedOptions = true;

@@ -184,6 +184,16 @@ in
     fleets = map (case: case.fleet) (builtins.attrValues ofOptions);
   };
 
+  # What `[statuses]` lacks beside each of these URLs of a repository.
+  forges =
+    let
+      forge = import ../../../reconciler/nix/forge.nix { inherit lib; };
+    in
+    map (url: forge.lacks url {
+      api = null;
+      forge = null;
+      repository = null;
+    });
   # Those of these that a host may have for a name.
   hostNames = builtins.filter (import ../../../reconciler/nix/types.nix { inherit lib; }).isHostName;
   # What the drift test compares with the Rust side.

@@ -226,6 +226,7 @@ in
   "the forge's token goes to the unit that posts, and to no other" = {
     fleet =
       web1 {
+        services.nixus.settings.repository.url = "ssh://git@gitlab.example.org/fleet/deploy.git";
         services.nixus.settings.statuses.sign = true;
       }
       // {
@@ -309,10 +310,100 @@ in
         hostKeys = [ (key "db1") ];
       };
     };
-    refused = [ "AllowUsers or DenyUsers keeps the account nixus-probe out" ];
+    refused = [ "AllowUsers lacks nixus-probe" ];
+  };
+  "peers that sshd keeps out by a group, and by their keys" = {
+    fleet = web1 {
+      services.openssh.settings = {
+        AllowGroups = [ "root" ];
+        PubkeyAuthentication = "no";
+      };
+      services.nixus.peers.db1 = {
+        addresses = [ "192.0.2.12" ];
+        hostKeys = [ (key "db1") ];
+      };
+    };
+    refused = [
+      "AllowGroups lacks the groups of nixus-probe"
+      "PubkeyAuthentication is off, and peers have keys"
+      "web1: services.openssh.settings.PubkeyAuthentication is off"
+    ];
+  };
+  "patterns of sshd let in whom they match" = {
+    fleet = {
+      nodes = lib.mapAttrs (_: settings: { configuration.services.openssh = { inherit settings; }; }) {
+        a.AllowUsers = [
+          "root@192.0.2.*"
+          "nixus-probe@10.0.0.*"
+        ];
+        b.AllowUsers = [ "*" ];
+        c.AllowUsers = [
+          "r??t"
+          "nixus-*@*.example.org"
+        ];
+        d = {
+          PubkeyAuthentication = "yes";
+          PermitRootLogin = "Prohibit-Password";
+          AllowUsers = [ "root nixus-probe" ];
+        };
+        e = {
+          AllowGroups = [
+            "r*"
+            "nixus-probe"
+          ];
+          DenyUsers = [ "root@203.0.113.*" ];
+        };
+      };
+      ssh.access = lib.genAttrs [ "a" "b" "c" "d" "e" ] (name: {
+        hostKeys.ed25519 = key name;
+        addresses = [ "192.0.2.1" ];
+      });
+    };
+  };
+  "a list of one's own that forgets the peers" = {
+    fleet = web1 {
+      services.openssh.settings.PerSourcePenaltyExemptList = "10.0.0.0/8,2001:db8:0:1::/64,192.0.3.*";
+      services.nixus.settings.ssh.addresses = [
+        "10.1.2.3"
+        "192.0.3.9"
+        "2001:db8:0:1::9"
+      ];
+      services.nixus.peers.db1 = {
+        addresses = [
+          "192.0.2.12"
+          "2001:db8:0:2::9"
+        ];
+        hostKeys = [ (key "db1") ];
+      };
+    };
+    warns = [ "PerSourcePenaltyExemptList" ];
+    expect = hosts: {
+      said = [
+        (builtins.filter (lib.hasInfix "ExemptList lacks 192.0.2.12, 2001:db8:0:2::9: sshd refuses") hosts.web1.warnings != [ ])
+        true
+      ];
+    };
+  };
+  "statuses for a forge that the URL does not tell" = {
+    fleet = web1 { } // {
+      nixus.forgeToken = "/var/lib/nixus-keys/forge_token";
+    };
+    refused = [ "settings.statuses needs repository, which ssh://git@git.example.org/deploy.git does not tell" ];
+  };
+  "statuses for a server that may be any forge" = {
+    fleet = web1 { services.nixus.settings.statuses.repository = "fleet/deploy"; } // {
+      nixus.forgeToken = "/var/lib/nixus-keys/forge_token";
+    };
+    refused = [ "settings.statuses needs forge" ];
   };
   "statuses without a token" = {
-    fleet = web1 { services.nixus.settings.statuses.sign = true; };
+    fleet = web1 {
+      services.nixus.settings.statuses = {
+        sign = true;
+        forge = "gitea";
+        repository = "fleet/deploy";
+      };
+    };
     refused = [ "needs one of token_file and credential" ];
   };
   "a key in the store" = {

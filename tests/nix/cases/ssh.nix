@@ -251,7 +251,7 @@ in
       imports = [ (fleet (deploy true)) ];
       nodes.web1.configuration.services.openssh.settings.AllowUsers = [ "root" ];
     };
-    refused = [ "whom services.openssh.settings.AllowUsers keeps out: name deploy there" ];
+    refused = [ "who is kept out: services.openssh.settings.AllowUsers lacks deploy" ];
   };
   "a port on which sshd does not listen" = {
     fleet = {
