@@ -1,5 +1,10 @@
 # What cannot work is refused at evaluation, with what is right.
-{ config, lib, ... }:
+{
+  config,
+  lib,
+  options,
+  ...
+}:
 let
   cfg = config.services.nixus;
   settings = cfg.settings;
@@ -9,6 +14,13 @@ let
   lacks =
     if settings.statuses == null then null else forge.lacks settings.repository.url settings.statuses;
   inStore = path: path != null && lib.hasPrefix "${builtins.storeDir}/" path;
+
+  # The module and its own package are one release, in which no other key can be right.
+  isOwn = options.services.nixus.package.highestPrio == (lib.mkOptionDefault null).priority;
+  unknown = import ./unknown-keys.nix { inherit lib; } options.services.nixus.settings.type settings;
+  stranger =
+    one:
+    "services.nixus.settings.${one.name}: this release knows no such key. There are ${lib.concatStringsSep ", " one.known}.";
 
   remotes = {
     "settings.repository" = settings.repository;
@@ -113,8 +125,14 @@ in
       message = "services.nixus.${name} is in the Nix store, where everyone can read it: name a file on the host, as a string.";
     }) secrets
     ++ lib.concatMap (one: peer one.name one) settings.peers
-    ++ map check settings.checks;
-    warnings = lib.optional (cfg.operators == [ ] && settings.operators == [ ])
+    ++ map check settings.checks
+    ++ map (one: {
+      assertion = !isOwn;
+      message = stranger one;
+    }) unknown;
+    warnings =
+      lib.optionals (!isOwn) (map stranger unknown)
+      ++ lib.optional (cfg.operators == [ ] && settings.operators == [ ])
       "services.nixus.operators is empty: no generation is kept where nobody can get in. Name the operators' public keys.";
   };
 }

@@ -6,6 +6,10 @@ let
   url = cfg.settings.repository.url;
   forSsh = path: lib.mkIf (url != null && lib.hasPrefix "ssh://" url) (lib.mkDefault path);
   systemName = config.system.name or config.networking.hostName;
+  # Where each address that sshd listens on has a port, the others are not used.
+  listens = map (one: one.port or null) (config.services.openssh.listenAddresses or [ ]);
+  ports =
+    if listens != [ ] && !(builtins.elem null listens) then listens else config.services.openssh.ports;
   # RSA host keys are none for Nixus, and are the first in NixOS' own list.
   hostKeys = builtins.filter (
     key:
@@ -22,9 +26,7 @@ in
       repository.ssh_key = forSsh "/etc/nixus/deploy_key";
       repository.known_hosts = forSsh "/etc/nixus/known_hosts";
       ssh.host_key = lib.mkIf (hostKeys != [ ]) (lib.mkDefault (builtins.head hostKeys).path);
-      ssh.port = lib.mkIf (config.services.openssh.ports != [ 22 ]) (
-        lib.mkDefault (builtins.head config.services.openssh.ports)
-      );
+      ssh.port = lib.mkIf (ports != [ 22 ]) (lib.mkDefault (builtins.head ports));
       # The program looks for a system of the host's name up to its first dot.
       closure.system_name = lib.mkIf (
         cfg.settings.closure.from == "manifest" && systemName != builtins.head (lib.splitString "." cfg.settings.host)

@@ -8,11 +8,9 @@ in
 {
   options.services.nixus = {
     enable = mkEnableOption "Nixus, which keeps this host on the commit that the deploy repository says";
-    package = mkOption {
-      type = types.package;
-      default = packageFor pkgs;
-      defaultText = lib.literalExpression "nixus.packages.\${system}.nixus";
-      description = "The package with `nixus`, `nixus-switcher` and `nixus-secrets`.";
+    package = lib.mkPackageOption { nixus = packageFor pkgs; } "nixus" {
+      pkgsText = "nixus.packages.\${system}";
+      extraDescription = "It has `nixus`, `nixus-switcher` and `nixus-secrets`.";
     };
     interval = mkOption {
       type = own.span;

@@ -11,6 +11,13 @@ let
       default = null;
       inherit description;
     };
+  # A table of the file. What is no option is written as it is, for programs that are newer than this module.
+  keys =
+    options:
+    types.submodule {
+      inherit options;
+      freeformType = own.toml;
+    };
   # With what the program does where nothing is written.
   defaulting =
     type: default: description:
@@ -25,7 +32,7 @@ let
   table =
     options: description:
     mkOption {
-      type = types.submodule { inherit options; };
+      type = keys options;
       default = { };
       inherit description;
     };
@@ -42,7 +49,7 @@ let
     ca_file = optional own.file "The certificate authorities that are accepted for https:// instead of the system's.";
     timeout = defaulting own.duration "60s" "The longest that one network operation may take.";
   };
-  remoteType = types.submodule { options = remote; };
+  remoteType = keys remote;
 
   closure = {
     from = defaulting (types.enum [
@@ -176,6 +183,7 @@ in
     description = "The configuration file, `/etc/nixus/config.toml`. Keys are named as in the file, and what is `null` is not written.";
     default = { };
     type = types.submodule {
+      freeformType = own.toml;
       options = {
         host = mkOption {
           type = own.hostName;
@@ -216,12 +224,13 @@ in
           soak = defaulting own.duration "10s" "The least time that all checks must go on passing.";
           peers_lost_after = defaulting own.duration "24h" "How long a peer must have been silent for no commit to wait for it.";
         } "When a generation is healthy.";
-        reports = optional (types.submodule {
-          options = remote // {
+        reports = optional (keys (
+          remote
+          // {
             heartbeat = defaulting own.duration "24h" "After how long a host that has nothing to report says that it is there, give or take an eighth.";
-          };
-        }) "The repository for reports; what is not set is as for the deploy repository.";
-        statuses = optional (types.submodule { options = statuses; }) "Commit statuses on a forge.";
+          }
+        )) "The repository for reports; what is not set is as for the deploy repository.";
+        statuses = optional (keys statuses) "Commit statuses on a forge.";
         ssh = table {
           addresses = list own.address "Where this host's own sshd must answer. Unless set: at one of the host's addresses.";
           port = defaulting types.port "22" "The port of its sshd.";
@@ -229,14 +238,15 @@ in
           host_keys = list own.hostKey "The host keys that it may show. Unless set: the public half of that key.";
         } "This host's own sshd.";
         operators = list (types.submodule {
+          freeformType = own.toml;
           options = {
             user = defaulting own.account "root" "The account.";
             keys = list own.publicKey "The keys that must let their owner in.";
             from = list (types.strMatching "[A-Za-z0-9_.:/*?!-]+") "Where their owner comes from: addresses, networks or patterns of them, for which sshd's settings are looked at.";
           };
         }) "Who must be able to get in; `services.nixus.operators` is shorter.";
-        peers = list (types.submodule { options = peer; }) "The hosts that look whether this one can be reached; `services.nixus.peers` lets them in too.";
-        checks = list (types.submodule { options = check; }) "Checks beside those that every host has, or these with other settings.";
+        peers = list (keys peer) "The hosts that look whether this one can be reached; `services.nixus.peers` lets them in too.";
+        checks = list (keys check) "Checks beside those that every host has, or these with other settings.";
       };
     };
   };

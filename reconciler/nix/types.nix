@@ -41,6 +41,34 @@ rec {
   ageKey = matching "public key of age such as \"age1…\"" "age1[ac-hj-np-z02-9]{58}";
   hostKey = matching "ed25519 or ecdsa host key such as \"ssh-ed25519 AAAA…\"" "(ssh-ed25519|ecdsa-sha2-nistp[0-9]+) [A-Za-z0-9+/]+=*( [^\n]*)?";
   memory = matching "limit such as \"2GiB\" or \"50%\"" "[0-9]+ ?[KMGT]iB|[0-9]{1,3}%";
-  # At systemd's, not ours (systemd.time(7)).
-  span = types.str;
+  # systemd.time(7).
+  span =
+    let
+      units = lib.concatStringsSep "|" [
+        "usec|us|μs|µs|msec|ms"
+        "seconds|second|sec|s"
+        "minutes|minute|min|months|month|M|m"
+        "hours|hour|hr|h|days|day|d|weeks|week|w|years|year|y"
+      ];
+    in
+    matching "time as in systemd.time(7), such as \"90s\" or \"1h 30min\"" "( *([0-9]+(\\.[0-9]*)?|\\.[0-9]+) *(${units})?)+ *";
+  # What TOML has. As pkgs.formats.toml has it, whose text is only known once it is built.
+  toml =
+    let
+      value =
+        types.nullOr (
+          types.oneOf [
+            types.bool
+            types.int
+            types.float
+            types.str
+            (types.listOf value)
+            (types.attrsOf value)
+          ]
+        )
+        // {
+          description = "TOML value";
+        };
+    in
+    types.attrsOf value;
 }

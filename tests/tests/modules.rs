@@ -135,6 +135,51 @@ fn nix_the_program_and_the_git_server_take_the_same_host_names() -> Result<()> {
     Ok(())
 }
 
+/// Spans of time, and what is none.
+const SPANS: [&str; 12] = [
+    "1min",
+    "5s",
+    "90",
+    "1h 30m",
+    "2h30min",
+    "1.5 hours",
+    " 3000ms ",
+    "1d",
+    "2 days 3hr",
+    "1w",
+    "0.5w",
+    "20usec",
+];
+const NO_SPANS: [&str; 9] = [
+    "",
+    " ",
+    "soon",
+    "1 fortnight",
+    "-1s",
+    "m",
+    "1min,",
+    "1..5s",
+    "s1",
+];
+
+#[test]
+fn nix_and_the_program_take_the_same_spans_of_time() -> Result<()> {
+    let evaluator = Evaluator::new()?;
+    let all: Vec<&str> = SPANS.into_iter().chain(NO_SPANS).collect();
+    let quoted: Vec<String> = all.iter().map(|span| format!("{span:?}")).collect();
+    let by_nix: Vec<String> =
+        evaluator.must(Library::StandIn, &format!("spans [ {} ]", quoted.join(" ")))?;
+    ensure!(by_nix == SPANS, "Nix takes {by_nix:?}");
+    for span in all {
+        let text = format!(
+            "host = \"web1\"\nrepository.url = \"file:///srv/git/deploy.git\"\npasses.interval = {span:?}\n"
+        );
+        let said = Config::parse(Path::new("config.toml"), &text);
+        ensure!(said.is_ok() == SPANS.contains(&span), "{span:?}: {said:?}");
+    }
+    Ok(())
+}
+
 /// URLs of repositories, on forges and elsewhere.
 const URLS: [&str; 20] = [
     "https://github.com/o/r.git",

@@ -155,7 +155,9 @@ let
           }
         ]) (builtins.attrNames users)
         ++ lib.optional (access ? ${name}) {
-          assertion = builtins.elem access.${name}.port ssh.ports;
+          assertion =
+            builtins.elem access.${name}.port ssh.ports
+            || builtins.any (one: one.port or null == access.${name}.port) (ssh.listenAddresses or [ ]);
           message = "ssh.access.${name}.port is ${toString access.${name}.port}, and its sshd listens on ${
             lib.concatMapStringsSep ", " toString ssh.ports
           }: name one of these.";

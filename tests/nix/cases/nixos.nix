@@ -108,6 +108,7 @@ let
           openssh = {
             enable = option types.bool false;
             ports = option (types.listOf types.port) [ 22 ];
+            listenAddresses = option (types.listOf types.attrs) [ ];
             openFirewall = option types.bool true;
             settings = option (types.submodule { freeformType = types.attrsOf types.anything; }) { };
             extraConfig = option types.lines "";

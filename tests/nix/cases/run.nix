@@ -184,6 +184,8 @@ in
     fleets = map (case: case.fleet) (builtins.attrValues ofOptions);
   };
 
+  # Those of these that are spans of time.
+  spans = builtins.filter (import ../../../reconciler/nix/types.nix { inherit lib; }).span.check;
   # What `[statuses]` lacks beside each of these URLs of a repository.
   forges =
     let

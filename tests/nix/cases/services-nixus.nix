@@ -267,11 +267,35 @@ in
     };
   };
   "an odd port of sshd is checked there" = {
-    fleet = web1 { services.openssh.ports = [ 2222 ]; };
+    fleet = {
+      nodes = lib.mapAttrs (_: sshd: { configuration.services.openssh = sshd; }) {
+        web1.ports = [ 2222 ];
+        db1.listenAddresses = [
+          {
+            addr = "192.0.2.12";
+            port = 2223;
+          }
+        ];
+        db2 = {
+          ports = [ 2224 ];
+          listenAddresses = [ { addr = "192.0.2.13"; } ];
+        };
+        db3 = { };
+      };
+      ssh.access.db1 = {
+        port = 2223;
+        addresses = [ "192.0.2.12" ];
+      };
+    };
     expect = hosts: {
       port = [
-        hosts.web1.services.nixus.settings.ssh.port
-        2222
+        (lib.mapAttrs (_: host: host.services.nixus.settings.ssh.port) hosts)
+        {
+          web1 = 2222;
+          db1 = 2223;
+          db2 = 2224;
+          db3 = null;
+        }
       ];
     };
   };
@@ -417,8 +441,70 @@ in
     refused = [ "a check of kind tcp needs address" ];
   };
   "a misspelt key of the file" = {
-    fleet = web1 { services.nixus.settings.repository.brunch = "main"; };
-    throws = "The option `services.nixus.settings.repository.brunch' does not exist";
+    fleet = web1 {
+      services.nixus.settings = {
+        repository.brunch = "main";
+        repository.mirrors = [
+          {
+            url = "https://mirror.example.org/deploy.git";
+            tokenfile = "/k";
+          }
+        ];
+        swich.drift = "report";
+      };
+    };
+    refused = [
+      "services.nixus.settings.repository.brunch: this release knows no such key. There are branch, "
+      "services.nixus.settings.repository.mirrors.tokenfile: this release knows no such key"
+      "services.nixus.settings.swich: this release knows no such key"
+    ];
+  };
+  "keys of a newer program are written as they are" = {
+    fleet = web1 (
+      { pkgs, ... }:
+      {
+        services.nixus.package = pkgs.nixus // {
+          version = "9";
+        };
+        services.nixus.settings = {
+          closure.shape = "round";
+          waves = {
+            number = 3;
+            names = [
+              "first"
+              "second"
+            ];
+            first.share = 0.5;
+          };
+          checks = [
+            {
+              kind = "units";
+              since = "boot";
+            }
+          ];
+        };
+      }
+    );
+    warns = [ "this release knows no such key" ];
+    expect = hosts: {
+      "how many are named" = [
+        (builtins.length hosts.web1.warnings)
+        3
+      ];
+      "the file" = [
+        (builtins.filter (words: !(lib.hasInfix words (text hosts.web1))) [
+          "shape = \"round\""
+          "[waves]\nnames = [\"first\", \"second\"]\nnumber = 3\n"
+          "[waves.first]\nshare = 0.5"
+          "since = \"boot\""
+        ])
+        [ ]
+      ];
+    };
+  };
+  "a span of time that systemd does not know" = {
+    fleet = web1 { services.nixus.interval = "1 fortnight"; };
+    throws = "is not of type `time as in systemd.time(7)";
   };
   "a time without a unit" = {
     fleet = web1 { services.nixus.settings.health.soak = "10"; };

@@ -31,7 +31,7 @@ let
         else if type.name == "listOf" || type.name == "attrsOf" then
           below (path ++ [ "*" ]) type.nestedTypes.elemType
         else if type.name == "submodule" then
-          options path (removeAttrs (type.getSubOptions [ ]) [ "_module" ])
+          options path (removeAttrs (type.getSubOptions [ ]) [ "_freeformOptions" "_module" ])
         else
           [ ];
     in
@@ -252,7 +252,7 @@ in
 {
   # Every option, with the values of those that have few.
   options = options [ ] (
-    removeAttrs (evaluated.options.services.nixus.settings.type.getSubOptions [ ]) [ "_module" ]
+    removeAttrs (evaluated.options.services.nixus.settings.type.getSubOptions [ ]) [ "_freeformOptions" "_module" ]
   );
   inherit files;
   rendered = map (settings: toml.render (host settings).config.services.nixus.settings) files;

@@ -150,6 +150,7 @@ rec {
         path: definitions:
         if all (value: value == null) (values definitions) then null else of.merge path definitions;
       and = other: nullOr (of.and other.of);
+      nestedTypes.elemType = of;
       inherit of;
     };
   either =
@@ -182,6 +183,7 @@ rec {
         in
         map (found: found.value) (builtins.filter (found: found.isDefined) merged);
       and = other: listOf (of.and other.of);
+      nestedTypes.elemType = of;
       inherit of;
     };
   nonEmptyListOf = of: addCheck (listOf of) (list: list != [ ]) // {
@@ -235,6 +237,11 @@ rec {
           modules = modules ++ other.modules;
           specialArgs = specialArgs // other.specialArgs;
         };
+      getSubOptions =
+        prefix:
+        (lib.evalModules {
+          inherit modules prefix specialArgs;
+        }).options;
       inherit modules specialArgs;
     };
   submodule = module: submoduleWith { modules = if isList module then module else [ module ]; };
