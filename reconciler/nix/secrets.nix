@@ -219,11 +219,22 @@ in
         serviceConfig = {
           Type = "oneshot";
           RemainAfterExit = true;
-          ExecStart = "${cfg.package}/bin/nixus-secrets activate --by-systemd ${description}";
+          ExecStart = "${cfg.package}/bin/nixus-secrets activate ${description}";
         };
       };
     })
     (lib.mkIf hasSecrets {
+      # Each switch restarts the target once systemd has the new units (nixpkgs' systemd.nix), and no boot does.
+      systemd.services.nixus-secrets-units = {
+        description = "Restart what uses secrets that have changed";
+        wantedBy = [ "sysinit-reactivation.target" ];
+        before = [ "sysinit-reactivation.target" ];
+        after = lib.optional bySystemd "nixus-secrets.service";
+        serviceConfig = {
+          Type = "oneshot";
+          ExecStart = "${cfg.package}/bin/nixus-secrets restart-units";
+        };
+      };
       # Nixus looks for it in a built system, and has it checked before anything is changed.
       environment.etc."nixus/secrets.json".source = description;
     })

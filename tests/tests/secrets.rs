@@ -182,6 +182,27 @@ fn a_changed_secret_restarts_and_reloads_what_uses_it_once() -> Result<()> {
     let commit = story.lab().deploy("web1", SHOP, "encrypt anew")?;
     story.kept("web1", &commit)?;
     ensure!(counts()? == [2, 1, 1, 1], "{:?}", counts()?);
+    // The unit changes, too, so that the switch restarts it by itself.
+    seal(&story, b"three", b"tls two", b"other")?;
+    let colder = "imports = [ { systemd.services.shop.environment.SEASON = \"winter\"; } ];";
+    let commit = story
+        .lab()
+        .deploy("web1", &format!("{SHOP}{colder}"), "change both")?;
+    story.kept("web1", &commit)?;
+    ensure!(counts()? == [3, 1, 1, 1], "{:?}", counts()?);
+    ensure!(content(web1, "/run/shop-saw")? == b"three");
+    // Without the interface that NixOS 26.11 removes, of which its switch-to-configuration warns.
+    let logs = "/var/lib/nixus/switcher/log";
+    let logged = |words: &str| web1.exec(["grep", "--recursive", "--quiet", words, logs]);
+    ensure!(
+        logged("activating the configuration")?.ok(),
+        "no switch is logged"
+    );
+    ensure!(!logged("from the activation script is deprecated")?.ok());
+    let lists = ["restart", "reload"].map(|verb| format!("/run/nixus/secrets-{verb}-list"));
+    for list in lists {
+        ensure!(!web1.exec(["test", "-e", &list])?.ok(), "{list} is left");
+    }
     Ok(())
 }
 

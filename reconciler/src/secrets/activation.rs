@@ -14,13 +14,15 @@ use super::description::{Description, DescriptionError, Secret};
 use super::generation::{GenerationError, Owner, Place, Record};
 use super::identity::{Identities, IdentityError, User};
 use super::links::{self, LinkError};
-use super::units::{self, ListError, Teller, Units};
+use super::units::{self, ListError, Units};
 use crate::state::read_bounded;
 
 mod look;
 
-/// Where switch-to-configuration looks for units to be restarted.
-pub const LISTS: &str = "/run/nixos";
+/// Where the lists of units are that are to be restarted.
+pub const LISTS: &str = "/run/nixus";
+/// Where switch-to-configuration has its own.
+pub const SWITCH_LISTS: &str = "/run/nixos";
 
 /// Why nothing was done.
 #[derive(Debug, Error)]
@@ -106,8 +108,6 @@ pub struct Activation<'a> {
     pub lists: &'a Path,
     /// The system that is activated, to know its units.
     pub system: Option<&'a Path>,
-    /// Who tells units.
-    pub teller: Teller,
 }
 
 impl Activation<'_> {
@@ -158,11 +158,8 @@ impl Activation<'_> {
         }
         self.settle_units(&description, &mut done, running);
         // Before the swap: to restart a unit in vain is better than never.
-        done.units.write(self.lists, self.teller)?;
+        done.units.write(self.lists)?;
         self.swap(&description, before, number, &mut done)?;
-        if self.teller == Teller::Itself {
-            done.units.tell_systemd();
-        }
         Ok(done)
     }
 

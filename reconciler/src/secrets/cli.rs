@@ -1,14 +1,14 @@
 //! The command line of `nixus-secrets`, the program that opens a host's secrets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::activation::{Activated, Activation, ActivationError, LISTS};
+use super::activation::{Activated, Activation, ActivationError, LISTS, SWITCH_LISTS};
 use super::description::DescriptionError;
 use super::generation::Place;
-use super::units::Teller;
+use super::units;
 use crate::eprintln;
 use crate::process::in_words;
 
@@ -51,10 +51,9 @@ pub enum Command {
         /// The generation, to know its units.
         #[arg(long, value_name = "TOPLEVEL")]
         system: Option<PathBuf>,
-        /// Have systemd restart and reload units, instead of asking switch-to-configuration for it.
-        #[arg(long)]
-        by_systemd: bool,
     },
+    /// Restart and reload the units whose secrets an activation has changed. nixus-secrets-units.service does it.
+    RestartUnits,
     /// Open all secrets to nowhere: whether an activation could.
     #[command(after_help = "Examples:
   nixus-secrets check /run/current-system/etc/nixus/secrets.json")]
@@ -75,43 +74,45 @@ pub enum Command {
 /// Does what was asked, and says what came of it.
 pub fn run(arguments: &Arguments) -> ExitCode {
     super::memory::shield();
-    let (description, system, teller) = match &arguments.command {
+    match &arguments.command {
         Command::Activate {
             description,
             system,
-            by_systemd,
-        } => {
-            let teller = if *by_systemd {
-                Teller::Itself
-            } else {
-                Teller::Switch
-            };
-            (description, system.as_deref(), teller)
-        }
-        Command::Check { description } => (description, None, Teller::DryRun),
+        } => carry_out(description, system.as_deref(), |activation| {
+            // Another unit does it, once systemd has the new ones.
+            Ok((activation.activate()?, Some("to ")))
+        }),
+        Command::RestartUnits => restart_units(),
+        Command::Check { description } => carry_out(description, None, |activation| {
+            Ok((activation.check()?, None))
+        }),
         Command::DryRun {
             description,
             system,
-        } => (description, system.as_deref(), Teller::DryRun),
-    };
+        } => carry_out(description, system.as_deref(), |activation| {
+            Ok((activation.dry_run()?, Some("would ")))
+        }),
+    }
+}
+
+/// `how` also says with which word units are named, if they are.
+fn carry_out(
+    description: &Path,
+    system: Option<&Path>,
+    how: impl FnOnce(&Activation) -> Result<(Activated, Option<&'static str>), ActivationError>,
+) -> ExitCode {
     // A description is known by its own path, whichever link led to it.
-    let path = std::fs::canonicalize(description).unwrap_or_else(|_| description.clone());
+    let path = std::fs::canonicalize(description).unwrap_or_else(|_| description.to_owned());
     let place = Place::default();
     let activation = Activation {
         description: &path,
         place: &place,
         lists: LISTS.as_ref(),
         system,
-        teller,
     };
-    let done = match &arguments.command {
-        Command::Activate { .. } => activation.activate(),
-        Command::Check { .. } => activation.check(),
-        Command::DryRun { .. } => activation.dry_run(),
-    };
-    let code = match done {
-        Ok(done) => {
-            say(&arguments.command, &done);
+    let code = match how(&activation) {
+        Ok((done, units)) => {
+            say(&done, units);
             if done.failures.is_empty() {
                 DONE
             } else {
@@ -126,25 +127,31 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn say(command: &Command, done: &Activated) {
+fn say(done: &Activated, units: Option<&str>) {
     for warning in &done.warnings {
         eprintln!("nixus-secrets: warning: {warning}");
     }
     for failure in &done.failures {
         eprintln!("nixus-secrets: {}", in_words(failure));
     }
-    let would = match command {
-        Command::Activate { .. } => "",
-        Command::Check { .. } => return,
-        Command::DryRun { .. } => "would ",
-    };
+    let Some(word) = units else { return };
     for (verb, units) in [
         ("restart", &done.units.restart),
         ("reload", &done.units.reload),
     ] {
         if !units.is_empty() {
             let names: Vec<&str> = units.iter().map(String::as_str).collect();
-            eprintln!("secrets changed: {would}{verb} {}", names.join(", "));
+            eprintln!("secrets changed: {word}{verb} {}", names.join(", "));
+        }
+    }
+}
+
+fn restart_units() -> ExitCode {
+    match units::tell(LISTS.as_ref(), SWITCH_LISTS.as_ref()) {
+        Ok(_) => ExitCode::from(DONE),
+        Err(error) => {
+            eprintln!("nixus-secrets: {}", in_words(&error));
+            ExitCode::from(HOST)
         }
     }
 }

@@ -1,7 +1,6 @@
-//! Which units learn of a change: asked of switch-to-configuration, which does it once for all.
-//!
-//! Lists of units, as nixpkgs' manual says in "Activation script": `/run/nixos/activation-restart-list`,
-//! `-reload-list`, and those of dry runs. A unit on the first that does not run would be started.
+//! Which units learn of a change. An activation cannot restart them: systemd still has the units of the system
+//! before. It leaves lists, and `nixus-secrets-units.service` of the new system, which each switch starts with
+//! `sysinit-reactivation.target` once systemd has the new units, does what they say.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +12,7 @@ use thiserror::Error;
 
 /// The longest list that is read, in bytes.
 const LONGEST: u64 = 1024 * 1024;
-/// How long systemd may take to take jobs.
+/// How long systemd may take to say which units run, in seconds.
 const SYSTEMCTL_LIMIT: &str = "30";
 
 /// Units that a change is told to.
@@ -25,20 +24,16 @@ pub struct Units {
     pub reload: BTreeSet<String>,
 }
 
-/// Who tells them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Teller {
-    /// switch-to-configuration, when the activation script that runs this has ended.
-    Switch,
-    /// The same, which only says what it would do.
-    DryRun,
-    /// This program: it was started by systemd, and nobody reads lists.
-    Itself,
-}
+/// The lists in the folder that is given.
+const RESTART: &str = "secrets-restart-list";
+const RELOAD: &str = "secrets-reload-list";
+/// What switch-to-configuration has yet to do when it restarts `sysinit-reactivation.target` (nixpkgs'
+/// switch-to-configuration-ng, for a switch that is interrupted): each of these units has the secrets by that.
+const PLANNED: [&str; 3] = ["start-list", "restart-list", "reload-list"];
 
-/// A list could not be written.
+/// A list could not be written, read or removed.
 #[derive(Debug, Error)]
-#[error("cannot ask for units to be restarted in {}", path.display())]
+#[error("cannot use the list of units in {}", path.display())]
 pub struct ListError {
     path: PathBuf,
     #[source]
@@ -65,33 +60,87 @@ impl Units {
             .retain(|unit| runs(unit) && !restart.contains(unit));
     }
 
-    /// Writes the lists for switch-to-configuration; what others have asked for stays.
-    pub fn write(&self, folder: &Path, teller: Teller) -> Result<(), ListError> {
-        let prefix = match teller {
-            Teller::Switch => "",
-            Teller::DryRun => "dry-",
-            Teller::Itself => return Ok(()),
-        };
-        append(
-            &folder.join(format!("{prefix}activation-restart-list")),
-            &self.restart,
-        )?;
-        append(
-            &folder.join(format!("{prefix}activation-reload-list")),
-            &self.reload,
-        )
+    /// Adds them to the lists; what an activation before has asked for stays.
+    pub fn write(&self, folder: &Path) -> Result<(), ListError> {
+        append(&folder.join(RESTART), &self.restart)?;
+        append(&folder.join(RELOAD), &self.reload)
     }
 
-    /// Has systemd do it, without waiting: it may wait for the unit that runs this.
-    pub fn tell_systemd(&self) {
+    /// What the lists say.
+    fn read(folder: &Path) -> Result<Self, ListError> {
+        let read = |name: &str| -> Result<BTreeSet<String>, ListError> {
+            let path = folder.join(name);
+            let text = text_of(&path).map_err(|source| ListError { path, source })?;
+            Ok(text.lines().map(str::to_owned).collect())
+        };
+        Ok(Self {
+            restart: read(RESTART)?,
+            reload: read(RELOAD)?,
+        })
+    }
+
+    /// Has systemd do it, and waits for it.
+    fn tell(&self) {
         for (verb, units) in [("try-restart", &self.restart), ("reload", &self.reload)] {
             if !units.is_empty() {
-                let _ = systemctl()
-                    .args(["--no-block", verb, "--"])
+                // Which of them failed is known to systemd, and so to whoever switches.
+                let _ = Command::new(systemctl())
+                    .args([verb, "--"])
                     .args(units)
+                    .stdin(Stdio::null())
                     .status();
             }
         }
+    }
+}
+
+/// Does what the lists in `folder` ask for, but for what a switch has yet to do itself by those in `switch`; gives
+/// the units.
+///
+/// # Errors
+/// When a list cannot be read or removed.
+pub fn tell(folder: &Path, switch: &Path) -> Result<Units, ListError> {
+    let mut units = due(folder, switch)?;
+    if !units.is_empty() {
+        let runs = running(&units);
+        units.settle(|unit| runs.contains(unit));
+        units.tell();
+    }
+    // Only now: whoever is interrupted does it again.
+    for name in [RESTART, RELOAD] {
+        let path = folder.join(name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(ListError { path, source });
+            }
+            _ => {}
+        }
+    }
+    Ok(units)
+}
+
+/// What the lists ask for and a switch does not do by itself.
+fn due(folder: &Path, switch: &Path) -> Result<Units, ListError> {
+    let mut units = Units::read(folder)?;
+    for name in PLANNED {
+        // It is somebody else's, and may not be there one day: then a unit is restarted twice.
+        let planned = text_of(&switch.join(name)).unwrap_or_default();
+        let is_planned = |unit: &String| planned.lines().any(|line| line == unit);
+        // What is only reloaded does not have another secret by that.
+        if name != "reload-list" {
+            units.restart.retain(|unit| !is_planned(unit));
+        }
+        units.reload.retain(|unit| !is_planned(unit));
+    }
+    Ok(units)
+}
+
+/// A list, which is empty where it is not there.
+fn text_of(path: &Path) -> io::Result<String> {
+    match crate::state::read_bounded(path, LONGEST) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error),
     }
 }
 
@@ -100,11 +149,7 @@ fn append(path: &Path, units: &BTreeSet<String>) -> Result<(), ListError> {
         return Ok(());
     }
     let write = || {
-        let before = match crate::state::read_bounded(path, LONGEST) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error),
-        };
+        let before = text_of(path)?;
         let mut text: String = before.lines().map(|line| format!("{line}\n")).collect();
         for unit in units {
             if !before.lines().any(|line| line == unit) {
@@ -127,7 +172,15 @@ fn append(path: &Path, units: &BTreeSet<String>) -> Result<(), ListError> {
 pub fn running(units: &Units) -> BTreeSet<String> {
     let asked: Vec<&String> = units.restart.union(&units.reload).collect();
     let all = || asked.iter().map(|unit| (*unit).clone()).collect();
-    let said = systemctl().args(["is-active", "--"]).args(&asked).output();
+    // A systemd that hangs is given up.
+    let said = Command::new("timeout")
+        .arg(SYSTEMCTL_LIMIT)
+        .arg(systemctl())
+        .args(["is-active", "--"])
+        .args(&asked)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output();
     let Ok(said) = said else { return all() };
     let states = String::from_utf8_lossy(&said.stdout).into_owned();
     let states: Vec<&str> = states.lines().collect();
@@ -164,22 +217,14 @@ pub fn unknown<'a>(system: &Path, units: impl Iterator<Item = &'a String>) -> Ve
     unknown.into_iter().collect()
 }
 
-/// An activation script's `PATH` lacks systemd (nixpkgs' activation-script.nix). A systemd that hangs is
-/// given up.
-fn systemctl() -> Command {
+/// An activation script's `PATH` lacks systemd (nixpkgs' activation-script.nix).
+fn systemctl() -> &'static Path {
     let own = Path::new("/run/current-system/systemd/bin/systemctl");
-    let program = if own.exists() {
+    if own.exists() {
         own
     } else {
         Path::new("systemctl")
-    };
-    let mut command = Command::new("timeout");
-    command
-        .arg(SYSTEMCTL_LIMIT)
-        .arg(program)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null());
-    command
+    }
 }
 
 #[cfg(test)]
@@ -198,30 +243,39 @@ mod tests {
             reload: set(&["c.service"]),
         };
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
-        fs::write(
-            folder.path().join("activation-restart-list"),
-            "x.service\na.service",
-        )
-        .unwrap();
+        fs::write(folder.path().join(RESTART), "x.service\na.service").unwrap();
         for _ in 0..2 {
-            units.write(folder.path(), Teller::Switch).unwrap();
-            assert_eq!(
-                read("activation-restart-list"),
-                "x.service\na.service\nb.service\n"
-            );
-            assert_eq!(read("activation-reload-list"), "c.service\n");
+            units.write(folder.path()).unwrap();
+            assert_eq!(read(RESTART), "x.service\na.service\nb.service\n");
+            assert_eq!(read(RELOAD), "c.service\n");
         }
-        assert_eq!(read("dry-activation-restart-list"), "");
-        units.write(folder.path(), Teller::DryRun).unwrap();
-        assert_eq!(
-            read("dry-activation-restart-list"),
-            "a.service\nb.service\n"
-        );
-        assert_eq!(read("dry-activation-reload-list"), "c.service\n");
-        Units::default()
-            .write(&folder.path().join("none"), Teller::Switch)
-            .unwrap();
-        assert!(!folder.path().join("none").exists());
+        let none = folder.path().join("none");
+        Units::default().write(&none).unwrap();
+        assert!(!none.exists());
+    }
+
+    #[test]
+    fn what_a_switch_does_itself_is_left_to_it() {
+        let lists = tempfile::tempdir().unwrap();
+        let switch = tempfile::tempdir().unwrap();
+        assert!(due(lists.path(), switch.path()).unwrap().is_empty());
+        let units = Units {
+            restart: set(&["a.service", "b.service", "c.service", "d.service"]),
+            reload: set(&["e.service", "f.service", "g.service"]),
+        };
+        units.write(lists.path()).unwrap();
+        // No switch is under way, or it has no such lists.
+        assert_eq!(due(lists.path(), switch.path()).unwrap(), units);
+        for (name, text) in [
+            ("start-list", "b.service\nmulti-user.target\n"),
+            ("restart-list", "c.service\nf.service"),
+            ("reload-list", "d.service\ng.service\n"),
+        ] {
+            fs::write(switch.path().join(name), text).unwrap();
+        }
+        let left = due(lists.path(), switch.path()).unwrap();
+        assert_eq!(left.restart, set(&["a.service", "d.service"]));
+        assert_eq!(left.reload, set(&["e.service"]));
     }
 
     #[test]

@@ -75,6 +75,7 @@ let
   systemd = config.systemd;
 in
 {
+  config.systemd.targets.sysinit-reactivation.description = "Reactivate sysinit units";
   config.systemd.units = lib.mkMerge [
     (kind "service" service systemd.services)
     (kind "timer" (_: plain "Timer" "timerConfig") systemd.timers)

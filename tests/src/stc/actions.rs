@@ -16,6 +16,8 @@ use super::unit_file::UnitFile;
 
 const RUN: &str = "/run/nixos";
 const LIVE_UNITS: &str = "/etc/systemd/system";
+/// nixpkgs' systemd.nix has it.
+const REACTIVATION: &str = "sysinit-reactivation.target";
 
 /// The check failed, the boot loader was not installed, or anything unforeseen.
 pub const FAILED: u8 = 1;
@@ -310,6 +312,15 @@ fn activate(action: &str, toplevel: &Path) -> Result<u8> {
     take_wishes(&mut plan, toplevel, &before)?;
     systemctl::verb("reset-failed")?;
     systemctl::verb("daemon-reload")?;
+    // What each switch does anew before it restarts anything else.
+    if toplevel
+        .join("etc/systemd/system")
+        .join(REACTIVATION)
+        .exists()
+        && !systemctl::units_verb("restart", &BTreeSet::from([REACTIVATION.to_owned()]))?
+    {
+        code = UNITS_FAILED;
+    }
     let states = systemctl::units()?;
     let running = |unit: &String| {
         states

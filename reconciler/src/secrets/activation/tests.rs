@@ -67,7 +67,6 @@ impl Host {
             place: &self.place,
             lists,
             system: None,
-            teller: Teller::Switch,
         }
     }
 
@@ -80,7 +79,7 @@ impl Host {
             .activate_where(&everything)
             .unwrap();
         let failed = done.failures.iter().map(|one| one.secret.clone()).collect();
-        let restart = fs::read_to_string(lists.join("activation-restart-list"));
+        let restart = fs::read_to_string(lists.join("secrets-restart-list"));
         (failed, restart.unwrap_or_default())
     }
 
@@ -228,12 +227,7 @@ fn a_dry_run_says_who_would_be_told_and_changes_nothing() {
     let done = dry.dry_run_where(&everything).unwrap();
     assert_eq!(done.there, 2);
     assert_eq!(done.units.restart, ["b.service".to_owned()].into());
-    let list = |name: &str| fs::read_to_string(lists.join(name)).ok();
-    assert_eq!(
-        list("dry-activation-restart-list").as_deref(),
-        Some("b.service\n")
-    );
-    assert_eq!(list("activation-restart-list"), None);
+    assert!(!lists.exists());
     // What does not run is not started.
     let idle = dry.dry_run_where(&|_| BTreeSet::new()).unwrap();
     assert!(idle.units.is_empty(), "{:?}", idle.units);
