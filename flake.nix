@@ -1,7 +1,7 @@
 {
   description = "Keeps a fleet of NixOS hosts on the commit that their git repository says";
 
-  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
 
   outputs =
     { self, nixpkgs }:
@@ -32,7 +32,8 @@
       };
       checks = each (system: {
         inherit (self.packages.${system}) nixus nixus-switcher;
-        # Evaluates all hosts and builds none: they are as large as NixOS is.
+        # Evaluates all hosts and builds none: they are as large as NixOS is. On other releases of NixOS:
+        # tests/nix/releases.
         template = nixpkgs.legacyPackages.${system}.writeText "template" (
           lib.concatMapStrings (
             host: builtins.unsafeDiscardStringContext "${host.config.system.build.toplevel.drvPath}\n"

@@ -21,5 +21,5 @@
     "nix-command"
     "flakes"
   ];
-  system.stateVersion = lib.mkDefault "25.11";
+  system.stateVersion = lib.mkDefault "26.05";
 }

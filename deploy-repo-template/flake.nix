@@ -2,7 +2,7 @@
   description = "A fleet of NixOS hosts that follow this repository";
 
   inputs = {
-    nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
+    nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
     # Where your copy of Nixus is. Pin it like everything else: `nix flake update nixus`.
     nixus.url = "git+ssh://git@git.example.org/srv/git/nixus.git";
     nixus.inputs.nixpkgs.follows = "nixpkgs";

@@ -231,7 +231,7 @@ const LAB: &str = r#"# What only hosts of the lab have.
 pub fn git_server_files(operator: &Key) -> Files {
     let flake = format!(
         r#"{{
-  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
   inputs.nixus.url = "git+ssh://git@git.example.org/srv/git/nixus.git";
   inputs.nixus.inputs.nixpkgs.follows = "nixpkgs";
   outputs =

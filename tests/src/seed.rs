@@ -279,7 +279,7 @@ pub fn locked(source: &Source) -> serde_json::Value {
 
 /// nixpkgs, as the template names it.
 pub fn github() -> serde_json::Value {
-    json!({ "owner": "NixOS", "ref": "nixos-25.11", "repo": "nixpkgs", "type": "github" })
+    json!({ "owner": "NixOS", "ref": "nixos-26.05", "repo": "nixpkgs", "type": "github" })
 }
 
 /// The lock of a repository's inputs: what was put into the store. `tree` is nixpkgs itself, which the

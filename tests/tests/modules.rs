@@ -249,6 +249,12 @@ fn by_git_server(name: &str) -> Result<bool> {
 }
 
 #[derive(Deserialize)]
+struct Template {
+    hosts: BTreeMap<String, TemplateHost>,
+    checks: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
 struct TemplateHost {
     toplevel: String,
     config: String,
@@ -403,7 +409,18 @@ fn keys_of(table: &toml::Table, above: &str, all: &mut BTreeSet<String>) {
 fn the_template_evaluates_with_all_its_hosts() -> Result<()> {
     let evaluator = Evaluator::new()?;
     for library in libraries(&evaluator, "the template's hosts")? {
-        let hosts: BTreeMap<String, TemplateHost> = evaluator.must(library, "template")?;
+        let template: Template = evaluator.must(library, "template")?;
+        let hosts = template.hosts;
+        // A text for each host and one for all, in the place of systems.
+        let checks = &template.checks["x86_64-linux"];
+        let names: Vec<&str> = checks.keys().map(String::as_str).collect();
+        ensure!(names == ["fleet", "host-db1", "host-web1"], "{names:?}");
+        for (name, check) in checks {
+            ensure!(
+                check.contains(&format!("-{name}:")) && check.contains("nixos-system-"),
+                "{check}"
+            );
+        }
         let names: Vec<&str> = hosts.keys().map(String::as_str).collect();
         ensure!(names == ["db1", "web1"], "{names:?}");
         for (name, host) in &hosts {
@@ -417,6 +434,62 @@ fn the_template_evaluates_with_all_its_hosts() -> Result<()> {
             "modules: {} hosts of the template evaluated with {library:?}",
             hosts.len()
         ))?;
+    }
+    Ok(())
+}
+
+/// `inputs.NAME.url = "github:NixOS/nixpkgs/REF"` and the like: the references.
+fn references(flake: &str) -> BTreeSet<String> {
+    let parts = flake.split("github:NixOS/nixpkgs/").skip(1);
+    parts
+        .filter_map(|rest| rest.split_once('"'))
+        .map(|(reference, _)| reference.to_owned())
+        .collect()
+}
+
+#[test]
+fn the_template_is_for_two_releases_of_nixos_and_the_next() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |path: &str| {
+        std::fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))
+    };
+    let releases = references(&read("tests/nix/releases/flake.nix")?);
+    ensure!(releases.len() == 3, "{releases:?}");
+    ensure!(releases.contains("nixos-unstable"), "{releases:?}");
+    // The newest one, which sorts last but for the next.
+    let newest = releases
+        .iter()
+        .filter(|reference| *reference != "nixos-unstable")
+        .next_back()
+        .context("there is no release")?;
+    let newest = BTreeSet::from([newest.clone()]);
+    for (flake, expected) in [
+        ("flake", Some(&newest)),
+        ("deploy-repo-template/flake", None),
+        ("tests/nix/releases/flake", Some(&releases)),
+    ] {
+        let named = references(&read(&format!("{flake}.nix"))?);
+        let Some(expected) = expected else {
+            ensure!(named == newest, "{flake}.nix: {named:?}");
+            continue;
+        };
+        ensure!(named == *expected, "{flake}.nix: {named:?}");
+        let lock: serde_json::Value = serde_json::from_str(&read(&format!("{flake}.lock"))?)?;
+        let nodes = lock["nodes"].as_object().context("a lock has nodes")?;
+        let locked: BTreeSet<String> = nodes
+            .values()
+            .filter_map(|node| node.pointer("/original/ref")?.as_str())
+            .map(str::to_owned)
+            .collect();
+        ensure!(locked == *expected, "{flake}.lock: {locked:?}");
+    }
+    let evaluator = Evaluator::new()?;
+    for library in libraries(&evaluator, "the template on each release")? {
+        let checks: BTreeMap<String, String> = evaluator.must(library, "releases")?;
+        ensure!(checks.len() == releases.len(), "{checks:?}");
+        for check in checks.values() {
+            ensure!(check.matches("nixos-system-").count() == 2, "{check}");
+        }
     }
     Ok(())
 }

@@ -212,12 +212,23 @@ in
         nixus.lib = { inherit mkFleet; };
       };
     in
-    builtins.mapAttrs (name: system: {
-      toplevel = system.config.system.build.toplevel.name;
-      config = system.config.environment.etc."nixus/config.toml".text;
-      peers = builtins.attrNames system.config.services.nixus.peers;
-      secrets = flake.nixusSecrets.hosts.${name}.secrets;
-    }) flake.nixosConfigurations;
+    {
+      # What `nix flake check` would build.
+      checks = builtins.mapAttrs (_: builtins.mapAttrs (_: check: "${check}")) flake.checks;
+      hosts = builtins.mapAttrs (name: system: {
+        toplevel = system.config.system.build.toplevel.name;
+        config = system.config.environment.etc."nixus/config.toml".text;
+        peers = builtins.attrNames system.config.services.nixus.peers;
+        secrets = flake.nixusSecrets.hosts.${name}.secrets;
+      }) flake.nixosConfigurations;
+    };
+  # The template on each release of NixOS, here all of them the same.
+  releases =
+    let
+      flake = import ../releases/flake.nix;
+    in
+    builtins.mapAttrs (_: check: "${check}")
+      (flake.outputs (builtins.mapAttrs (_: _: nixpkgs) flake.inputs // { self = { }; })).checks.x86_64-linux;
   reference = import ../../../reconciler/nix/reference.nix { inherit lib; };
   # The root's flake, of which packages are only named.
   flake =

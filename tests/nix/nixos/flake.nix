@@ -2,7 +2,7 @@
   description = "nixpkgs itself, for the lab's NixOS hosts: what has a source is linked to Debian's files";
 
   # The lab has put it into the store.
-  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
   inputs.nixpkgs.flake = false;
 
   outputs =

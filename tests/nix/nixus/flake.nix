@@ -1,7 +1,7 @@
 {
   description = "Nixus' own modules, with packages that the lab has put into the store";
 
-  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
 
   outputs =
     { self, nixpkgs }:
