@@ -17,6 +17,10 @@
     # statuses.sign = true;
   };
 
+  # How many systems can be gone back to, from the boot menu and by `nixus rollback`. Each week `nix.gc` removes what
+  # older ones alone have needed.
+  services.nixus.keepGenerations = lib.mkDefault 20;
+
   nix.settings.experimental-features = [
     "nix-command"
     "flakes"

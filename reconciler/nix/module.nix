@@ -10,6 +10,7 @@
     ./activation.nix
     ./assertions.nix
     ./files.nix
+    ./generations.nix
     ./machine.nix
     ./network.nix
     ./peers.nix

@@ -37,7 +37,8 @@ let
       device = "/dev/disk/by-label/nixos";
       fsType = "ext4";
     };
-    system.stateVersion = lib.mkDefault lib.trivial.release;
+    # Less than what is written anywhere.
+    system.stateVersion = lib.mkOverride 1400 lib.trivial.release;
   };
 in
 {

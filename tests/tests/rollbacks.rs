@@ -48,6 +48,48 @@ fn an_operator_goes_back_and_the_next_commit_is_deployed() -> Result<()> {
     next(&story)
 }
 
+/// NixOS' own unit, before which the module deletes generations.
+#[test(only_nixos)]
+fn what_a_rollback_needs_outlives_the_collection_of_old_generations() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let keeps = "services.nixus.keepGenerations = 3;";
+    let mut kept = vec![web1.current_system()?];
+    for number in 0..4 {
+        let nix = format!("{keeps} environment.etc.number.text = \"{number}\";");
+        let commit = story
+            .lab()
+            .deploy("web1", &nix, &format!("number {number}"))?;
+        let report = story.kept("web1", &commit)?;
+        kept.push(report.toplevel.context("no toplevel")?.to_string());
+    }
+    let proven = status(web1)?;
+    web1.must(["systemctl", "start", "nix-gc.service"])?;
+    let is_there = |system: &str| -> Result<bool> { Ok(web1.exec(["test", "-e", system])?.ok()) };
+    let listed = web1.must(["ls", "/nix/var/nix/profiles"])?;
+    let generations = [
+        "system-1-link",
+        "system-2-link",
+        "system-3-link",
+        "system-4-link",
+        "system-5-link",
+    ];
+    let left: Vec<bool> = generations
+        .iter()
+        .map(|name| listed.split_whitespace().any(|word| word == *name))
+        .collect();
+    ensure!(left == [false, false, true, true, true], "{listed}");
+    // The first is what this host has booted, and boot-proven.
+    ensure!(is_there(&kept[0])?, "{proven}");
+    ensure!(!is_there(&kept[1])?, "an old system is left");
+    let said = web1.must(["nixus", "rollback"])?;
+    ensure!(said.contains("Successfully activated"), "{said}");
+    story.at_rest("web1", &kept[3])?;
+    web1.must(["nixus", "retry"])?;
+    story.waits_for("web1", "up-to-date")?;
+    next(&story)
+}
+
 #[test]
 fn a_rollback_has_only_to_be_no_worse_than_what_runs() -> Result<()> {
     let story = Story::begin(&["web1"])?;

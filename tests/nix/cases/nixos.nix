@@ -87,6 +87,12 @@ let
           enable = option types.bool true;
           package = option types.package packages.nix;
           settings = option attrs { };
+          gc = {
+            automatic = option types.bool false;
+            dates = option types.str "03:15";
+            options = option types.str "";
+            randomizedDelaySec = option types.str "0";
+          };
         };
         programs.ssh = {
           extraConfig = option types.lines "";

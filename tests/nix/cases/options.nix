@@ -41,6 +41,7 @@ in
           knownHosts = "mirror.example.org ${key "mirror"}";
           operators = [ bob ];
           syncStore = false;
+          keepGenerations = 7;
           hardwareWatchdog = {
             enable = true;
             timeout = "30s";

@@ -137,6 +137,93 @@ in
       ];
     };
   };
+  "old generations are kept by number, in the menu and in the store" = {
+    fleet = {
+      nodes.web1 = { };
+      nodes.db1.configuration = {
+        services.nixus.keepGenerations = 5;
+        boot.loader.grub.configurationLimit = 3;
+        nix.gc.dates = "daily";
+      };
+      nodes.old1.configuration.services.nixus.keepGenerations = null;
+      nodes.own1.configuration = {
+        nix.gc.automatic = false;
+        nix.gc.options = "--delete-older-than 14d";
+      };
+    };
+    warns = [ "nix.gc.options (--delete-older-than 14d) deletes generations by their age" ];
+    expect = hosts: {
+      warned = [
+        (builtins.attrNames (lib.filterAttrs (_: host: host.warnings != [ ]) hosts))
+        [ "own1" ]
+      ];
+      menus = [
+        (lib.mapAttrs (_: host: [
+          (host.boot.loader.systemd-boot.configurationLimit or null)
+          (host.boot.loader.grub.configurationLimit or null)
+          (host.boot.loader.limine.maxGenerations or null)
+        ]) hosts)
+        {
+          web1 = [
+            20
+            20
+            20
+          ];
+          db1 = [
+            5
+            3
+            5
+          ];
+          old1 = [
+            null
+            null
+            null
+          ];
+          own1 = [
+            20
+            20
+            20
+          ];
+        }
+      ];
+      collections = [
+        (lib.mapAttrs (_: host: [
+          host.nix.gc.automatic
+          host.nix.gc.dates
+        ]) hosts)
+        {
+          web1 = [
+            true
+            "weekly"
+          ];
+          db1 = [
+            true
+            "daily"
+          ];
+          old1 = [
+            false
+            "03:15"
+          ];
+          own1 = [
+            false
+            "weekly"
+          ];
+        }
+      ];
+      "what is deleted before one" = [
+        (lib.mapAttrs (
+          _: host:
+          builtins.match ".*/bin/nix-env --profile /nix/var/nix/profiles/system (.*)\n" host.systemd.services.nix-gc.preStart or ""
+        ) hosts)
+        {
+          web1 = [ "--delete-generations +20" ];
+          db1 = [ "--delete-generations +5" ];
+          old1 = null;
+          own1 = [ "--delete-generations +20" ];
+        }
+      ];
+    };
+  };
   "an older Nix is not told what it does not know" = {
     fleet = web1 (
       { pkgs, ... }:

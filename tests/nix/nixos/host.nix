@@ -73,6 +73,8 @@ in
       useHostResolvConf = false;
       useNetworkd = lib.mkDefault true;
     };
+    # No test waits for it, and none meets it.
+    nix.gc.automatic = false;
     nix.settings = {
       keep-outputs = true;
       build-users-group = lib.mkForce "";
