@@ -32,7 +32,7 @@ macro_rules! file {
 }
 
 /// The whole template.
-pub const TEMPLATE: [File; 16] = [
+pub const TEMPLATE: [File; 18] = [
     file!(".forgejo/workflows/fleet.yml", false),
     file!(".github/workflows/fleet.yml", false),
     file!(".gitlab-ci.yml", false),
@@ -48,6 +48,8 @@ pub const TEMPLATE: [File; 16] = [
     file!("git-server/update", true),
     file!("hosts/db1.nix", false),
     file!("hosts/web1.nix", false),
+    file!("publish/.forgejo/workflows/publish.yml", false),
+    file!("publish/.gitlab-ci.yml", false),
     file!("users.nix", false),
 ];
 

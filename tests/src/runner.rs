@@ -23,10 +23,13 @@ use crate::signing_key::SigningKey;
 const MODULE: &str = "github.com/nektos/act";
 const VERSION: &str = "v0.2.82";
 const HOME: &str = "/root/runner";
+/// The workflows' files there.
+const FLEET: &str = "fleet.yml";
+const PUBLISH: &str = "publish.yml";
 /// A whole deployment is followed.
 const LIMIT: Duration = Duration::from_secs(240);
 /// What the template's workflow runs in elsewhere.
-const CONTAINER: &str = "    container:\n      image: nixos/nix:2.28.3\n";
+const CONTAINER: &str = "    container:\n      image: nixos/nix:2.28.3@sha256:e623d73af9cac82d1b50784c83e0cf2a4b83bfd2cfe8d5b67809a2fc94e043ac\n";
 
 /// Builds act, or finds it in the cache. Nothing where it cannot be had; then one line says so.
 ///
@@ -122,6 +125,7 @@ impl Runner {
         )?;
         let secrets = json!({
             "GITHUB_TOKEN": gitea.token(),
+            "NIXUS_DEPLOY_TOKEN": gitea.token(),
             "NIXUS_CACHE_KEY": SigningKey::trusted()?.secret,
             "NIXUS_MANIFEST_KEY": fleet::read(&manifest_key.path)?,
         });
@@ -129,14 +133,18 @@ impl Runner {
         server.write(&format!("{HOME}/secrets.yml"), &secrets.to_string())?;
         let registry = json!({"version": 2, "flakes": []});
         server.write(&format!("{HOME}/registry.json"), &registry.to_string())?;
-        let workflow = fleet::template().join(".forgejo/workflows/fleet.yml");
-        let workflow = fleet::read(&workflow)?;
-        ensure!(
-            workflow.matches(CONTAINER).count() == 2,
-            "the workflow runs in something else: {workflow}"
-        );
-        let workflow = workflow.replace(CONTAINER, "");
-        server.write(&format!("{HOME}/fleet.yml"), &workflow)?;
+        for (name, path, jobs) in [
+            (FLEET, ".forgejo/workflows/fleet.yml", 2),
+            (PUBLISH, "publish/.forgejo/workflows/publish.yml", 1),
+        ] {
+            let workflow = fleet::read(&fleet::template().join(path))?;
+            ensure!(
+                workflow.matches(CONTAINER).count() == jobs,
+                "{path} runs in something else: {workflow}"
+            );
+            let workflow = workflow.replace(CONTAINER, "");
+            server.write(&format!("{HOME}/{name}"), &workflow)?;
+        }
         Ok(Self { server })
     }
 
@@ -148,8 +156,28 @@ impl Runner {
     pub fn run(&self, branch: &str, commit: &str, variables: &[(&str, &str)]) -> Result<Run> {
         let branch = format!("refs/heads/{branch}");
         let event = json!({"ref": branch, "after": commit, "deleted": false});
+        self.run_on("push", &event, FLEET, variables)
+    }
+
+    /// Runs the workflow of the project that has the keys, with these variables.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn publish(&self, variables: &[(&str, &str)]) -> Result<Run> {
+        let deploy = Gitea::page();
+        let variables = [&[("NIXUS_DEPLOY", deploy.as_str())], variables].concat();
+        self.run_on("workflow_dispatch", &json!({}), PUBLISH, &variables)
+    }
+
+    fn run_on(
+        &self,
+        event: &str,
+        described: &Value,
+        workflow: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<Run> {
         self.server
-            .write(&format!("{HOME}/event.json"), &event.to_string())?;
+            .write(&format!("{HOME}/event.json"), &described.to_string())?;
         let environment = [
             // The authority of the lab's Gitea, for git and for nixus.
             format!("GIT_SSL_CAINFO={HOME}/ca.pem"),
@@ -160,9 +188,9 @@ impl Runner {
             "NIXUS_TIMEOUT=2m".to_owned(),
         ];
         let mut words = vec!["env".to_owned(), "-C".into(), format!("{HOME}/empty")];
-        words.extend(["HOME=/root".into(), format!("{HOME}/act"), "push".into()]);
+        words.extend(["HOME=/root".into(), format!("{HOME}/act"), event.into()]);
         let files = [
-            ("--workflows", format!("{HOME}/fleet.yml")),
+            ("--workflows", format!("{HOME}/{workflow}")),
             ("--eventpath", format!("{HOME}/event.json")),
             ("--secret-file", format!("{HOME}/secrets.yml")),
             ("--platform", "docker=-self-hosted".to_owned()),

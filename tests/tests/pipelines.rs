@@ -132,6 +132,107 @@ fn says(text: &str, words: &[&str], never: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Holds a run of the project that has the keys against what it is to say.
+fn published(run: &Run) -> Result<()> {
+    println!("{}", run.log);
+    ensure!(run.code == Some(0), "{run:?}");
+    Ok(())
+}
+
+/// A pipeline's jobs, by their lines: those below `jobs:` in a workflow, and all tables of GitLab's.
+fn jobs(pipeline: &str) -> Vec<String> {
+    let (indent, text) = match pipeline.split_once("\njobs:\n") {
+        Some((_, jobs)) => ("  ", jobs),
+        None => ("", pipeline),
+    };
+    let begins = |line: &str| {
+        line.strip_prefix(indent).is_some_and(|rest| {
+            rest.starts_with(|first: char| first.is_ascii_lowercase()) && rest.ends_with(':')
+        })
+    };
+    let mut jobs: Vec<String> = Vec::new();
+    for line in text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+    {
+        match jobs.last_mut() {
+            Some(job) if !begins(line) => {
+                job.push_str(line);
+                job.push('\n');
+            }
+            _ => jobs.push(format!("{line}\n")),
+        }
+    }
+    jobs
+}
+
+/// The template's pipelines, and whether they are of the project that has the keys.
+const PIPELINES: [(&str, bool); 5] = [
+    (".github/workflows/fleet.yml", false),
+    (".forgejo/workflows/fleet.yml", false),
+    (".gitlab-ci.yml", false),
+    ("publish/.forgejo/workflows/publish.yml", true),
+    ("publish/.gitlab-ci.yml", true),
+];
+
+#[test]
+fn no_branch_but_main_can_reach_the_keys_that_sign() -> Result<()> {
+    for (name, is_publishing) in PIPELINES {
+        let pipeline = fleet::read(&fleet::template().join(name))?;
+        let jobs = jobs(&pipeline);
+        ensure!(!jobs.is_empty(), "{name} has no jobs");
+        let mut signing = 0;
+        for job in &jobs {
+            let signs = ["NIXUS_CACHE_KEY", "NIXUS_MANIFEST_KEY", "ci/publish"]
+                .iter()
+                .any(|word| job.contains(word));
+            let writes = job.contains(": write");
+            // GitHub gives an environment's secrets to the branches that the environment names.
+            let limited = job.contains("\n    environment: publish\n")
+                && job.contains("github.ref == 'refs/heads/main'")
+                && job.contains("github.event_name == 'push'");
+            ensure!(!signs || is_publishing || limited, "{name}: {job}");
+            ensure!(!writes || limited, "{name}: {job}");
+            signing += usize::from(signs);
+        }
+        let expected = usize::from(is_publishing || name.starts_with(".github"));
+        ensure!(signing == expected, "{name}: {signing} jobs sign");
+        // What reads no branch of others is not started by one.
+        let by_branch = pipeline.contains("\n  push:") || pipeline.contains("\n  pull_request");
+        ensure!(!is_publishing || !by_branch, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn actions_and_images_of_the_pipelines_are_pinned_by_digest() -> Result<()> {
+    let is_hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let mut pinned = 0;
+    for (name, _) in PIPELINES {
+        let pipeline = fleet::read(&fleet::template().join(name))?;
+        for line in pipeline
+            .lines()
+            .map(|line| line.trim_start_matches([' ', '-']))
+        {
+            let ok = if let Some(action) = line.strip_prefix("uses: ") {
+                action.split_once('@').is_some_and(|(_, id)| is_hex(id, 40))
+            } else if let Some(image) = line.strip_prefix("image: ") {
+                image
+                    .split_once("@sha256:")
+                    .is_some_and(|(_, digest)| is_hex(digest, 64))
+            } else {
+                continue;
+            };
+            ensure!(ok, "{name}: {line}");
+            pinned += 1;
+        }
+    }
+    ensure!(pinned >= 8, "only {pinned} actions and images");
+    Ok(())
+}
+
 /// Whether Gitea has a manifest of a commit.
 fn has_manifest(lab: &Lab, commit: &str) -> Result<bool> {
     let reference = ci::reference(commit);
@@ -231,6 +332,7 @@ fn a_runner_reads_the_workflows_of_the_template() -> Result<()> {
     for name in [
         ".github/workflows/fleet.yml",
         ".forgejo/workflows/fleet.yml",
+        "publish/.forgejo/workflows/publish.yml",
     ] {
         let path = fleet::template().join(name);
         let said = read(&path)?;
@@ -267,10 +369,10 @@ fn what_the_templates_pipeline_publishes_is_deployed_and_followed() -> Result<()
     let cache = format!("file://{}", caches::FOLDER);
     let cache = [("NIXUS_CACHE", cache.as_str())];
 
-    // Without a cache, and on another branch, everything is built and nothing is published.
+    // On any branch everything is built and nothing is published.
     with_pipeline(lab)?;
     let first = push(lab, &gitea, "", "build")?;
-    let run = runner.run("main", &first, &[])?;
+    let run = runner.run("main", &first, &cache)?;
     ended_well(&run, &["ci/build", KEPT], &["ci/publish"])?;
     let run = runner.run("feature", &first, &cache)?;
     ended_well(&run, &["ci/build"], &["ci/publish", "ci/watch"])?;
@@ -283,16 +385,21 @@ fn what_the_templates_pipeline_publishes_is_deployed_and_followed() -> Result<()
         Signer::Ci.public()?
     );
     let second = push(lab, &gitea, &follow, "follow manifests")?;
-    let run = runner.run("main", &second, &cache)?;
-    ended_well(&run, &["ci/publish", KEPT], &["ci/build"])?;
+    published(&runner.publish(&cache)?)?;
     ensure!(has_manifest(lab, &second)?, "no manifest of {second}");
+    let run = runner.run("main", &second, &cache)?;
+    ended_well(&run, &["ci/build", KEPT], &["ci/publish"])?;
+    // Once for each commit.
+    let run = runner.publish(&cache)?;
+    ended_well(&run, &[], &["manifest push"])?;
     for host in ["db1", "web1"] {
         forget_inputs(lab, story.host(host)?)?;
     }
     let greeting = format!("{follow}  environment.etc.\"greeting\".text = \"hello\";\n");
     let third = push(lab, &gitea, &greeting, "greet")?;
+    published(&runner.publish(&cache)?)?;
     let run = runner.run("main", &third, &cache)?;
-    ended_well(&run, &["ci/publish", KEPT], &["ci/build"])?;
+    ended_well(&run, &["ci/build", KEPT], &["ci/publish"])?;
     ensure!(story.host("web1")?.read("/etc/greeting")? == "hello");
 
     // What one host cannot keep fails the pipeline, which names the host.
@@ -300,6 +407,7 @@ fn what_the_templates_pipeline_publishes_is_deployed_and_followed() -> Result<()
     let broken = lab.describe("web1", &broken)?;
     let fourth = lab.operator().commit(&[broken].into(), "break web1")?;
     gitea.push(lab)?;
+    published(&runner.publish(&cache)?)?;
     let run = runner.run("main", &fourth, &cache)?;
     failed(&run, &["1 of 2 hosts kept", "did not: web1"], &[])?;
 
@@ -307,6 +415,7 @@ fn what_the_templates_pipeline_publishes_is_deployed_and_followed() -> Result<()
     let wrong = push(lab, &gitea, "  services.openssh.enabel = true;", "a typo")?;
     let run = runner.run("main", &wrong, &cache)?;
     failed(&run, &["enabel"], &["ci/watch"])?;
+    failed(&runner.publish(&cache)?, &["enabel"], &[])?;
     ensure!(!has_manifest(lab, &wrong)?, "a manifest of {wrong}");
     Ok(())
 }

@@ -99,8 +99,8 @@ done
     std::fs::set_permissions(&nix, std::fs::Permissions::from_mode(0o755)).unwrap();
     for file in [
         ".github/workflows/fleet.yml",
-        ".gitlab-ci.yml",
-        ".forgejo/workflows/fleet.yml",
+        "publish/.gitlab-ci.yml",
+        "publish/.forgejo/workflows/publish.yml",
     ] {
         let pipeline = std::fs::read_to_string(format!("{template}/{file}")).unwrap();
         assert!(pipeline.contains("ci/publish "), "{file}");
