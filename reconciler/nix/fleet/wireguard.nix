@@ -138,6 +138,11 @@ let
     host:
     { config, lib, ... }:
     let
+      firewall = config.networking.firewall;
+      serves = lib.filterAttrs (_: network: network.topology == "star" && network.server == host) mine;
+      through = lib.filterAttrs (
+        name: network: network.members.${host}.internetGateway && !(serves ? ${name})
+      ) mine;
       mine = lib.filterAttrs (
         _: network: network.members ? ${host} && network.members.${host}.enable
       ) networks;
@@ -153,7 +158,24 @@ let
             # interface that is there.
             services.resolved.enable = lib.mkIf (!config.networking.useNetworkd) (lib.mkOverride 900 false);
             networking.dhcpcd.denyInterfaces = map (network: network.interface) (builtins.attrValues mine);
+            assertions = lib.mapAttrsToList (name: _: {
+              assertion =
+                !(firewall.enable or true)
+                || builtins.elem firewall.checkReversePath [
+                  false
+                  "loose"
+                ];
+              message = "vpn.networks.${name}.members.${host}.internetGateway: networking.firewall.checkReversePath is ${builtins.toJSON firewall.checkReversePath}, by which the server's answers are dropped, and with them all of this host's traffic: leave it out, or set it to \"loose\".";
+            }) through;
           })
+          {
+            # Where the firewall is asked about what is passed on (`filterForward`).
+            networking.firewall.extraForwardRules = lib.mkIf (serves != { }) (
+              lib.concatMapStrings (network: "iifname \"${network.interface}\" accept\n") (
+                builtins.attrValues serves
+              )
+            );
+          }
         ]
       );
     };

@@ -73,6 +73,7 @@ let
             checkReversePath = option (types.either types.bool types.str) true;
             interfaces = option attrs { };
             extraInputRules = option types.lines "";
+            extraForwardRules = option types.lines "";
             extraCommands = option types.lines "";
           };
           nat = option attrs { };

@@ -80,6 +80,12 @@ in
     fleet = star { members.z = two; };
     refused = [ "vpn.networks.lan.members names z, and there is no such host" ];
   };
+  "a firewall that drops what the gateway answers" = {
+    fleet = star { internetGateway = true; members.a.internetGateway = true; } // {
+      defaults.networking.firewall.checkReversePath = "strict";
+    };
+    refused = [ "vpn.networks.lan.members.a.internetGateway: networking.firewall.checkReversePath is \"strict\"" ];
+  };
   "a client of a gateway that is none" = {
     fleet = star { members.a.internetGateway = true; };
     refused = [ "a member sends its traffic through the server, which does not pass it on" ];
