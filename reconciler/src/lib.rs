@@ -36,6 +36,7 @@ pub mod forge;
 pub mod generation;
 pub mod health;
 pub mod hooks;
+pub mod http;
 pub mod https;
 pub mod init;
 pub mod ledger;

@@ -114,3 +114,38 @@ fn commits_come_over_https_with_an_authority_and_a_token_of_ones_own() -> Result
     }
     Ok(())
 }
+
+#[test]
+fn a_page_with_an_authority_of_ones_own_is_judged_by_the_hosts_certificate_store() -> Result<()> {
+    const STORE: &str = "/etc/ssl/certs/ca-certificates.crt";
+    let story = Story::alone(&["web1"])?;
+    let (web1, git) = (story.host("web1")?, story.host("git")?);
+    let authority = https_server::start(git, TOKEN)?;
+    // Whoever is believed is asked, and answers that it wants a password.
+    let check = format!(
+        r#"services.nixus.settings.checks = [
+          {{ kind = "http"; name = "shop"; url = "{}"; status = 401; }}
+        ];"#,
+        https_server::URL
+    );
+    let commit = story.lab().deploy("web1", &check, "look at a page")?;
+    story.kept("web1", &commit)?;
+    let said = |words: &str| -> Result<()> {
+        let said = web1.exec(["nixus", "check"])?.stdout;
+        let line = said.lines().find(|line| line.contains("shop"));
+        let line = line.unwrap_or_default();
+        ensure!(line.contains(words), "not {words:?}: {said}");
+        Ok(())
+    };
+    said("UnknownIssuer")?;
+    let store = web1.read(STORE)?;
+    web1.write(STORE, &format!("{store}\n{authority}"))?;
+    said("answers with 401")?;
+    // The store that the system names in another place.
+    web1.write(STORE, &store)?;
+    web1.write("/root/own.pem", &authority)?;
+    let named = ["env", "SSL_CERT_FILE=/root/own.pem", "nixus", "check"];
+    let named = web1.exec(named)?.stdout;
+    ensure!(named.contains("answers with 401"), "{named}");
+    Ok(())
+}

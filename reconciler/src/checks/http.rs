@@ -1,53 +1,50 @@
 //! A page is as it should be: its status, and what its body must have in it.
 
-use std::io::Read;
 use std::time::Duration;
 
 use nixus_switcher::protocol::CheckOutcome;
 use nixus_switcher::waits::{self, Kind};
 
+use crate::http::{self, Authorities, Via};
 use crate::probe::protocol::Found;
+use crate::process::in_words;
 use crate::sshd::printable;
 
-/// So much of a body is read.
-const LIMIT: u64 = 1 << 20;
+/// So much of a body is read, in bytes.
+const LIMIT: usize = 1 << 20;
 
 /// Asks for the page, without following it elsewhere.
 pub async fn page(url: &str, status: u16, body: Option<&str>, limit: Duration) -> Found {
     let _wait = waits::begin(Kind::Network, || url.to_owned());
-    let (url, body) = (url.to_owned(), body.map(str::to_owned));
-    let asked = tokio::task::spawn_blocking(move || get(&url, status, body.as_deref(), limit));
-    match asked.await {
-        Ok(Ok(reason)) => Found::new(CheckOutcome::Pass, reason),
-        Ok(Err(reason)) => Found::new(CheckOutcome::Fail, reason),
-        Err(error) => Found::new(CheckOutcome::Unknown, error.to_string()),
+    match get(url, status, body, limit).await {
+        Ok(reason) => Found::new(CheckOutcome::Pass, reason),
+        Err(reason) => Found::new(CheckOutcome::Fail, reason),
     }
 }
 
-fn get(url: &str, status: u16, body: Option<&str>, limit: Duration) -> Result<String, String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(limit))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        // A check is of what it names, and not of a proxy's opinion of it.
-        .proxy(None)
-        .user_agent("nixus")
-        .build()
-        .into();
-    let failed = |error: &dyn std::fmt::Display| format!("{url}: {error}");
-    let mut answer = agent.get(url).call().map_err(|error| failed(&error))?;
+async fn get(
+    url: &str,
+    status: u16,
+    body: Option<&str>,
+    limit: Duration,
+) -> Result<String, String> {
+    let failed = |error: &dyn std::error::Error| format!("{url}: {}", in_words(error));
+    // The store is the host's own, and is read each time: a generation on trial may change it.
+    let authorities = match url.starts_with("http://") {
+        true => Authorities::None,
+        false => Authorities::System,
+    };
+    // A check is of what it names, and not of a proxy's opinion of it.
+    let client = http::client(authorities, Via::Nothing, limit).map_err(|error| failed(&error))?;
+    let answer = client.get(url).send().await;
+    let answer = answer.map_err(|error| failed(&http::RequestError::from(error)))?;
     let found = answer.status().as_u16();
     if found != status {
         return Err(format!("{url} answers with {found}, and not {status}"));
     }
     if let Some(wanted) = body {
-        let mut bytes = Vec::new();
-        answer
-            .body_mut()
-            .as_reader()
-            .take(LIMIT)
-            .read_to_end(&mut bytes)
+        let bytes = http::body(answer, LIMIT)
+            .await
             .map_err(|error| failed(&error))?;
         let has = bytes
             .windows(wanted.len().max(1))
@@ -64,10 +61,11 @@ fn get(url: &str, status: u16, body: Option<&str>, limit: Duration) -> Result<St
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     use super::*;
+    use crate::testing::run;
 
     /// Serves one answer, as it stands.
     fn serve(answer: Vec<u8>) -> String {
@@ -85,7 +83,7 @@ mod tests {
     fn status_and_body_are_as_expected_or_told() {
         let check = |answer: &str, status, body: Option<&str>, words: &str, good: bool| {
             let url = serve(answer.as_bytes().to_vec());
-            let said = get(&url, status, body, Duration::from_secs(5));
+            let said = run(get(&url, status, body, Duration::from_secs(5)));
             assert_eq!(said.is_ok(), good, "{said:?}");
             let said = said.unwrap_or_else(|reason| reason);
             assert!(said.contains(words), "{said}");
@@ -105,7 +103,12 @@ mod tests {
     fn a_page_without_end_is_read_in_part() {
         let mut endless = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
         endless.resize(4 << 20, b'x');
-        let said = get(&serve(endless), 200, Some("y"), Duration::from_secs(20));
+        let said = run(get(
+            &serve(endless),
+            200,
+            Some("y"),
+            Duration::from_secs(20),
+        ));
         assert!(said.unwrap_err().contains("does not have"));
     }
 
@@ -113,7 +116,7 @@ mod tests {
     fn a_server_that_is_silent_is_not_waited_for() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let said = get(&url, 200, None, Duration::from_millis(200));
+        let said = run(get(&url, 200, None, Duration::from_millis(200)));
         assert!(said.is_err());
     }
 }

@@ -10,6 +10,7 @@ use super::Place;
 use crate::forge::detect::{self, is_name};
 use crate::forge::http::Reach;
 use crate::forge::token::TokenSource;
+use crate::http;
 use crate::https::has_password;
 use crate::outbox::Policy;
 
@@ -148,7 +149,7 @@ impl Place<'_> {
     fn proxy(&self, proxy: &Spanned<String>) -> Result<String, ConfigError> {
         self.no_password(proxy)?;
         let text = proxy.get_ref();
-        if text.contains("://") && ureq::Proxy::new(text).is_ok() {
+        if http::is_proxy(text) {
             return Ok(text.clone());
         }
         let problem = format!("{text:?} is not a proxy such as \"http://proxy.example:3128\"");

@@ -1,0 +1,193 @@
+//! The HTTP client of everything here that speaks HTTP itself: forges, pages that are checked, and the poll
+//! of a repository over HTTPS.
+//!
+//! No redirect is followed: it could lead a token to another server, and a check is of what it names. Whoever
+//! asks says how long one request may take in all, and how much of the answer is read. A client is made where
+//! one is needed, and never by a pass that asks nothing over HTTP: to read the certificate store takes longer
+//! than the rest of such a pass.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{NoProxy, Proxy, Response, Url};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use thiserror::Error;
+
+use crate::https::without_passwords;
+use crate::state::read_bounded;
+
+/// The longest file of authorities, in bytes.
+const LONGEST_AUTHORITIES: u64 = 1024 * 1024;
+
+/// Who vouches for servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authorities<'a> {
+    /// Nobody: nothing is asked over TLS.
+    None,
+    /// The certificate store of the system: of the environment's `SSL_CERT_FILE` and `SSL_CERT_DIR`, or where
+    /// OpenSSL has it.
+    System,
+    /// The same, and the certificates of a file.
+    SystemAnd(&'a Path),
+    /// The certificates of a file alone.
+    Only(&'a Path),
+}
+
+/// What a request goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via<'a> {
+    /// Nothing: straight to the server.
+    Nothing,
+    /// What `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy` of the environment say.
+    Environment,
+    /// This proxy, but for the servers that `no_proxy` of the environment has.
+    Proxy(&'a str),
+}
+
+/// Why there is no client.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The file of authorities could not be used.
+    #[error("cannot read the certificate authorities in {}", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The proxy cannot be used.
+    #[error("{proxy:?} is not a proxy")]
+    Proxy {
+        /// The proxy.
+        proxy: String,
+        /// Why.
+        #[source]
+        source: RequestError,
+    },
+    /// The library for TLS refuses its settings.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+    /// The client could not be made.
+    #[error("the HTTP client cannot be set up")]
+    Setup(#[source] RequestError),
+}
+
+/// Why a request has no whole answer: by its innermost cause, without the URL, which may be a secret.
+#[derive(Debug, Error)]
+#[error("{}", cause(.0))]
+pub struct RequestError(reqwest::Error);
+
+impl RequestError {
+    /// Whether the time was over.
+    pub fn is_timeout(&self) -> bool {
+        self.0.is_timeout()
+    }
+}
+
+impl From<reqwest::Error> for RequestError {
+    fn from(error: reqwest::Error) -> Self {
+        Self(error.without_url())
+    }
+}
+
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    without_passwords(&innermost.to_string())
+}
+
+/// A client with these limits. It keeps connections for as long as it lives.
+///
+/// # Errors
+/// The authorities cannot be read, or the proxy is none.
+pub fn client(
+    authorities: Authorities<'_>,
+    via: Via<'_>,
+    limit: Duration,
+) -> Result<reqwest::Client, ClientError> {
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(authorities)?)
+        .redirect(Policy::none())
+        .referer(false)
+        .timeout(limit)
+        .user_agent(concat!("nixus/", env!("CARGO_PKG_VERSION")));
+    let builder = match via {
+        Via::Nothing => builder.no_proxy(),
+        Via::Environment => builder,
+        Via::Proxy(text) => {
+            let proxy = Proxy::all(text).map_err(|source| ClientError::Proxy {
+                proxy: without_passwords(text),
+                source: source.into(),
+            })?;
+            builder.proxy(proxy.no_proxy(NoProxy::from_env()))
+        }
+    };
+    let built = builder.build();
+    built.map_err(|error| ClientError::Setup(error.into()))
+}
+
+/// The first bytes of an answer's body, at most so many: what comes after them is not waited for.
+///
+/// # Errors
+/// The answer ends before it is whole, or not in time.
+pub async fn body(mut answer: Response, limit: usize) -> Result<Vec<u8>, RequestError> {
+    let mut bytes = Vec::new();
+    while bytes.len() < limit
+        && let Some(chunk) = answer.chunk().await?
+    {
+        let fits = chunk.len().min(limit - bytes.len());
+        bytes.extend_from_slice(&chunk[..fits]);
+    }
+    Ok(bytes)
+}
+
+/// Whether a text is a URL of a proxy that a client can use.
+pub fn is_proxy(text: &str) -> bool {
+    let url = text
+        .contains("://")
+        .then(|| Url::parse(text).ok())
+        .flatten();
+    url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+/// By name, and not from the process: what else uses TLS here cannot change it.
+fn tls(authorities: Authorities<'_>) -> Result<ClientConfig, ClientError> {
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .map_err(ClientError::Tls)?;
+    let mut roots = RootCertStore::empty();
+    if let Authorities::System | Authorities::SystemAnd(_) = authorities {
+        // A store with one broken entry is still one; none at all shows when a server is to be believed.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    if let Authorities::SystemAnd(path) | Authorities::Only(path) = authorities {
+        add(&mut roots, path).map_err(|source| ClientError::Authorities {
+            path: path.to_owned(),
+            source,
+        })?;
+    }
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn add(roots: &mut RootCertStore, path: &Path) -> std::io::Result<()> {
+    let text = read_bounded(path, LONGEST_AUTHORITIES)?;
+    let found = CertificateDer::pem_slice_iter(&text).filter_map(Result::ok);
+    match roots.add_parsable_certificates(found) {
+        (0, _) => Err(std::io::Error::other("it has no certificate in it")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::*;
+use crate::testing::run;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn pem(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/testing");
+    folder.join(name)
+}
+
+/// Gives one answer over TLS, as it stands, and then the request that it had.
+fn serve(answer: Vec<u8>) -> (String, std::thread::JoinHandle<Option<String>>) {
+    let certificate = CertificateDer::from_pem_file(pem("server.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(pem("server.key")).unwrap();
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let settings = ServerConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let thread = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let connection = ServerConnection::new(Arc::new(settings)).unwrap();
+        let mut stream = StreamOwned::new(connection, stream);
+        let mut asked = vec![0; 4096];
+        // A client that does not believe the certificate asks nothing.
+        let count = stream.read(&mut asked).ok()?;
+        let _ = stream.write_all(&answer);
+        stream.conn.send_close_notify();
+        let _ = stream.flush();
+        Some(String::from_utf8_lossy(&asked[..count]).into_owned())
+    });
+    (format!("https://127.0.0.1:{port}/page"), thread)
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nready";
+
+async fn get(url: &str, authorities: Authorities<'_>) -> Result<Vec<u8>, RequestError> {
+    let client = client(authorities, Via::Nothing, LIMIT).unwrap();
+    body(client.get(url).send().await?, 1024).await
+}
+
+#[test]
+fn a_server_is_believed_where_one_of_the_authorities_vouches_for_it() {
+    let (own, other) = (pem("authority.pem"), pem("stranger.pem"));
+    let check = |authorities: Authorities<'_>, good: bool| {
+        let (url, server) = serve(OK.into());
+        let said = run(get(&url, authorities));
+        let asked = server.join().unwrap();
+        match said {
+            Ok(bytes) => assert!(good && bytes == b"ready", "{authorities:?}"),
+            Err(error) => {
+                assert!(!good, "{authorities:?}: {error}");
+                let words = error.to_string();
+                assert!(words.contains("certificate"), "{words}");
+                assert_eq!(asked, None, "it was asked nevertheless");
+            }
+        }
+    };
+    check(Authorities::Only(&own), true);
+    check(Authorities::SystemAnd(&own), true);
+    check(Authorities::Only(&other), false);
+    check(Authorities::SystemAnd(&other), false);
+    check(Authorities::System, false);
+    check(Authorities::None, false);
+}
+
+#[test]
+fn a_file_without_a_certificate_is_an_error_that_names_it() {
+    for name in ["server.key", "nothing.pem"] {
+        let path = pem(name);
+        let error = client(Authorities::Only(&path), Via::Nothing, LIMIT).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn no_redirect_is_followed_wherever_it_leads() {
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    target.set_nonblocking(true).unwrap();
+    let port = target.local_addr().unwrap().port();
+    for place in [
+        format!("http://127.0.0.1:{port}/"),
+        format!("https://127.0.0.1:{port}/"),
+        "/other".to_owned(),
+    ] {
+        for status in [301, 302, 303, 307, 308] {
+            let answer = format!(
+                "HTTP/1.1 {status} Moved\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n"
+            );
+            let (url, server) = serve(answer.into());
+            let asked = async {
+                let own = pem("authority.pem");
+                let client = client(Authorities::Only(&own), Via::Nothing, LIMIT).unwrap();
+                client.get(&url).bearer_auth("s3cret").send().await
+            };
+            assert_eq!(run(asked).unwrap().status().as_u16(), status);
+            server.join().unwrap();
+        }
+    }
+    let nobody = target.accept().unwrap_err();
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_body_is_read_up_to_the_limit_and_one_that_ends_early_is_none() {
+    let own = pem("authority.pem");
+    let mut endless = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+    endless.resize(1 << 20, b'x');
+    let (url, _server) = serve(endless);
+    let bytes = run(get(&url, Authorities::Only(&own))).unwrap();
+    assert_eq!(bytes, [b'x'; 1024]);
+    let cut = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf";
+    let (url, _server) = serve(cut.into());
+    run(get(&url, Authorities::Only(&own))).unwrap_err();
+}
+
+#[test]
+fn errors_say_what_went_wrong_and_neither_url_nor_password() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let ask = |url: String, limit| {
+        run(async {
+            let client = client(Authorities::None, Via::Nothing, limit).unwrap();
+            RequestError::from(client.get(url).send().await.unwrap_err())
+        })
+    };
+    let silent = ask(
+        format!("http://me:s3cret@{address}/x?token=t0ken"),
+        Duration::from_millis(100),
+    );
+    assert!(silent.is_timeout());
+    assert_eq!(silent.to_string(), "no answer in time");
+    drop(listener);
+    let gone = ask(format!("http://me:s3cret@{address}/x?token=t0ken"), LIMIT);
+    assert!(!gone.is_timeout());
+    assert!(gone.to_string().contains("refused"), "{gone}");
+    for error in [silent, gone] {
+        let all = format!("{error} {error:?}");
+        assert!(!all.contains("s3cret") && !all.contains("t0ken"), "{all}");
+    }
+}
+
+#[test]
+fn a_proxy_is_a_url_over_http_with_a_host() {
+    let check = |text: &str, expected: bool| assert_eq!(is_proxy(text), expected, "{text}");
+    check("http://proxy.example:3128", true);
+    check("http://proxy.example", true);
+    check("https://proxy.example:3128/", true);
+    check("http://[fd77::2]:3128", true);
+    check("proxy.example:3128", false);
+    check("nonsense://", false);
+    check("http://", false);
+    check("http://proxy.example:99999", false);
+    // Not built in: it would be found out only when a request fails.
+    check("socks5://proxy.example:1080", false);
+    check("file:///etc/passwd", false);
+}
