@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use nixus_switcher::waits::{self, Kind};
+use nixus_switcher::waits::{self, Kind, Wait};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::https::without_passwords;
+
+mod conversation;
+
+pub use conversation::Session;
 
 /// How much of a child's standard error is kept, in bytes: its end, where the reason stands.
 const STDERR_KEPT: usize = 16 * 1024;
@@ -233,17 +237,16 @@ impl Invocation {
         }
     }
 
-    async fn run(
-        self,
-        program: &str,
-        hear: &mut (dyn FnMut(&[u8]) + Send),
-    ) -> Result<(ExitStatus, Vec<u8>, String), ProcessError> {
-        let _wait = waits::begin(Kind::Child, || {
+    fn wait(&self, program: &str) -> Wait {
+        waits::begin(Kind::Child, || {
             let mut words = vec![program.into()];
             words.extend(self.arguments.iter().map(|word| word.to_string_lossy()));
             without_passwords(&words.join(" "))
-        });
-        let mut child = Command::new(&self.program)
+        })
+    }
+
+    fn spawn(&self) -> Result<(Child, Group), ProcessError> {
+        let child = Command::new(&self.program)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(match &self.input {
@@ -258,7 +261,17 @@ impl Invocation {
                 program: self.program.to_string_lossy().into_owned(),
                 source,
             })?;
-        let mut group = Group::of(child.id());
+        let group = Group::of(child.id());
+        Ok((child, group))
+    }
+
+    async fn run(
+        self,
+        program: &str,
+        hear: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<(ExitStatus, Vec<u8>, String), ProcessError> {
+        let _wait = self.wait(program);
+        let (mut child, mut group) = self.spawn()?;
         let read = |source| ProcessError::Read {
             program: program.to_owned(),
             source,
@@ -297,6 +310,7 @@ impl Invocation {
 }
 
 /// Ends a process group when dropped, so that a cancelled or overdue child leaves nothing behind.
+#[derive(Debug)]
 struct Group(Option<Pid>);
 
 impl Group {

@@ -31,6 +31,7 @@ use crate::reports_repository::sound::Sound;
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::secrets::candidate::CandidateError;
 use crate::source::{Source, SourceError};
+use crate::ssh::shared;
 use crate::state::{Paths, write_atomically};
 use crate::status::summary::Summary;
 use crate::suspension;
@@ -154,6 +155,19 @@ pub async fn reconcile(
         }
         taken => taken?,
     };
+    if let Err(error) = shared::begin(&paths.connections()) {
+        tracing::warn!("connections cannot be shared: {}", in_words(&error));
+    }
+    let ended = pass(config, paths, switcher).await;
+    shared::end().await;
+    ended
+}
+
+async fn pass(
+    config: &Config,
+    paths: &Paths,
+    switcher: &Switcher,
+) -> Result<Option<Reason>, PassError> {
     let begun = Timestamp::now();
     overdue::end_at_last(config.passes.timeout);
     if let Some(question) = own_pass::asked(paths) {
@@ -265,9 +279,12 @@ impl Pass<'_> {
                 self.note(&reason);
                 return Ok(reason);
             }
-            if let Err(error) = self.execute(action).await?
-                && !(error.may_be_local_damage() && self.mends_local_copy().await)
-            {
+            if let Err(error) = self.execute(action).await? {
+                // A connection that does not answer any more is not asked again.
+                shared::end().await;
+                if error.may_be_local_damage() && self.mends_local_copy().await {
+                    continue;
+                }
                 self.back_off(&error)?;
             }
         }

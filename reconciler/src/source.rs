@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use git2::{Oid, Repository, RepositoryInitOptions};
@@ -26,6 +27,7 @@ mod fetching;
 mod history;
 mod lfs;
 mod list;
+mod ls_refs;
 mod manifests;
 mod mirrors;
 mod one_ref;
@@ -35,7 +37,7 @@ mod tree;
 
 pub(crate) use fetching::remove_leftovers;
 pub use lfs::lfs_files;
-use list::list_one;
+use list::{list_failed, list_one};
 pub use manifests::{FoundManifest, REFS};
 pub use tree::Missing;
 
@@ -172,6 +174,12 @@ pub enum SourceError {
     Executable(#[source] std::io::Error),
 }
 
+impl SourceError {
+    fn is_given_up(&self) -> bool {
+        matches!(self, Self::Fetch { source, .. } if source.is_given_up())
+    }
+}
+
 /// The deploy repository and its local copy.
 #[derive(Debug)]
 pub struct Source {
@@ -182,6 +190,8 @@ pub struct Source {
     commits_only: bool,
     /// Which of the URLs is fetched from first.
     preferred: AtomicUsize,
+    /// Where the branch was listed last, by the URL.
+    listed: Mutex<Option<(String, CommitId)>>,
 }
 
 impl Source {
@@ -193,6 +203,7 @@ impl Source {
             local,
             commits_only: false,
             preferred: AtomicUsize::new(0),
+            listed: Mutex::new(None),
         }
     }
 
@@ -215,17 +226,21 @@ impl Source {
         &self.local
     }
 
-    /// Asks where the branch is: one ref, over a new connection. With several URLs, the newest
+    /// Asks where the branch is: one ref. With several URLs, the newest
     /// answer counts, and none waits long for another.
     pub async fn list(&self) -> Result<Head, SourceError> {
         match self.remotes.as_slice() {
-            [only] => list_one(only, &self.branch).await,
+            [only] => {
+                let head = list_one(only, &self.branch).await?;
+                self.note(only, &head);
+                Ok(head)
+            }
             _ => self.list_all().await,
         }
     }
 
-    /// Fetches the branch over a new connection, first from where it was listed; gives the commit
-    /// that it is at.
+    /// Fetches the branch, first from where it was listed, and there the commit that was listed; gives the
+    /// commit.
     pub async fn fetch(&self) -> Result<CommitId, SourceError> {
         match self.remotes.as_slice() {
             [only] => self.fetch_from(only).await,
@@ -236,15 +251,20 @@ impl Source {
     async fn fetch_from(&self, remote: &Remote) -> Result<CommitId, SourceError> {
         self.open_or_make()?;
         let fetched = format!("refs/heads/{FETCHED_BRANCH}");
-        let refspec = format!("+refs/heads/{}:{fetched}", self.branch);
-        // A server that knows no filter sends the files as well.
-        let git = self
-            .fetching(remote)?
-            .args(self.commits_only.then_some("--filter=tree:0"))
-            .args(["--", &remote.url, &refspec]);
-        self.bounded(remote, git, MAX_FETCH)
-            .await
-            .map_err(|source| fetch_failed(remote, &self.branch, source))?;
+        // By its id, git asks the server for no list of refs (git-fetch(1), <refspec>).
+        let by_id = match self.listed_at(remote) {
+            Some(id) => Some(self.fetch_one(remote, &format!("{id}:{fetched}")).await),
+            None => None,
+        };
+        match by_id {
+            Some(Ok(())) => {}
+            Some(Err(error)) if error.is_given_up() => return Err(error),
+            // It may have moved on, and not every server gives commits by their ids.
+            None | Some(Err(_)) => {
+                let refspec = format!("refs/heads/{}:{fetched}", self.branch);
+                self.fetch_one(remote, &refspec).await?;
+            }
+        }
         let repository = self.open_or_make()?;
         let head = repository
             .refname_to_id(&fetched)
@@ -268,6 +288,33 @@ impl Source {
             most,
         };
         fetching::run(git, &bounds).await
+    }
+
+    async fn fetch_one(&self, remote: &Remote, refspec: &str) -> Result<(), SourceError> {
+        // A server that knows no filter sends the files as well.
+        let git = self
+            .fetching(remote)?
+            .args(self.commits_only.then_some("--filter=tree:0"))
+            .args(["--", &remote.url, &format!("+{refspec}")]);
+        self.bounded(remote, git, MAX_FETCH)
+            .await
+            .map(drop)
+            .map_err(|source| fetch_failed(remote, &self.branch, source))
+    }
+
+    fn note(&self, remote: &Remote, head: &Head) {
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        *listed = match head {
+            Head::At(id) => Some((remote.url.clone(), id.clone())),
+            _ => None,
+        };
+    }
+
+    /// Taken out: what is fetched again is fetched by the branch's name.
+    fn listed_at(&self, remote: &Remote) -> Option<CommitId> {
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, id) = listed.take_if(|(url, _)| *url == remote.url)?;
+        Some(id)
     }
 
     /// `git fetch` into the local copy, but for what to fetch. The local copy is ours alone: no tags,

@@ -13,10 +13,13 @@ use std::process::Command;
 use crate::config::Remote;
 use crate::process::Invocation;
 
+pub mod shared;
+
 const CALLED_AS_SSH: &str = "NIXUS_CALLED_AS_SSH";
 const KEY: &str = "NIXUS_SSH_KEY";
 const KNOWN_HOSTS: &str = "NIXUS_SSH_KNOWN_HOSTS";
 const CONNECT_SECONDS: &str = "NIXUS_SSH_CONNECT_SECONDS";
+const CONTROL_PATH: &str = "NIXUS_SSH_CONTROL_PATH";
 
 /// Lets a git invocation reach `remote` over SSH with the key and the host keys configured for it.
 pub fn with_ssh(invocation: Invocation, remote: &Remote) -> io::Result<Invocation> {
@@ -31,16 +34,24 @@ pub fn with_ssh(invocation: Invocation, remote: &Remote) -> io::Result<Invocatio
     if let Some(known_hosts) = &remote.known_hosts {
         invocation = invocation.env(KNOWN_HOSTS, known_hosts);
     }
+    if let Some(shared) = shared::of(remote) {
+        invocation = invocation.env(CONTROL_PATH, shared.socket());
+    }
     Ok(invocation)
 }
 
-/// ssh itself with the key and the host keys configured for `remote`, for one connection without git.
+/// ssh itself with the key and the host keys configured for `remote`, for a connection of its own without git.
 pub fn invocation(remote: &Remote) -> Invocation {
+    invocation_with(remote, None)
+}
+
+fn invocation_with(remote: &Remote, first: Option<&OsStr>) -> Invocation {
     let seconds = OsString::from(remote.timeout.as_secs().to_string());
     Invocation::new("ssh", remote.timeout).args(options(
         Some(&seconds),
         remote.known_hosts.as_deref().map(Path::as_os_str),
         remote.ssh_key.as_deref().map(Path::as_os_str),
+        first.map(|socket| (socket, "auto")),
     ))
 }
 
@@ -48,6 +59,7 @@ fn options(
     seconds: Option<&OsStr>,
     known_hosts: Option<&OsStr>,
     key: Option<&OsStr>,
+    shared: Option<(&OsStr, &str)>,
 ) -> Vec<OsString> {
     let mut options = Vec::new();
     let mut add = |name: &str, value: &OsStr| {
@@ -65,6 +77,11 @@ fn options(
         add("UserKnownHostsFile", known_hosts);
         add("GlobalKnownHostsFile", OsStr::new("/dev/null"));
     }
+    // Where nothing listens there, ssh makes a connection of its own (ssh_config(5), ControlPath).
+    let (socket, master) = shared.unwrap_or((OsStr::new("none"), "no"));
+    add("ControlPath", socket);
+    add("ControlMaster", OsStr::new(master));
+    add("ControlPersist", OsStr::new("no"));
     if let Some(key) = key {
         add("IdentitiesOnly", OsStr::new("yes"));
         options.extend([OsString::from("-i"), key.to_owned()]);
@@ -82,6 +99,9 @@ pub fn become_ssh_if_asked() -> Option<io::Error> {
         variable(CONNECT_SECONDS).as_deref(),
         variable(KNOWN_HOSTS).as_deref(),
         variable(KEY).as_deref(),
+        variable(CONTROL_PATH)
+            .as_deref()
+            .map(|socket| (socket, "no")),
     ));
     ssh.args(std::env::args_os().skip(1));
     ssh.env_remove(CALLED_AS_SSH);

@@ -89,6 +89,11 @@ impl Paths {
         self.state.join("pass-overdue")
     }
 
+    /// The sockets of the connections that a pass shares.
+    pub fn connections(&self) -> PathBuf {
+        self.run.join("ssh")
+    }
+
     /// How often each peer has asked.
     pub fn probes(&self) -> PathBuf {
         self.run.join("probes")

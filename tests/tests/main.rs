@@ -10,6 +10,7 @@ mod activations;
 mod boots;
 mod boots_dark;
 mod commands;
+mod connections;
 mod deployments;
 mod drift;
 mod failures;

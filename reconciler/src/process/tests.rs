@@ -72,3 +72,52 @@ fn a_missing_program_is_named() {
     let error = run(Invocation::new("no-such-program", Duration::from_secs(1))).unwrap_err();
     assert_eq!(error.to_string(), "cannot start \"no-such-program\"");
 }
+
+#[test]
+fn a_child_that_has_answered_waits_for_what_it_is_told_at_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let told = directory.path().join("told");
+    let script = "read -r asked; echo \"you asked: $asked\"; cat > \"$1\"";
+    let child = sh(script).args([std::ffi::OsStr::new("sh"), told.as_os_str()]);
+    testing::run(async {
+        let (answer, session) = child
+            .input(b"how much\n".to_vec())
+            .converse(|answer| answer.ends_with(b"\n"))
+            .await
+            .unwrap();
+        assert_eq!(answer, b"you asked: how much\n");
+        session.unwrap().ends_with(b"enough".to_vec()).end().await;
+    });
+    assert_eq!(std::fs::read(told).unwrap(), b"enough");
+}
+
+#[test]
+fn a_conversation_has_the_limits_of_any_child_and_leaves_none_behind() {
+    let talk = |script: &str| {
+        let child = sh(script).output_limit(1000);
+        testing::run(child.converse(|answer| answer == b"yes\n"))
+    };
+    let (answer, session) = talk("echo no").unwrap();
+    assert!(answer == b"no\n" && session.is_none());
+    let failed = talk("echo the reason >&2; exit 3").unwrap_err();
+    assert!(failed.to_string().contains("the reason"), "{failed}");
+    let flood = talk("seq 100000").unwrap_err();
+    assert!(
+        matches!(flood, ProcessError::OutputTooLong { .. }),
+        "{flood}"
+    );
+    let child = Invocation::new("sleep", Duration::from_millis(100)).arg("1000");
+    let silent = testing::run(child.converse(|_| true)).unwrap_err();
+    assert!(matches!(silent, ProcessError::TimedOut { .. }), "{silent}");
+
+    // Dropped, it is ended: its output has an end, although it would not end by itself.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("end");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let script = "exec 3> \"$1\"; echo yes; sleep 1000";
+    let child = sh(script).args([std::ffi::OsStr::new("sh"), path.as_os_str()]);
+    let reader = std::thread::spawn(move || std::fs::read(path));
+    let (_, session) = testing::run(child.converse(|answer| answer == b"yes\n")).unwrap();
+    drop(session.unwrap());
+    assert_eq!(reader.join().unwrap().unwrap(), b"");
+}

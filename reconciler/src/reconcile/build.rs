@@ -15,6 +15,7 @@ use crate::process::in_words;
 use crate::progress::Display;
 use crate::secrets;
 use crate::source::Source;
+use crate::ssh::shared;
 
 impl Pass<'_> {
     /// Makes the toplevel of a commit: the head, or an older one in its place. The outer error ends the
@@ -191,11 +192,13 @@ impl Pass<'_> {
 /// Ends with the commit that the branch has moved on to, asking again and again; never, where the
 /// build of `head` may not be given up. What cannot be asked now is asked later.
 async fn newer_head(source: &Source, head: &CommitId, every: Duration, may: bool) -> CommitId {
-    if !may {
-        return std::future::pending().await;
-    }
     loop {
         tokio::time::sleep(every).await;
+        // A build can take hours: no connection is held for as long.
+        shared::end().await;
+        if !may {
+            return std::future::pending().await;
+        }
         match source.list().await {
             Ok(Head::At(newer)) if newer != *head => return newer,
             Ok(_) => {}

@@ -11,7 +11,7 @@ pub(super) async fn list_one(remote: &Remote, branch: &str) -> Result<Head, Sour
 /// Where a ref is, by its full name.
 pub(super) async fn list_ref(remote: &Remote, name: &str) -> Result<Head, SourceError> {
     let failed = |source| list_failed(remote, source);
-    if let Some(head) = one_ref::ask(remote, name).await.map_err(failed)? {
+    if let Some(head) = one_ref::ask(remote, name).await? {
         return Ok(head);
     }
     let heads = name.starts_with("refs/heads/").then_some("--heads");

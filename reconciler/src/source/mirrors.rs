@@ -61,6 +61,7 @@ impl Source {
             });
         }
         self.preferred.store(index, Ordering::Relaxed);
+        self.note(&self.remotes[index], &head);
         Ok(head)
     }
 

@@ -1,15 +1,16 @@
-//! Asks a server for one ref, over SSH, in git's protocol 2 (gitprotocol-v2(5), `ls-refs`).
+//! Asks a server for one ref, in git's protocol 2.
 //!
 //! `git ls-remote` gives the server no pattern: with `--heads` each branch costs 75 bytes in every
-//! poll, and only git's own fetch asks for less. So the question is put here, to the same
-//! `git-upload-pack`. Whatever is unusual (another scheme, a strange address, a server that does not
-//! know the protocol, a refusal) is left to git.
+//! poll, and only git's own fetch asks for less. So the question is put here, over SSH to the same
+//! `git-upload-pack`. Whatever is unusual (another scheme, a strange address, a server that does not know
+//! the protocol, a refusal) is left to git.
 
 use std::path::Path;
 
-use super::{CommitId, Head};
+use super::ls_refs::{self, FLUSH, Read};
+use super::{Head, SourceError, list_failed};
 use crate::config::Remote;
-use crate::process::ProcessError;
+use crate::process::{Invocation, ProcessError};
 use crate::ssh;
 
 /// The exit code of ssh for its own failures, such as no connection (ssh(1)).
@@ -19,29 +20,52 @@ const NOT_CONNECTED: i32 = 255;
 ///
 /// # Errors
 /// The server cannot be reached, or does not answer in time.
-pub async fn ask(remote: &Remote, name: &str) -> Result<Option<Head>, ProcessError> {
+pub async fn ask(remote: &Remote, name: &str) -> Result<Option<Head>, SourceError> {
     let Some(address) = Address::of(&remote.url) else {
         return Ok(None);
     };
-    let mut ssh = ssh::invocation(remote)
-        .args(["-o", "SendEnv=GIT_PROTOCOL"])
-        .env("GIT_PROTOCOL", "version=2")
-        .env("LC_ALL", "C");
-    if let Some(port) = address.port {
-        ssh = ssh.args(["-p", port]);
+    match over_ssh(remote, &address, name).await {
+        Ok(Read::Whole(head)) => Ok(Some(head)),
+        Ok(_) => Ok(None),
+        Err(error) if is_final(&error) => Err(list_failed(remote, error)),
+        Err(_) => Ok(None),
     }
-    let asked = ssh
+}
+
+async fn over_ssh(
+    remote: &Remote,
+    address: &Address<'_>,
+    name: &str,
+) -> Result<Read, ProcessError> {
+    let question = ls_refs::question(name);
+    let read = |answer: &[u8]| ls_refs::in_session(answer, name);
+    let Some(shared) = ssh::shared::of(remote) else {
+        // A flush in the place of a second question ends the session.
+        let all = [&question, FLUSH.as_bytes()].concat();
+        let answer = upload_pack(ssh::invocation(remote), address).input(all);
+        return Ok(read(&answer.output().await?));
+    };
+    let session = upload_pack(shared.first(), address).input(question);
+    let (answer, session) = session
+        .converse(|answer| read(answer) != Read::More)
+        .await?;
+    let answer = read(&answer);
+    if let (Read::Whole(_), Some(session)) = (&answer, session) {
+        // The server waits for another question, and the connection is there for others meanwhile.
+        ssh::shared::hold(session.ends_with(FLUSH.into()));
+    }
+    Ok(answer)
+}
+
+fn upload_pack(ssh: Invocation, address: &Address<'_>) -> Invocation {
+    let port = address.port.map(|port| ["-p", port]);
+    ssh.args(["-o", "SendEnv=GIT_PROTOCOL"])
+        .env("GIT_PROTOCOL", "version=2")
+        .env("LC_ALL", "C")
+        .args(port.into_iter().flatten())
         .args(["--", address.host])
         // The remote shell's words, as git writes them; `Address` has nothing that needs more.
         .arg(format!("git-upload-pack '{}'", address.path))
-        .input(question(name))
-        .output()
-        .await;
-    match asked {
-        Ok(answer) => Ok(head_in(&answer, name)),
-        Err(error) if is_final(&error) => Err(error),
-        Err(_) => Ok(None),
-    }
 }
 
 /// Whether asking again by git would only take as long once more.
@@ -83,67 +107,6 @@ impl<'a> Address<'a> {
         // A path of the form /~user is relative to a home.
         let is_path = is_word(path, b"/-._+=,@") && Path::new(path).is_absolute();
         (is_host && is_port && is_path).then_some(Self { host, port, path })
-    }
-}
-
-/// Put before the server has said anything: it saves a round trip, and a flush ends the session.
-fn question(name: &str) -> Vec<u8> {
-    let line = |text: &str| format!("{:04x}{text}\n", text.len() + 5);
-    let lines = [
-        line("command=ls-refs"),
-        "0001".to_owned(),
-        line(&format!("ref-prefix {name}")),
-        "0000".to_owned(),
-        "0000".to_owned(),
-    ];
-    lines.concat().into_bytes()
-}
-
-/// What a server said: its version and capabilities, a flush, the refs, a flush. Nothing where it
-/// is anything else.
-fn head_in(answer: &[u8], name: &str) -> Option<Head> {
-    let mut packets = Packets(answer);
-    if packets.next()? != Packet::Line(b"version 2") {
-        return None;
-    }
-    while let Packet::Line(_) = packets.next()? {}
-    let mut head = Head::Missing;
-    while let Packet::Line(line) = packets.next()? {
-        let line = std::str::from_utf8(line).ok()?;
-        let (id, found) = line.split_once(' ')?;
-        // A prefix also fits longer names.
-        if found == name {
-            head = Head::At(CommitId::try_from(id.to_owned()).ok()?);
-        }
-    }
-    Some(head)
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Packet<'a> {
-    Line(&'a [u8]),
-    Flush,
-}
-
-/// The pkt-lines of an answer (gitprotocol-common(5)), until one is none or the answer ends.
-struct Packets<'a>(&'a [u8]);
-
-impl<'a> Iterator for Packets<'a> {
-    type Item = Packet<'a>;
-
-    fn next(&mut self) -> Option<Packet<'a>> {
-        let (length, rest) = self.0.split_at_checked(4)?;
-        if !length.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        let length = usize::from_str_radix(std::str::from_utf8(length).ok()?, 16).ok()?;
-        if length == 0 {
-            self.0 = rest;
-            return Some(Packet::Flush);
-        }
-        let (line, rest) = rest.split_at_checked(length.checked_sub(4)?)?;
-        self.0 = rest;
-        Some(Packet::Line(line.strip_suffix(b"\n").unwrap_or(line)))
     }
 }
 

@@ -83,6 +83,29 @@ fn the_head_is_listed_fetched_and_named() {
 }
 
 #[test]
+fn what_was_listed_is_fetched_and_where_that_is_not_to_be_had_the_branch() {
+    let place = Place::new();
+    let source = place.source("main");
+    let one = place.commit("main", "one", None);
+    assert_eq!(run(source.list()).unwrap(), Head::At(one.clone()));
+    let two = place.commit("main", "two", Some(&one));
+    assert_eq!(run(source.fetch()).unwrap(), one);
+    // What was listed long ago is not fetched again.
+    assert_eq!(run(source.fetch()).unwrap(), two);
+
+    let gone = place.commit("other", "gone", None);
+    *source.listed.lock().unwrap() = Some((source.remotes[0].url.clone(), gone.clone()));
+    let (folder, file) = gone.as_str().split_at(2);
+    let object = place.server.path().join("objects").join(folder).join(file);
+    std::fs::remove_file(object).unwrap();
+    std::fs::remove_file(place.server.path().join("refs/heads/other")).unwrap();
+    assert_eq!(run(source.fetch()).unwrap(), two);
+    // Of another server nothing is known.
+    *source.listed.lock().unwrap() = Some(("file:///another".to_owned(), one));
+    assert_eq!(run(source.fetch()).unwrap(), two);
+}
+
+#[test]
 fn a_descendant_is_told_from_a_rewritten_history() {
     let place = Place::new();
     let source = place.source("main");
