@@ -83,10 +83,20 @@ pub enum ClientError {
 pub struct RequestError(reqwest::Error);
 
 impl RequestError {
-    /// Whether the time was over.
-    pub fn is_timeout(&self) -> bool {
-        self.0.is_timeout()
+    /// Whether another program that asks the same would only take as long once more: the time was over, or
+    /// nobody is there. Certificates are left out: another program may say better what is wrong with them.
+    pub fn is_final(&self) -> bool {
+        self.0.is_timeout() || (self.0.is_connect() && !is_of_tls(&self.0))
     }
+}
+
+/// An I/O error has what it is made of not as its source, but in it.
+fn is_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<std::io::Error>();
+    let inner = inner.and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || inner.is_some_and(|inner| is_of_tls(inner))
+        || error.source().is_some_and(is_of_tls)
 }
 
 impl From<reqwest::Error> for RequestError {
@@ -182,6 +192,9 @@ fn tls(authorities: Authorities<'_>) -> Result<ClientConfig, ClientError> {
 
 fn add(roots: &mut RootCertStore, path: &Path) -> std::io::Result<()> {
     let text = read_bounded(path, LONGEST_AUTHORITIES)?;
+    // A certificate in an indented text is one to OpenSSL and GnuTLS.
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let text = lines.collect::<Vec<_>>().join(&b'\n');
     let found = CertificateDer::pem_slice_iter(&text).filter_map(Result::ok);
     match roots.add_parsable_certificates(found) {
         (0, _) => Err(std::io::Error::other("it has no certificate in it")),

@@ -14,7 +14,7 @@ const CALLED_AS_ASKPASS: &str = "NIXUS_CALLED_AS_ASKPASS";
 const TOKEN_FILE: &str = "NIXUS_TOKEN_FILE";
 
 /// Forges take any name beside a token; GitHub wants this one for the tokens of its apps.
-const USER: &str = "x-access-token";
+pub const USER: &str = "x-access-token";
 
 /// The longest token that is read, in bytes.
 const MAX_TOKEN: u64 = 16 * 1024;
@@ -46,9 +46,17 @@ pub fn answer_if_asked() -> Option<io::Result<()>> {
 }
 
 fn answer(question: &str, file: &Path) -> io::Result<String> {
-    if question.starts_with("Username") {
-        return Ok(USER.to_owned());
+    match question.starts_with("Username") {
+        true => Ok(USER.to_owned()),
+        false => token(file),
     }
+}
+
+/// The token in a file.
+///
+/// # Errors
+/// It cannot be read, or holds something else.
+pub fn token(file: &Path) -> io::Result<String> {
     let token = String::from_utf8(read_bounded(file, MAX_TOKEN)?)
         .map_err(|_| io::Error::other("the token is not text"))?;
     // Most editors end a file with a newline.

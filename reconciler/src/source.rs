@@ -31,6 +31,7 @@ mod ls_refs;
 mod manifests;
 mod mirrors;
 mod one_ref;
+mod over_https;
 pub mod reach;
 mod submodules;
 mod tree;
@@ -40,6 +41,7 @@ pub use lfs::lfs_files;
 use list::{list_failed, list_one};
 pub use manifests::{FoundManifest, REFS};
 pub use tree::Missing;
+pub use over_https::AskError;
 
 /// How long git may look for damage in the local copy.
 const LOOK: Duration = Duration::from_secs(120);
@@ -73,6 +75,15 @@ pub enum SourceError {
         /// Why.
         #[source]
         source: ProcessError,
+    },
+    /// The branch could not be asked for over HTTPS.
+    #[error("cannot list {url}")]
+    Ask {
+        /// The repository.
+        url: String,
+        /// Why.
+        #[source]
+        source: AskError,
     },
     /// The branch could not be fetched.
     #[error("cannot fetch {branch} from {url}")]

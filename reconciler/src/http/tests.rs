@@ -62,6 +62,7 @@ fn a_server_is_believed_where_one_of_the_authorities_vouches_for_it() {
                 assert!(!good, "{authorities:?}: {error}");
                 let words = error.to_string();
                 assert!(words.contains("certificate"), "{words}");
+                assert!(!error.is_final(), "git is not asked");
                 assert_eq!(asked, None, "it was asked nevertheless");
             }
         }
@@ -72,6 +73,18 @@ fn a_server_is_believed_where_one_of_the_authorities_vouches_for_it() {
     check(Authorities::SystemAnd(&other), false);
     check(Authorities::System, false);
     check(Authorities::None, false);
+}
+
+#[test]
+fn a_file_of_authorities_may_be_indented_and_have_words_between_them() {
+    let text =
+        ["stranger.pem", "authority.pem"].map(|name| std::fs::read_to_string(pem(name)).unwrap());
+    let text = text.join("# ours\n").replace('\n', "\r\n    ");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("indented.pem");
+    std::fs::write(&file, format!("    {text}")).unwrap();
+    let (url, _server) = serve(OK.into());
+    assert_eq!(run(get(&url, Authorities::Only(&file))).unwrap(), b"ready");
 }
 
 #[test]
@@ -138,11 +151,11 @@ fn errors_say_what_went_wrong_and_neither_url_nor_password() {
         format!("http://me:s3cret@{address}/x?token=t0ken"),
         Duration::from_millis(100),
     );
-    assert!(silent.is_timeout());
+    assert!(silent.is_final());
     assert_eq!(silent.to_string(), "no answer in time");
     drop(listener);
     let gone = ask(format!("http://me:s3cret@{address}/x?token=t0ken"), LIMIT);
-    assert!(!gone.is_timeout());
+    assert!(gone.is_final());
     assert!(gone.to_string().contains("refused"), "{gone}");
     for error in [silent, gone] {
         let all = format!("{error} {error:?}");

@@ -1,14 +1,15 @@
 //! Asks a server for one ref, in git's protocol 2.
 //!
 //! `git ls-remote` gives the server no pattern: with `--heads` each branch costs 75 bytes in every
-//! poll, and only git's own fetch asks for less. So the question is put here, over SSH to the same
-//! `git-upload-pack`. Whatever is unusual (another scheme, a strange address, a server that does not know
-//! the protocol, a refusal) is left to git.
+//! poll, and only git's own fetch asks for less; over HTTPS, three programs are started for it. So the
+//! question is put here: over SSH to the same `git-upload-pack`, over HTTPS in one request. Whatever is
+//! unusual (another scheme, a strange address, a server that does not know the protocol, a refusal) is
+//! left to git.
 
 use std::path::Path;
 
 use super::ls_refs::{self, FLUSH, Read};
-use super::{Head, SourceError, list_failed};
+use super::{Head, SourceError, list_failed, over_https};
 use crate::config::Remote;
 use crate::process::{Invocation, ProcessError};
 use crate::ssh;
@@ -21,6 +22,9 @@ const NOT_CONNECTED: i32 = 255;
 /// # Errors
 /// The server cannot be reached, or does not answer in time.
 pub async fn ask(remote: &Remote, name: &str) -> Result<Option<Head>, SourceError> {
+    if remote.url.starts_with("https://") {
+        return over_https::ask(remote, name).await;
+    }
     let Some(address) = Address::of(&remote.url) else {
         return Ok(None);
     };
