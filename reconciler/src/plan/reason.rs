@@ -184,7 +184,8 @@ impl Reason {
             | Self::Drifted { .. }
             | Self::BootPinned { .. }
             | Self::StateDamaged { .. }
-            | Self::JournalDamaged { .. } => true,
+            | Self::JournalDamaged { .. }
+            | Self::PassOverdue { .. } => true,
             Self::UpToDate { .. }
             | Self::DeploymentOpen { .. }
             | Self::DeploymentEnded { .. }
