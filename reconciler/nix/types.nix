@@ -51,7 +51,7 @@ rec {
         "hours|hour|hr|h|days|day|d|weeks|week|w|years|year|y"
       ];
     in
-    matching "time as in systemd.time(7), such as \"90s\" or \"1h 30min\"" "( *([0-9]+(\\.[0-9]*)?|\\.[0-9]+) *(${units})?)+ *";
+    matching "time as in systemd.time(7), such as \"90s\" or \"1h 30min\"" "( *[0-9]+(\\.[0-9]+)? *(${units})?)+ *";
   # What TOML has. As pkgs.formats.toml has it, whose text is only known once it is built.
   toml =
     let

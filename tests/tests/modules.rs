@@ -148,7 +148,7 @@ const SPANS: [&str; 12] = [
     "2 days 3hr",
     "1w",
     "0.5w",
-    "20usec",
+    "2000usec",
 ];
 const NO_SPANS: [&str; 9] = [
     "",
@@ -212,8 +212,13 @@ fn nix_and_the_program_tell_a_forge_from_the_same_urls() -> Result<()> {
     let by_nix: Vec<Option<String>> = evaluator.must(Library::StandIn, &attribute)?;
     ensure!(by_nix.len() == URLS.len(), "{by_nix:?}");
     for (url, by_nix) in URLS.iter().zip(by_nix) {
+        let ssh = if url.starts_with("ssh:") {
+            "ssh_key = \"/k\"\nknown_hosts = \"/k\"\n"
+        } else {
+            ""
+        };
         let text = format!(
-            "host = \"web1\"\nrepository.url = {url:?}\nrepository.ssh_key = \"/k\"\nrepository.known_hosts = \"/k\"\nstatuses.token_file = \"/k\"\n"
+            "host = \"web1\"\n[repository]\nurl = {url:?}\n{ssh}[statuses]\ntoken_file = \"/k\"\n"
         );
         let by_program = match Config::parse(Path::new("config.toml"), &text) {
             Ok(_) => None,

@@ -86,8 +86,9 @@ let
         in
         module (known // builtins.mapAttrs (name: _: known.config._module.args.${name}) asked);
 
+      # `parent` is the file of whoever imports it.
       load =
-        module:
+        parent: module:
         let
           file = if builtins.isPath module || builtins.isString module then module else null;
           read = if file != null then import file else module;
@@ -109,10 +110,10 @@ let
                   "key"
                 ];
             freeform = value.freeformType or null;
-            file = value._file or file;
+            file = value._file or (if file != null then file else parent);
           };
         in
-        [ body ] ++ concatMap load body.imports;
+        [ body ] ++ concatMap (load body.file) body.imports;
       # The same file, imported twice, is one module.
       once = builtins.foldl' (
         seen: module:
@@ -122,7 +123,7 @@ let
           seen ++ [ module ]
       ) [ ];
       loaded = once (
-        concatMap load (
+        concatMap (load null) (
           [
             {
               options._module.check = lib.mkOption { default = true; };

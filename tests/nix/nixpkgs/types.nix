@@ -23,7 +23,11 @@ let
       first
     else
       throw "The option `${show path}' has conflicting definition values: ${
-        builtins.concatStringsSep ", " (map builtins.toJSON (values definitions))
+        builtins.concatStringsSep ", " (
+          map (
+            definition: "${builtins.toJSON definition.value} in ${definition.file or "<unknown-file>"}"
+          ) definitions
+        )
       }";
   one =
     path: definitions:
