@@ -162,7 +162,7 @@ in
           (host.boot.loader.systemd-boot.configurationLimit or null)
           (host.boot.loader.grub.configurationLimit or null)
           (host.boot.loader.limine.maxGenerations or null)
-        ]) hosts)
+        ]) (removeAttrs hosts [ "old1" ]))
         {
           web1 = [
             20
@@ -174,11 +174,6 @@ in
             3
             5
           ];
-          old1 = [
-            null
-            null
-            null
-          ];
           own1 = [
             20
             20
@@ -189,7 +184,7 @@ in
       collections = [
         (lib.mapAttrs (_: host: [
           host.nix.gc.automatic
-          host.nix.gc.dates
+          (lib.concatStringsSep " " (lib.toList host.nix.gc.dates))
         ]) hosts)
         {
           web1 = [
