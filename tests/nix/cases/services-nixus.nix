@@ -449,7 +449,7 @@ in
         ];
         d = {
           PubkeyAuthentication = "yes";
-          PermitRootLogin = "Prohibit-Password";
+          PermitRootLogin = "without-password";
           AllowUsers = [ "root nixus-probe" ];
         };
         e = {
