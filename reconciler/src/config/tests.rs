@@ -201,7 +201,7 @@ fn each_mistake_is_told_with_file_line_and_key() {
         (
             "[reports]",
             "[closure]\nlfs = \"fetch\"\n[reports]",
-            "config.toml:10: closure.lfs: \"fetch\" is neither \"refuse\" nor \"ignore\"",
+            "config.toml:10: closure.lfs: unknown variant `fetch`, expected `refuse` or `ignore`",
         ),
         (
             "[reports]",

@@ -1,11 +1,14 @@
 //! The configuration file as it is written: every value with its place, to name a wrong one.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use nixus_switcher::protocol::FailedUnits;
-use serde::Deserialize;
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::Lfs;
 use crate::forge::Kind;
 
 #[derive(Deserialize)]
@@ -109,7 +112,7 @@ pub struct Closure {
     pub file: Option<Spanned<String>>,
     pub directory: Option<Spanned<String>>,
     pub submodules: Option<bool>,
-    pub lfs: Option<Spanned<LfsWord>>,
+    pub lfs: Option<Lfs>,
     pub build_timeout: Option<Spanned<String>>,
     pub memory_limit: Option<Spanned<String>>,
     pub cpu_weight: Option<Spanned<i64>>,
@@ -130,12 +133,36 @@ pub enum ClosureSource {
     Manifest,
 }
 
-/// A boolean is understood to be refused with what is right.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected \"refuse\" or \"ignore\"")]
-pub enum LfsWord {
-    Word(String),
-    Fetch(bool),
+/// A boolean is understood, to say what is right.
+struct LfsVisitor;
+
+impl<'de> Deserialize<'de> for Lfs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LfsVisitor)
+    }
+}
+
+impl Visitor<'_> for LfsVisitor {
+    type Value = Lfs;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"refuse\" or \"ignore\"")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<Lfs, E> {
+        let all = [Lfs::Refuse, Lfs::Ignore];
+        let known = all.into_iter().find(|one| one.word() == word);
+        known.ok_or_else(|| E::unknown_variant(word, &["refuse", "ignore"]))
+    }
+
+    fn visit_bool<E: Error>(self, fetch: bool) -> Result<Lfs, E> {
+        match fetch {
+            false => Ok(Lfs::Refuse),
+            true => Err(E::custom(
+                "files in Git LFS are not fetched: \"refuse\", or \"ignore\" to take the pointers for the files",
+            )),
+        }
+    }
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq)]

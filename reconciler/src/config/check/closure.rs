@@ -6,7 +6,7 @@ use russh::keys::Algorithm;
 use toml::Spanned;
 
 use super::super::{
-    Closure, ClosureSource, ConfigError, Expression, Following, Lfs, Limits, Otherwise, written,
+    Closure, ClosureSource, ConfigError, Expression, Following, Limits, Otherwise, written,
 };
 use super::Place;
 use crate::public_key::PublicKey;
@@ -29,31 +29,12 @@ impl Place<'_> {
         Ok(Closure {
             source: self.closure_source(host, raw)?,
             submodules: raw.submodules.unwrap_or(false),
-            lfs: self.lfs(raw)?,
+            lfs: raw.lfs.unwrap_or_default(),
             build_timeout: self.duration(raw.build_timeout.as_ref(), TWO_HOURS)?,
             limits: self.limits(raw)?,
             recheck: self.duration(raw.recheck.as_ref(), 30)?,
             retries: self.retries(raw)?,
         })
-    }
-
-    fn lfs(&self, raw: &written::Closure) -> Result<Lfs, ConfigError> {
-        let Some(given) = &raw.lfs else {
-            return Ok(Lfs::default());
-        };
-        let problem = match given.get_ref() {
-            written::LfsWord::Word(word) if word == "refuse" => return Ok(Lfs::Refuse),
-            written::LfsWord::Word(word) if word == "ignore" => return Ok(Lfs::Ignore),
-            written::LfsWord::Word(word) => {
-                format!("{word:?} is neither \"refuse\" nor \"ignore\"")
-            }
-            written::LfsWord::Fetch(false) => return Ok(Lfs::Refuse),
-            written::LfsWord::Fetch(true) => {
-                "files in Git LFS are not fetched: \"refuse\", or \"ignore\" to take the pointers for the files"
-                    .to_owned()
-            }
-        };
-        Err(self.wrong(given.span().start, problem))
     }
 
     fn closure_source(
