@@ -124,7 +124,7 @@ fn a_page_with_an_authority_of_ones_own_is_judged_by_the_hosts_certificate_store
     // Whoever is believed is asked, and answers that it wants a password.
     let check = format!(
         r#"services.nixus.settings.checks = [
-          {{ kind = "http"; name = "shop"; url = "{}"; status = 401; }}
+          {{ kind = "http"; name = "shop"; need = "wanted"; url = "{}"; status = 401; }}
         ];"#,
         https_server::URL
     );

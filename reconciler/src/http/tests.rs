@@ -153,7 +153,10 @@ fn errors_say_what_went_wrong_and_neither_url_nor_password() {
     );
     assert!(silent.is_final());
     assert_eq!(silent.to_string(), "no answer in time");
-    drop(listener);
+    // Nobody else gets a port that is bound, and whoever does not listen refuses.
+    let bound = tokio::net::TcpSocket::new_v4().unwrap();
+    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = bound.local_addr().unwrap();
     let gone = ask(format!("http://me:s3cret@{address}/x?token=t0ken"), LIMIT);
     assert!(gone.is_final());
     assert!(gone.to_string().contains("refused"), "{gone}");

@@ -70,6 +70,16 @@ impl<'a> Stretch<'a> {
         milliseconds(pieces.sum())
     }
 
+    /// How long it took until a program of this name was started, in milliseconds.
+    pub fn until(&self, name: Name) -> Option<f64> {
+        let children = self.lines.iter().filter(|line| line.kind == Kind::Child);
+        let begun = children
+            .filter(|line| self::name(&line.what) == name && line.begun >= self.begun)
+            .map(|line| line.begun)
+            .min()?;
+        Some(milliseconds(begun - self.begun))
+    }
+
     /// A piece between two neighbouring edges is of one use.
     fn use_of(&self, from: u64, to: u64) -> Use {
         let over = |kind: Kind| {
@@ -176,6 +186,16 @@ mod tests {
         }
         let sum: f64 = table.iter().map(|(what, _)| stretch.spent(*what)).sum();
         assert_eq!(sum, stretch.length());
+    }
+
+    #[test]
+    fn a_program_is_started_when_its_first_wait_after_the_beginning_begins() {
+        let lines = example();
+        let from = |begun: u64| Stretch::new(&lines, begun * 1_000_000, 200_000_000);
+        assert_eq!(from(10).until(Name::Nix), Some(130.0));
+        assert_eq!(from(10).until(Name::Git), Some(2.0));
+        assert_eq!(from(0).until(Name::Git), Some(0.0));
+        assert_eq!(from(141).until(Name::Nix), None);
     }
 
     #[test]

@@ -15,6 +15,8 @@ use super::trace::{self, Process};
 use super::yardstick::{Pairs, start_of_git, used_by, used_by_all};
 use super::{as_shipped, deployment};
 
+mod over_https;
+
 const PASSES: usize = 21;
 const COUNTED: usize = 5;
 /// As many branches, and as many tags.
@@ -33,14 +35,15 @@ const ALIAS: &str = "bench-git";
 pub fn poll() -> Result<Vec<Table>> {
     let story = as_shipped(&["web1"])?;
     let host = story.host("web1")?;
-    let deployments = deployment::measure(&story)?;
+    let plain = plain_git(host)?;
+    let deployments = deployment::measure(&story, &plain)?;
     host.stop_passes()?;
     make_other_refs(story.lab())?;
-    let plain = plain_git(host)?;
     leaves_nothing_behind(host)?;
     Ok(vec![
         passes(host, &plain)?,
         bytes(story.lab(), host, &plain)?,
+        over_https::passes(story.lab(), host)?,
         deployments,
     ])
 }
@@ -127,6 +130,7 @@ fn passes(host: &Host, plain: &[String]) -> Result<Table> {
     let start = start_of_git(host)?;
     let mut memory = Vec::new();
     let mut wall = Vec::new();
+    let mut threads = Vec::new();
     let [
         mut own,
         mut listing,
@@ -143,6 +147,7 @@ fn passes(host: &Host, plain: &[String]) -> Result<Table> {
         let cpu = used_by("nixus", &traced);
         let listed = used_by_all(&bare);
         memory.push(ours.peak as f64 * 1024.0 / 1e6);
+        threads.push(ours.threads as f64);
         wall.push(ours.ended - ours.begun);
         own.add(cpu, used_by("git", &started));
         listing.add(cpu, listed);
@@ -154,6 +159,7 @@ fn passes(host: &Host, plain: &[String]) -> Result<Table> {
         title: format!("A pass with nothing to do ({PASSES} passes, {} other refs)", 2 * OTHER_REFS),
         figures: vec![
             Figure::of("nixus: peak memory", "MB", &memory).at_most(15.0),
+            Figure::of("nixus: threads that it started", "", &threads).at_most(0.0),
             own.ours("nixus: processor"),
             own.yardstick("git that reads the same files: processor"),
             own.ratio("nixus to that git: processor").at_most(PASS_TO_START),
@@ -174,7 +180,7 @@ fn passes(host: &Host, plain: &[String]) -> Result<Table> {
 }
 
 /// From the first begin to the last end, without what leads into the host.
-fn time<'a>(processes: impl IntoIterator<Item = &'a Process>) -> f64 {
+pub fn time<'a>(processes: impl IntoIterator<Item = &'a Process>) -> f64 {
     let (begun, ended) = processes
         .into_iter()
         .filter(|process| !process.is("nsenter"))

@@ -43,6 +43,8 @@ pub struct Process {
     pub images: Vec<Image>,
     /// The most memory that the last program had at once, in KiB, shared libraries included.
     pub peak: u64,
+    /// How many threads it started, whatever it was.
+    pub threads: usize,
     /// When it began and ended, in milliseconds since the tracing began.
     pub begun: f64,
     /// Likewise.
@@ -212,6 +214,7 @@ impl Tree {
                         cpu: 0.0,
                     }],
                     peak: 0,
+                    threads: 0,
                     begun: now,
                     ended: now,
                 },
@@ -249,9 +252,11 @@ impl Tree {
             return;
         }
         let cpu: f64 = task.process.images.iter().map(|image| image.cpu).sum();
-        let leader = self.tasks.get_mut(&task.leader);
-        if let Some(image) = leader.and_then(|task| task.process.images.last_mut()) {
-            image.cpu += cpu;
+        if let Some(leader) = self.tasks.get_mut(&task.leader) {
+            leader.process.threads += 1;
+            if let Some(image) = leader.process.images.last_mut() {
+                image.cpu += cpu;
+            }
         }
     }
 }

@@ -147,6 +147,7 @@ mod tests {
                 })
                 .collect(),
             peak: 0,
+            threads: 0,
             begun: 0.0,
             ended: 0.0,
         };
