@@ -9,6 +9,8 @@ use std::time::Duration;
 use nixus_switcher::protocol::FailedUnits;
 use thiserror::Error;
 
+use crate::address::Address;
+
 mod check;
 mod closure;
 pub mod health;
@@ -115,7 +117,7 @@ impl Remote {
     /// Another repository, reached as this one is. A token is for one server; only that one is shown
     /// it.
     pub fn at(&self, url: &str) -> Self {
-        let same_server = server(&self.url) == server(url);
+        let same_server = same_server(&self.url, url);
         Self {
             url: url.to_owned(),
             token_file: self.token_file.clone().filter(|_| same_server),
@@ -124,12 +126,12 @@ impl Remote {
     }
 }
 
-/// Scheme, name and port of a URL's server.
-fn server(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split('/').next()?;
-    let name = authority.rsplit('@').next()?;
-    Some(format!("{scheme}://{name}"))
+/// Whether two URLs lead to one server. What is no URL leads nowhere.
+fn same_server(one: &str, other: &str) -> bool {
+    match (Address::parse(one), Address::parse(other)) {
+        (Ok(one), Ok(other)) => one.server() == other.server(),
+        _ => false,
+    }
 }
 
 /// When passes begin, as the units of a host are to have it.

@@ -17,7 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
-use crate::https::without_passwords;
+use crate::address::without_credentials;
 use crate::state::read_bounded;
 
 /// The longest file of authorities, in bytes.
@@ -113,7 +113,7 @@ fn cause(error: &reqwest::Error) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    without_passwords(&innermost.to_string())
+    without_credentials(&innermost.to_string())
 }
 
 /// A client with these limits. It keeps connections for as long as it lives.
@@ -136,7 +136,7 @@ pub fn client(
         Via::Environment => builder,
         Via::Proxy(text) => {
             let proxy = Proxy::all(text).map_err(|source| ClientError::Proxy {
-                proxy: without_passwords(text),
+                proxy: without_credentials(text),
                 source: source.into(),
             })?;
             builder.proxy(proxy.no_proxy(NoProxy::from_env()))

@@ -1,17 +1,20 @@
 //! HTTPS, as git needs it: a token that is in no argument, environment or log, and a pinned CA.
 //!
 //! git asks a program for user and password (`GIT_ASKPASS`). It is given this executable, which is
-//! told in the environment where the token's file is, and reads it only when it is asked.
+//! told in the environment where the token's file is and which server it belongs to, and reads it only
+//! when it is asked for that server. git asks for a proxy's password in the same way.
 
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::address::{Address, without_credentials};
 use crate::config::Remote;
 use crate::process::Invocation;
 use crate::state::read_bounded;
 
 const CALLED_AS_ASKPASS: &str = "NIXUS_CALLED_AS_ASKPASS";
 const TOKEN_FILE: &str = "NIXUS_TOKEN_FILE";
+const TOKEN_SERVER: &str = "NIXUS_TOKEN_SERVER";
 
 /// Forges take any name beside a token; GitHub wants this one for the tokens of its apps.
 pub const USER: &str = "x-access-token";
@@ -27,12 +30,14 @@ pub fn with_https(invocation: Invocation, remote: &Remote) -> io::Result<Invocat
         invocation = invocation.env("GIT_SSL_CAINFO", authority);
     }
     if let Some(token) = &remote.token_file {
+        let address = Address::parse(&remote.url).map_err(io::Error::other)?;
         // Without the helpers of the system: they would keep the token elsewhere.
         invocation = invocation
             .args(["-c", "credential.helper="])
             .env("GIT_ASKPASS", std::env::current_exe()?)
             .env(CALLED_AS_ASKPASS, "1")
-            .env(TOKEN_FILE, token);
+            .env(TOKEN_FILE, token)
+            .env(TOKEN_SERVER, address.server().to_string());
     }
     Ok(invocation)
 }
@@ -42,14 +47,29 @@ pub fn answer_if_asked() -> Option<io::Result<()>> {
     std::env::var_os(CALLED_AS_ASKPASS)?;
     let question = std::env::args().nth(1).unwrap_or_default();
     let file = std::env::var_os(TOKEN_FILE).unwrap_or_default();
-    Some(answer(&question, Path::new(&file)).and_then(|answer| writeln!(io::stdout(), "{answer}")))
+    let server = std::env::var(TOKEN_SERVER).unwrap_or_default();
+    let answer = answer(&question, Path::new(&file), &server);
+    Some(answer.and_then(|answer| writeln!(io::stdout(), "{answer}")))
 }
 
-fn answer(question: &str, file: &Path) -> io::Result<String> {
-    match question.starts_with("Username") {
-        true => Ok(USER.to_owned()),
-        false => token(file),
+/// git's questions are `Username for '<URL>': ` and `Password for '<URL>': ` (credential.c), with
+/// a path where `credential.useHttpPath` is set.
+fn answer(question: &str, file: &Path, server: &str) -> io::Result<String> {
+    let asked_by = question
+        .split_once('\'')
+        .and_then(|(_, rest)| rest.rsplit_once('\''))
+        .and_then(|(url, _)| Address::server_of_question(url).ok());
+    let belongs_to = Address::server_of_question(server).ok();
+    if asked_by.is_none() || asked_by != belongs_to {
+        return Err(io::Error::other(format!(
+            "it belongs to {server}, and is not for who asks: {}",
+            without_credentials(question).trim()
+        )));
     }
+    if question.starts_with("Username") {
+        return Ok(USER.to_owned());
+    }
+    token(file)
 }
 
 /// The token in a file.
@@ -67,37 +87,6 @@ pub fn token(file: &Path) -> io::Result<String> {
     Ok(token.to_owned())
 }
 
-/// A text with the passwords of all URLs in it left out.
-pub fn without_passwords(text: &str) -> String {
-    let mut told = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("://") {
-        told.push_str(before);
-        told.push_str("://");
-        rest = after;
-        let end = after
-            .find(|letter: char| letter.is_whitespace() || "/'\"".contains(letter))
-            .unwrap_or(after.len());
-        if let Some((user, _)) = password_in(&after[..end]) {
-            told.push_str(user);
-            told.push_str(":***");
-            rest = &after[after[..end].rfind('@').unwrap_or(0)..];
-        }
-    }
-    told.push_str(rest);
-    told
-}
-
-/// User and password in the authority of a URL, where it has a password.
-fn password_in(authority: &str) -> Option<(&str, &str)> {
-    authority.rsplit_once('@')?.0.split_once(':')
-}
-
-/// Whether a URL carries a password, which would be seen by everyone who lists processes.
-pub fn has_password(url: &str) -> bool {
-    without_passwords(url) != url
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,9 +95,10 @@ mod tests {
     fn a_token_is_read_with_or_without_a_newline_at_its_end() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("token");
+        let own = "https://git.example";
         let check = |content: &str, expected: Option<&str>| {
             std::fs::write(&file, content).unwrap();
-            let found = answer("Password for 'https://git.example': ", &file).ok();
+            let found = answer("Password for 'https://git.example': ", &file, own).ok();
             assert_eq!(found.as_deref(), expected, "{content:?}");
         };
         check("s3cret", Some("s3cret"));
@@ -116,24 +106,54 @@ mod tests {
         check("s3cret\r\n", Some("s3cret"));
         check("", None);
         check("one\ntwo\n", None);
-        let user = answer("Username for 'https://git.example': ", &file).unwrap();
+        let user = answer("Username for 'https://git.example': ", &file, own).unwrap();
         assert_eq!(user, USER);
     }
 
     #[test]
-    fn passwords_are_told_to_nobody() {
-        let check = |text: &str, expected: &str| assert_eq!(without_passwords(text), expected);
+    fn a_token_is_given_to_its_own_server_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        std::fs::write(&file, "s3cret").unwrap();
+        let check = |server: &str, question: &str, good: bool| {
+            for word in ["Username", "Password"] {
+                let question = format!("{word} for '{question}': ");
+                let found = answer(&question, &file, server);
+                assert_eq!(found.is_ok(), good, "{server} {question}");
+                if let Err(error) = found {
+                    assert!(!error.to_string().contains("s3cret"), "{error}");
+                }
+            }
+        };
+        let own = "https://git.example";
+        check(own, "https://git.example", true);
+        check(own, "https://x-access-token@git.example", true);
+        check(own, "https://git.example:443/fleet/deploy.git", true);
         check(
-            "fatal: unable to access 'https://me:s3cret@git.example/x.git/': refused",
-            "fatal: unable to access 'https://me:***@git.example/x.git/': refused",
+            "https://git.example:8443",
+            "https://me@git.example:8443",
+            true,
         );
-        check(
-            "https://a:p@ss@b https://:x@c",
-            "https://a:***@b https://:***@c",
-        );
-        let harmless = "ssh://git@git.example:22/x.git at 10:30 a@b file:///x:y@z";
-        check(harmless, harmless);
-        assert!(has_password("https://me:s3cret@git.example/x"));
-        assert!(!has_password("https://me@git.example:8443/x"));
+        // A proxy, another server, another port, another scheme, and what can be read in two ways.
+        for other in [
+            "http://me@127.0.0.1:3128",
+            "http://git.example:3128",
+            "http://git.example",
+            "https://git.example:3128",
+            "https://evil.test",
+            "https://evil.test?@git.example",
+            "https://evil.test#@git.example",
+            "https://git.example@evil.test",
+            "https://git.example\\@evil.test",
+            "https://git.example.evil.test",
+            "",
+        ] {
+            check(own, other, false);
+        }
+        check("", "", false);
+        check("", "https://git.example", false);
+        // A password that the URL of a proxy has is not shown either.
+        let error = answer("Password for 'http://me:s3cret@proxy': ", &file, own).unwrap_err();
+        assert!(!error.to_string().contains("s3cret"), "{error}");
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::https::has_password;
+use crate::address::{Address, AddressError};
 use crate::public_key::PublicKey;
 
 /// A file of the template.
@@ -177,11 +177,11 @@ fn replacements(answers: &Answers) -> Result<Vec<(&'static str, String)>, InitEr
             what: "the deploy repository",
             problem: format!("{url:?} {problem}"),
         };
-        if has_password(&url) {
+        let parsed = Address::parse(&url);
+        if let Err(why @ AddressError::Credentials(_)) = &parsed {
             return Err(InitError::Answer {
                 what: "the deploy repository",
-                problem: "the URL has a password in it, which everyone on a host could see"
-                    .to_owned(),
+                problem: format!("the URL {why}"),
             });
         }
         if !["ssh://", "https://"]
@@ -191,6 +191,9 @@ fn replacements(answers: &Answers) -> Result<Vec<(&'static str, String)>, InitEr
             return Err(wrong(
                 "is not a URL with ssh:// or https://, such as ssh://git@git.example.org/srv/git/deploy.git",
             ));
+        }
+        if let Err(why) = parsed {
+            return Err(wrong(&why.to_string()));
         }
         replaced.push((
             REPORTS,
@@ -242,19 +245,11 @@ fn beside(url: &str, name: &str) -> Option<String> {
 
 /// The name of a URL's server as it stands in known_hosts (sshd(8)).
 fn known_as(url: &str) -> Option<String> {
-    let (_, rest) = url.split_once("://")?;
-    let server = rest.split('/').next()?.rsplit('@').next()?;
-    let (name, port) = match server.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => (name, Some(port)),
-        _ => (server, None),
-    };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    if name.is_empty() {
-        return None;
-    }
-    Some(match port {
-        None | Some("22") => name.to_owned(),
-        Some(port) => format!("[{name}]:{port}"),
+    let address = Address::parse(url).ok()?;
+    let server = address.server();
+    Some(match server.port()? {
+        22 => server.host().to_owned(),
+        port => format!("[{}]:{port}", server.host()),
     })
 }
 

@@ -18,6 +18,7 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod activation;
+pub mod address;
 pub mod adopt;
 pub mod build_scope;
 pub mod cause;

@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use crate::https::without_passwords;
+use crate::address::without_credentials;
 
 mod conversation;
 
@@ -241,7 +241,7 @@ impl Invocation {
         waits::begin(Kind::Child, || {
             let mut words = vec![program.into()];
             words.extend(self.arguments.iter().map(|word| word.to_string_lossy()));
-            without_passwords(&words.join(" "))
+            without_credentials(&words.join(" "))
         })
     }
 

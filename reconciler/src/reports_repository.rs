@@ -10,8 +10,8 @@ use std::time::Duration;
 use git2::{ErrorCode, Oid, Repository, Signature};
 use thiserror::Error;
 
+use crate::address::without_credentials;
 use crate::config::Remote;
-use crate::https::without_passwords;
 use crate::process::{Invocation, ProcessError};
 use crate::report::Report;
 use crate::set_aside::{WhenFull, set_aside};
@@ -301,7 +301,7 @@ impl ReportsRepository {
 fn remote_error(action: &'static str, remote: &Remote, source: ProcessError) -> ReportsError {
     ReportsError::Remote {
         action,
-        url: without_passwords(&remote.url),
+        url: without_credentials(&remote.url),
         source: source.told_by(without_advice),
     }
 }

@@ -13,6 +13,7 @@ use git2::{Oid, Repository, RepositoryInitOptions};
 use nixus_switcher::protocol::{Commit, Toplevel};
 use thiserror::Error;
 
+use crate::address::{self, Address, Scheme};
 use crate::commit_id::CommitId;
 use crate::config::{Config, Remote};
 use crate::disk_space;
@@ -281,7 +282,7 @@ impl Source {
             .refname_to_id(&fetched)
             .map_err(|source| self.object(&fetched, source))?;
         commit_id(head).map_err(|problem| SourceError::Answer {
-            url: https::without_passwords(&remote.url),
+            url: address::without_credentials(&remote.url),
             problem,
         })
     }
@@ -440,7 +441,7 @@ impl Source {
 
 fn fetch_failed(remote: &Remote, what: &str, source: ProcessError) -> SourceError {
     SourceError::Fetch {
-        url: https::without_passwords(&remote.url),
+        url: address::without_credentials(&remote.url),
         branch: what.to_owned(),
         source: source.told_by(|said| disk_space::named(without_advice(said))),
     }
@@ -452,10 +453,9 @@ fn fetch_failed(remote: &Remote, what: &str, source: ProcessError) -> SourceErro
 /// This executable's own path is not known.
 pub fn git_for(remote: &Remote) -> std::io::Result<Invocation> {
     let git = git(remote.timeout);
-    if remote.url.starts_with("https://") {
-        https::with_https(git, remote)
-    } else {
-        ssh::with_ssh(git, remote)
+    match Address::parse(&remote.url) {
+        Ok(address) if address.scheme() == Scheme::Https => https::with_https(git, remote),
+        _ => ssh::with_ssh(git, remote),
     }
 }
 
@@ -500,7 +500,7 @@ pub fn without_advice(stderr: &str) -> String {
         .filter(|line| !line.trim().is_empty() && !ADVICE.contains(line))
         .filter(|line| !fetching::is_progress(line))
         .collect();
-    https::without_passwords(&lines.join("\n"))
+    address::without_credentials(&lines.join("\n"))
 }
 
 fn retry_trailers(message: &str) -> Result<Vec<Toplevel>, git2::Error> {

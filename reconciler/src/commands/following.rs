@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use futures_util::StreamExt as _;
 use git2::Repository;
 use jiff::Timestamp;
+use nixus::address::{Address, without_credentials};
 use nixus::cli::{Cli, ReportsFrom};
 use nixus::commit_id::CommitId;
 use nixus::config::{Config, Remote};
@@ -62,6 +63,8 @@ pub fn reports_of(cli: &Cli, from: &ReportsFrom, paths: &Paths) -> anyhow::Resul
             keys,
         });
     };
+    let wrong = |why| WrongInput(format!("{}: the URL {why}", without_credentials(url)));
+    Address::parse(url).map_err(wrong)?;
     let remote = Remote {
         url: url.clone(),
         ssh_key: from.ssh_key.clone(),
@@ -84,7 +87,8 @@ pub fn reports_of(cli: &Cli, from: &ReportsFrom, paths: &Paths) -> anyhow::Resul
 }
 
 fn on_forge(from: &ReportsFrom, url: &str) -> anyhow::Result<Reports> {
-    let wrong = |problem: &str| WrongInput(format!("{url}: {problem}"));
+    let wrong = |problem: &str| WrongInput(format!("{}: {problem}", without_credentials(url)));
+    Address::parse(url).map_err(|why| wrong(&format!("the URL {why}")))?;
     let place = detect::place(url).filter(|_| !url.starts_with("http://"));
     let place = place.ok_or_else(|| {
         wrong("expected the deploy repository, such as https://github.com/fleet/deploy")

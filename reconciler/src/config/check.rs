@@ -6,8 +6,8 @@ use std::time::Duration;
 use nixus_switcher::protocol::carrier_seconds;
 use toml::Spanned;
 
-use super::{Config, ConfigError, Passes, Remote, Switch, server, span, written};
-use crate::https::has_password;
+use super::{Config, ConfigError, Passes, Remote, Switch, same_server, span, written};
+use crate::address::{Address, AddressError, Scheme};
 
 mod closure;
 mod health;
@@ -152,9 +152,9 @@ impl Place<'_> {
         like: Option<&Remote>,
     ) -> Result<Remote, ConfigError> {
         let address = given.url.get_ref();
-        let ssh = address.starts_with("ssh://");
-        let https = address.starts_with("https://");
-        self.address(&given.url)?;
+        let scheme = self.address(&given.url)?;
+        let ssh = scheme == Scheme::Ssh;
+        let https = scheme == Scheme::Https;
         for (needed, scheme, given) in [
             (ssh, "ssh", &given.ssh_key),
             (ssh, "ssh", &given.known_hosts),
@@ -181,7 +181,7 @@ impl Place<'_> {
             return Err(self.wrong(given.url.span().start, problem));
         }
         // A token is for one server; only that one is shown it.
-        let same_server = over_https.filter(|like| server(&like.url) == server(address));
+        let same_server = over_https.filter(|like| same_server(&like.url, address));
         Ok(Remote {
             url: address.clone(),
             ssh_key: path(
@@ -204,29 +204,52 @@ impl Place<'_> {
         })
     }
 
-    fn address(&self, url: &Spanned<String>) -> Result<(), ConfigError> {
-        let address = url.get_ref();
-        if has_password(address) {
-            let problem = "has a password in it, which everyone on the host could see: \
-                           put it into a file and name that as token_file";
-            return Err(self.wrong(url.span().start, problem));
-        }
-        if let Some((parameter, instead)) = flake_parameter(address) {
+    fn address(&self, url: &Spanned<String>) -> Result<Scheme, ConfigError> {
+        let text = url.get_ref();
+        if let Some((parameter, instead)) = flake_parameter(text) {
             let problem = format!(
                 "has a flake's parameter {parameter:?} in it, which git does not know: {instead}"
             );
             return Err(self.wrong(url.span().start, problem));
         }
-        let known = ["ssh://", "https://", "file://"]
+        let whole = ["ssh://", "https://", "file://"]
             .iter()
-            .any(|scheme| address.starts_with(scheme));
-        if !known || address.bytes().any(|b| b.is_ascii_control() || b == b' ') {
-            let problem = format!(
-                "{address:?} is not a repository URL: expected ssh://, https:// or file://"
-            );
-            return Err(self.wrong(url.span().start, problem));
+            .any(|scheme| text.starts_with(scheme));
+        match Address::parse(text) {
+            // To git a query is a part of the path, and to a forge it may be one more token.
+            Ok(address)
+                if whole && !(address.scheme() == Scheme::Https && text.contains(['?', '#'])) =>
+            {
+                Ok(address.scheme())
+            }
+            Err(why @ AddressError::Credentials(_)) => {
+                let problem = format!("{why}: put it into a file and name that as token_file");
+                Err(self.wrong(url.span().start, problem))
+            }
+            parsed => Err(self.not_an_address(
+                url,
+                parsed.err(),
+                "is not a repository URL: expected ssh://, https:// or file://",
+            )),
         }
-        Ok(())
+    }
+
+    /// That a text is not what `expected` says. One that carries credentials is not repeated.
+    pub(super) fn not_an_address(
+        &self,
+        given: &Spanned<String>,
+        why: Option<AddressError>,
+        expected: &str,
+    ) -> ConfigError {
+        let text = given.get_ref();
+        let problem = match why {
+            Some(why @ AddressError::Credentials(_)) => why.to_string(),
+            Some(why @ AddressError::Strange(_)) if text.contains("://") => {
+                format!("{text:?} {expected} (it {why})")
+            }
+            _ => format!("{text:?} {expected}"),
+        };
+        self.wrong(given.span().start, problem)
     }
 
     pub(super) fn absolute(&self, path: &Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {

@@ -274,6 +274,26 @@ fn each_mistake_is_told_with_file_line_and_key() {
             "config.toml:5: repository.url: has a password in it, which everyone on the host could see: put it into a file and name that as token_file",
         ),
         (
+            "url = \"ssh://git@git.example/deploy.git\"",
+            "url = \"https://ghp_s3cret@git.example/deploy.git\"",
+            "config.toml:5: repository.url: has a user's name or a token in it, which everyone on the host could see: put it into a file and name that as token_file",
+        ),
+        (
+            "url = \"ssh://git@git.example/deploy.git\"",
+            "url = \"https://evil.test?@git.example/deploy.git\"",
+            "config.toml:5: repository.url: \"https://evil.test?@git.example/deploy.git\" is not a repository URL: expected ssh://, https:// or file:// (it has no / after the name of its server)",
+        ),
+        (
+            "url = \"ssh://git@git.example/deploy.git\"",
+            "url = \"https://git.example/deploy.git?private_token=x\"",
+            "config.toml:5: repository.url: \"https://git.example/deploy.git?private_token=x\" is not a repository URL: expected ssh://, https:// or file://",
+        ),
+        (
+            "[reports]",
+            "[[checks]]\nkind = \"http\"\nurl = \"http://u:hunter2@localhost/\"\n[reports]",
+            "config.toml:11: checks.url: has a password in it, which everyone on the host could see",
+        ),
+        (
             "[reports]",
             "[[repository.mirrors]]\nurl = \"ssh://b/x\"\ntoken_file = \"/x\"\n[reports]",
             "config.toml:11: repository.mirrors.token_file: is only used with https://, but the URL is \"ssh://b/x\"",

@@ -1,6 +1,7 @@
 //! Which forge a repository's URL leads to: pure.
 
 use super::{Kind, Repository};
+use crate::address::{Address, Scheme};
 
 /// Hosts whose forge is known.
 const KNOWN: [(&str, Kind); 5] = [
@@ -22,23 +23,20 @@ pub struct Place {
 
 /// Server and path of a repository's URL; nothing where there is no server in it.
 pub fn place(url: &str) -> Option<Place> {
-    let (scheme, rest) = url.split_once("://")?;
-    let (authority, path) = rest.split_once('/')?;
-    let server = authority.rsplit('@').next()?;
-    // The port of sshd says nothing of the one for HTTPS.
-    let server = match scheme {
-        "https" | "http" => server,
-        "ssh" => match server.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-            _ => server,
-        },
-        _ => return None,
+    let address = Address::parse(url).ok()?;
+    let server = address.server();
+    let server = match address.scheme() {
+        Scheme::Https | Scheme::Http => server.authority(),
+        // The port of sshd says nothing of the one for HTTPS.
+        Scheme::Ssh => server.name(),
+        Scheme::File => return None,
     };
+    let path = address.path();
     let path = path.trim_matches('/');
     let path = path.strip_suffix(".git").unwrap_or(path);
     let whole = path.contains('/') && path.split('/').all(is_name);
-    (whole && !server.is_empty()).then(|| Place {
-        server: server.to_ascii_lowercase(),
+    whole.then(|| Place {
+        server,
         path: path.to_owned(),
     })
 }

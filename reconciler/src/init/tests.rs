@@ -144,6 +144,7 @@ fn servers_are_named_as_in_known_hosts() {
         ("ssh://git@[fd77::2]:2222/x", Some("[fd77::2]:2222")),
         ("ssh:///x", None),
         ("x", None),
+        ("ssh://evil.test?@git.fleet/x", None),
     ] {
         assert_eq!(known_as(url).as_deref(), name, "{url}");
     }

@@ -11,8 +11,8 @@ use thiserror::Error;
 
 use super::signature::{self, SignError};
 use super::{FILE, Manifest, SIGNATURE};
+use crate::address::{Address, AddressError, without_credentials};
 use crate::commit_id::CommitId;
-use crate::https::without_passwords;
 use crate::process::{Invocation, ProcessError};
 use crate::source::{REFS, without_advice};
 
@@ -54,6 +54,17 @@ pub enum PushError {
     /// It could not be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// The remote is a URL that is not used.
+    #[error(
+        "the remote {remote} {source}: name a remote of the clone, or let a credential helper of git's have it"
+    )]
+    Remote {
+        /// The remote.
+        remote: String,
+        /// Why.
+        #[source]
+        source: AddressError,
+    },
     /// The remote was not asked.
     #[error("cannot ask {remote} for {name}")]
     List {
@@ -91,7 +102,11 @@ impl PushError {
     pub fn is_wrong_input(&self) -> bool {
         matches!(
             self,
-            Self::Commit { .. } | Self::Key { .. } | Self::Sign(_) | Self::Differs { .. }
+            Self::Commit { .. }
+                | Self::Remote { .. }
+                | Self::Key { .. }
+                | Self::Sign(_)
+                | Self::Differs { .. }
         )
     }
 }
@@ -126,6 +141,11 @@ impl Push<'_> {
     /// # Errors
     /// It cannot be signed, the remote does not take it, or has another one.
     pub async fn push(&self, manifest: &Manifest, text: &[u8]) -> Result<Pushed, PushError> {
+        // The name of a remote is read as a path.
+        Address::parse(self.remote).map_err(|source| PushError::Remote {
+            remote: without_credentials(self.remote),
+            source,
+        })?;
         let name = format!("{REFS}{}", manifest.commit);
         let signature = self.signature(text)?;
         let commit = self
@@ -146,7 +166,7 @@ impl Push<'_> {
             .output()
             .await
             .map_err(|source| PushError::Push {
-                remote: without_passwords(self.remote),
+                remote: without_credentials(self.remote),
                 name,
                 source: source.told_by(without_advice),
             })?;
@@ -167,7 +187,7 @@ impl Push<'_> {
             .output()
             .await
             .map_err(|source| PushError::List {
-                remote: without_passwords(self.remote),
+                remote: without_credentials(self.remote),
                 name: name.to_owned(),
                 source: source.told_by(without_advice),
             })?;
@@ -289,6 +309,18 @@ mod tests {
             .map(|one| one.name().unwrap().to_owned())
             .collect();
         assert_eq!(files, [FILE, SIGNATURE]);
+
+        let push = Push {
+            repository: clone.path(),
+            remote: "https://ci:s3cret@127.0.0.1:1/deploy.git",
+            key: None,
+            replace: false,
+        };
+        let error = run(push.push(&manifest, b"one")).unwrap_err();
+        assert!(error.is_wrong_input(), "{error:?}");
+        let words = in_words(&error);
+        assert!(words.contains("has a password in it"), "{words}");
+        assert!(!words.contains("s3cret"), "{words}");
 
         let elsewhere = Repository::init(directory.path().join("elsewhere")).unwrap();
         let push = Push {

@@ -1,7 +1,7 @@
 //! Asks one server where one branch, or another ref, is.
 
 use super::{
-    CommitId, Head, ProcessError, Remote, SourceError, git_for, https, one_ref, without_advice,
+    CommitId, Head, ProcessError, Remote, SourceError, address, git_for, one_ref, without_advice,
 };
 
 pub(super) async fn list_one(remote: &Remote, branch: &str) -> Result<Head, SourceError> {
@@ -24,14 +24,14 @@ pub(super) async fn list_ref(remote: &Remote, name: &str) -> Result<Head, Source
         .await
         .map_err(failed)?;
     head_in(&output, name).map_err(|problem| SourceError::Answer {
-        url: https::without_passwords(&remote.url),
+        url: address::without_credentials(&remote.url),
         problem,
     })
 }
 
 pub(super) fn list_failed(remote: &Remote, source: ProcessError) -> SourceError {
     SourceError::List {
-        url: https::without_passwords(&remote.url),
+        url: address::without_credentials(&remote.url),
         source: source.told_by(without_advice),
     }
 }

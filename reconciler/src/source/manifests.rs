@@ -4,7 +4,8 @@ use git2::{ObjectType, Oid, Repository, Sort};
 
 use super::history::{self, Unread};
 use super::list::{list_failed, list_ref};
-use super::{CommitId, Head, Remote, Source, SourceError, fetch_failed, git_for, https};
+use super::{CommitId, Head, Remote, Source, SourceError, fetch_failed, git_for};
+use crate::address;
 use crate::manifest;
 use crate::packing;
 use crate::process::in_words;
@@ -86,7 +87,7 @@ impl Source {
         let read = found_at(&repository, FETCHED);
         let found = read.map_err(|why| self.unread(name, why))?;
         found.ok_or_else(|| SourceError::Answer {
-            url: https::without_passwords(&remote.url),
+            url: address::without_credentials(&remote.url),
             problem: format!("{name} has no {} of at most 4 MiB", manifest::FILE),
         })
     }

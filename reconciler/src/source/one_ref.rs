@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use super::ls_refs::{self, FLUSH, Read};
-use super::{Head, SourceError, list_failed, over_https};
+use super::{Head, SourceError, address, list_failed, over_https};
 use crate::config::Remote;
 use crate::process::{Invocation, ProcessError};
 use crate::ssh;
@@ -93,6 +93,13 @@ struct Address<'a> {
 impl<'a> Address<'a> {
     /// Nothing where something would have to be decoded or quoted.
     fn of(url: &'a str) -> Option<Self> {
+        let parsed = address::Address::parse(url).ok()?;
+        // ssh takes an IPv6 address without its brackets, and git a port that is none as a part of the name.
+        if parsed.server().host().contains(':')
+            || parsed.user().is_some_and(|user| user.contains('%'))
+        {
+            return None;
+        }
         let rest = url.strip_prefix("ssh://")?;
         let (authority, path) = rest.split_at(rest.find('/')?);
         let (host, port) = match authority.rsplit_once(':') {
@@ -103,14 +110,9 @@ impl<'a> Address<'a> {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || more.contains(&byte);
             !text.is_empty() && text.bytes().all(plain)
         };
-        let is_host = host.split('@').count() <= 2
-            && host
-                .split('@')
-                .all(|part| is_word(part, b"-._") && !part.starts_with('-'));
-        let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok());
         // A path of the form /~user is relative to a home.
         let is_path = is_word(path, b"/-._+=,@") && Path::new(path).is_absolute();
-        (is_host && is_port && is_path).then_some(Self { host, port, path })
+        is_path.then_some(Self { host, port, path })
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::address::Address;
 use crate::config::Remote;
 
 /// How long one host may take to be found and to accept a connection.
@@ -91,34 +92,11 @@ async fn connect((host, port): (String, u16)) -> Reach {
     }
 }
 
-/// The host and port of a URL as git understands it (git-fetch(1), "GIT URLS"); nothing for a path.
+/// The host and port of a repository; nothing for one on this host.
 fn place(url: &str) -> Option<(String, u16)> {
-    let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest)) => (scheme, rest.split(['/', '?']).next()?),
-        // The form of scp has no port, and a colon before any slash.
-        None => ("ssh", url.split_once(':').map(|(host, _)| host)?),
-    };
-    if rest.is_empty() || rest.contains('/') {
-        return None;
-    }
-    let usual = match scheme {
-        "ssh" => 22,
-        "https" => 443,
-        _ => return None,
-    };
-    let authority = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    // An IPv6 address stands in brackets (RFC 3986, section 3.2.2).
-    if let Some((address, after)) = authority
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'))
-    {
-        let port = after.strip_prefix(':').and_then(|port| port.parse().ok());
-        return Some((address.to_owned(), port.unwrap_or(usual)));
-    }
-    match authority.split_once(':') {
-        Some((host, port)) => Some((host.to_owned(), port.parse().unwrap_or(usual))),
-        None => Some((authority.to_owned(), usual)),
-    }
+    let address = Address::parse(url).ok()?;
+    let server = address.server();
+    Some((server.host().to_owned(), server.port()?))
 }
 
 #[cfg(test)]
@@ -154,7 +132,7 @@ mod tests {
             Some(("git.example.org", 443)),
         );
         check(
-            "https://u:p@git.example.org:8443/a",
+            "https://git.example.org:8443/a",
             Some(("git.example.org", 8443)),
         );
         check("file:///srv/git/deploy.git", None);

@@ -11,10 +11,10 @@ use git2::{FileMode, ObjectType, Oid, Repository};
 
 use super::history::{self, Unread};
 use super::{MAX_FETCH, Source, SourceError, commit_id, git, without_advice};
+use crate::address::{self, Address};
 use crate::commit_id::CommitId;
 use crate::config::Remote;
 use crate::disk_space;
-use crate::https;
 
 /// Keep what was fetched; each is named after its commit.
 const REFS: &str = "refs/nixus/submodules/";
@@ -66,8 +66,14 @@ impl Source {
                 let given = urls
                     .get(&path)
                     .ok_or_else(|| wrong("has no URL in .gitmodules".to_owned()))?;
-                let url = resolve(&place.url, given)
-                    .ok_or_else(|| wrong(format!("has the URL {given:?}, which leads nowhere")))?;
+                let url = resolve(&place.url, given).ok_or_else(|| {
+                    let given = address::without_credentials(given);
+                    wrong(format!("has the URL {given:?}, which leads nowhere"))
+                })?;
+                // The commit's author chose it: a token or a key goes to no server that depends on who reads it.
+                if let Err(why) = Address::parse(&url) {
+                    return Err(wrong(format!("has a URL that {why}")));
+                }
                 if seen.len() >= MOST || place.depth >= DEEPEST {
                     let problem = format!("is one too many: {MOST} are allowed, {DEEPEST} deep");
                     return Err(wrong(problem));
@@ -87,7 +93,7 @@ impl Source {
             .fill(oid, &seen)
             .map_err(|why| self.unread(commit.as_str(), why))?;
         commit_id(filled).map_err(|problem| SourceError::Answer {
-            url: https::without_passwords(&remote.url),
+            url: address::without_credentials(&remote.url),
             problem,
         })
     }
@@ -157,7 +163,7 @@ impl Source {
             .map(drop)
             .map_err(|source| SourceError::FetchSubmodule {
                 path: path.to_owned(),
-                url: https::without_passwords(&remote.url),
+                url: address::without_credentials(&remote.url),
                 source: source.told_by(|said| disk_space::named(without_advice(said))),
             })
     }

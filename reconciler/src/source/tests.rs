@@ -415,7 +415,18 @@ fn a_submodule_that_is_nowhere_is_told_from_one_that_is_not_reached() {
     );
     check(
         Some(&module("ext::sh")),
-        "transport 'ext' not allowed",
-        false,
+        "the submodule lib has a URL that is neither a URL nor user@host:path",
+        true,
+    );
+    // The repository's token would go where the commit's author likes.
+    check(
+        Some(&module("https://evil.test?@git.test/x.git")),
+        "has a URL that has no / after the name of its server",
+        true,
+    );
+    check(
+        Some(&module("https://me:s3cret@git.test/x.git")),
+        "has a URL that has a password in it",
+        true,
     );
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::Place;
+use crate::address::{Address, Scheme};
 use crate::config::ConfigError;
 use crate::config::health::{Check, Health, Kind, Operator, OwnSsh, PROBE_USER, Peer, Quorum};
 use crate::config::written::{self, CheckKind};
@@ -423,20 +424,15 @@ impl Place<'_> {
     }
 
     fn web_address(&self, given: &Spanned<String>) -> Result<String, ConfigError> {
-        let text = given.get_ref();
-        let known = ["http://", "https://"].iter().any(|scheme| {
-            text.strip_prefix(scheme)
-                .is_some_and(|rest| !rest.is_empty())
-        });
-        if known
-            && !text
-                .bytes()
-                .any(|byte| byte.is_ascii_control() || byte == b' ')
-        {
-            return Ok(text.clone());
+        match Address::parse(given.get_ref()) {
+            Ok(address) if matches!(address.scheme(), Scheme::Http | Scheme::Https) => {
+                Ok(given.get_ref().clone())
+            }
+            other => {
+                let expected = "is not an http:// or https:// URL";
+                Err(self.not_an_address(given, other.err(), expected))
+            }
         }
-        let problem = format!("{text:?} is not an http:// or https:// URL");
-        Err(self.wrong(given.span().start, problem))
     }
 
     fn status(&self, given: Option<&Spanned<i64>>) -> Result<u16, ConfigError> {

@@ -7,11 +7,11 @@ use toml::Spanned;
 use super::super::statuses::Statuses;
 use super::super::{ConfigError, written};
 use super::Place;
+use crate::address::{Address, AddressError, Scheme, credentials_in};
 use crate::forge::detect::{self, is_name};
 use crate::forge::http::Reach;
 use crate::forge::token::TokenSource;
 use crate::http;
-use crate::https::has_password;
 use crate::outbox::Policy;
 
 /// Longer than this no request is waited for.
@@ -126,29 +126,27 @@ impl Place<'_> {
     }
 
     fn https_url(&self, url: &Spanned<String>) -> Result<(), ConfigError> {
-        let text = url.get_ref();
-        self.no_password(url)?;
-        let plain = !text
-            .bytes()
-            .any(|byte| byte.is_ascii_control() || b" ?#".contains(&byte));
-        if text.len() > "https://".len() && text.starts_with("https://") && plain {
-            return Ok(());
+        let parsed = Address::parse(url.get_ref());
+        match parsed {
+            Ok(address)
+                if address.scheme() == Scheme::Https && !address.path().contains(['?', '#']) =>
+            {
+                Ok(())
+            }
+            other => Err(self.not_an_address(
+                url,
+                other.err(),
+                "is not an https:// URL: a token is sent to it",
+            )),
         }
-        let problem = format!("{text:?} is not an https:// URL: a token is sent to it");
-        Err(self.wrong(url.span().start, problem))
-    }
-
-    fn no_password(&self, url: &Spanned<String>) -> Result<(), ConfigError> {
-        if has_password(url.get_ref()) {
-            let problem = "has a password in it, which everyone on the host could see";
-            return Err(self.wrong(url.span().start, problem));
-        }
-        Ok(())
     }
 
     fn proxy(&self, proxy: &Spanned<String>) -> Result<String, ConfigError> {
-        self.no_password(proxy)?;
         let text = proxy.get_ref();
+        if let Some(what) = credentials_in(text) {
+            let why = AddressError::Credentials(what);
+            return Err(self.wrong(proxy.span().start, why.to_string()));
+        }
         if http::is_proxy(text) {
             return Ok(text.clone());
         }
@@ -157,18 +155,20 @@ impl Place<'_> {
     }
 
     fn link(&self, link: &Spanned<String>) -> Result<String, ConfigError> {
-        let text = link.get_ref();
-        self.no_password(link)?;
-        let known = text.starts_with("https://") || text.starts_with("http://");
-        if known
-            && !text
-                .bytes()
-                .any(|byte| byte.is_ascii_control() || byte == b' ')
-        {
-            return Ok(text.clone());
+        // What is put in the place of the names is a host's, a commit's or a deployment's: no part of a URL ends by it.
+        let example = link.get_ref().replace(['{', '}'], "x");
+        match Address::parse(&example) {
+            Ok(address)
+                if matches!(address.scheme(), Scheme::Http | Scheme::Https)
+                    && example.contains("://") =>
+            {
+                Ok(link.get_ref().clone())
+            }
+            other => {
+                let expected = "is not a http:// or https:// URL";
+                Err(self.not_an_address(link, other.err(), expected))
+            }
         }
-        let problem = format!("{text:?} is not a http:// or https:// URL");
-        Err(self.wrong(link.span().start, problem))
     }
 
     fn short(&self, given: Option<&Spanned<String>>) -> Result<Duration, ConfigError> {
