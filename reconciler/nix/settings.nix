@@ -198,7 +198,8 @@ in
               // {
                 url = optional own.remote "The URL of the deploy repository; it must be set.";
                 branch = defaulting types.str "main" "The branch that says what is to run.";
-                mirrors = list remoteType "Other URLs of the same repository.";
+                mirrors = list remoteType "Other URLs of the same repository. Each of them is believed alone once the URL itself has not answered for `mirror_after`: whoever runs it has root on this host then.";
+                mirror_after = defaulting own.duration "1h" "How long the URL itself must not have answered for a mirror to be believed in what it alone has.";
               }
             )
             "The deploy repository.";

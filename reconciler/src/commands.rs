@@ -212,6 +212,9 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
             } else {
                 println!("OK: {}", path.display());
                 println!("{}", tables::settings(&config.settings()));
+                for sentence in config.trusted() {
+                    println!("{sentence}");
+                }
             }
         }
         Command::Init(asked) => init::run(asked)?,

@@ -76,6 +76,8 @@ pub struct Config {
     pub repository: Remote,
     /// Other URLs of the same repository.
     pub mirrors: Vec<Remote>,
+    /// How long the repository's own URL must not have answered for a mirror to be believed alone.
+    pub mirror_after: Duration,
     /// The branch that says what is to run.
     pub branch: String,
     /// How the toplevel is made from a commit.

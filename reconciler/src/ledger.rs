@@ -19,6 +19,7 @@ use doubt::Doubt;
 pub mod dark_boot;
 pub mod doubt;
 pub mod earlier;
+pub mod mirrors;
 pub mod release;
 pub mod rollback;
 
@@ -175,6 +176,12 @@ pub struct Ledger {
     /// Since when CI is waited for, without anything that could be fetched meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_entry_since: Option<Timestamp>,
+    /// Since when the repository's first URL has not answered, or only with what is refused. Where it has mirrors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_silent_since: Option<Timestamp>,
+    /// The newest accepted commit that the first URL has said, where mirrors alone have said what is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said_by_first: Option<CommitId>,
     /// Counts the deployments asked for; makes their ids unique.
     pub deployments: u64,
     /// When each peer last answered.
@@ -209,6 +216,8 @@ impl Default for Ledger {
             overtaken: 0,
             not_built_yet: None,
             no_entry_since: None,
+            first_silent_since: None,
+            said_by_first: None,
             deployments: 0,
             sightings: Sightings::default(),
             checksum: None,
@@ -282,6 +291,7 @@ impl Ledger {
     /// A commit passed every check of trust.
     pub fn accept(&mut self, commit: CommitId) {
         self.accepted = Some(commit);
+        self.said_by_first = None;
         self.refused = None;
         self.interruptions.clear();
     }

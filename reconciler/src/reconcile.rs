@@ -44,6 +44,7 @@ mod entry;
 mod heartbeat;
 mod hooks;
 mod mend;
+mod mirrors;
 mod overdue;
 mod prove;
 mod send;
@@ -178,11 +179,12 @@ async fn pass(
     if ledger.damage.is_some() {
         ledger = recovered(paths, switcher, ledger)?;
     }
+    let mirrors_count = ledger.mirrors_count(Timestamp::now(), config.mirror_after);
     let mut pass = Pass {
         config,
         paths,
         switcher,
-        source: Source::of(config, paths),
+        source: Source::of(config, paths).believing(mirrors_count, ledger.refused.clone()),
         ledger,
         head: Head::Unknown,
         ancestry: Ancestry::NotFetched,
@@ -348,14 +350,23 @@ impl Pass<'_> {
             Action::LookAtBaseline => self.look_at_baseline().await?,
             Action::SeePeers => self.see_peers().await?,
             Action::Hold(head) => self.hold(head)?,
-            Action::List => match self.source.list().await {
-                Ok(head) => self.head_is(head),
-                Err(error) => return Ok(Err(error.into())),
-            },
+            Action::List => {
+                let listed = self.source.list().await;
+                self.hear_the_first(listed.as_ref().ok())?;
+                match listed {
+                    Ok(head) => self.head_is(head),
+                    Err(error) => return Ok(Err(error.into())),
+                }
+            }
             Action::Fetch(_) => return Ok(self.fetch().await),
             Action::Accept(head) => return self.accept(head),
             // What is missing in a damaged local copy looks like another history.
             Action::Refuse(_) if self.mends_local_copy().await => {}
+            // The others may have a better one.
+            Action::Refuse(_) if self.source.pass_over() => {
+                self.head_is(Head::Unknown);
+                self.ancestry = Ancestry::NotFetched;
+            }
             Action::Refuse(head) => return self.refuse(head),
             Action::LookUp(head) => return self.look_up(&head).await,
             Action::LookForOlder(head) => return self.look_for_older(&head).await,
@@ -377,8 +388,8 @@ impl Pass<'_> {
             .flatten()
             .collect();
         self.source.tidy(&keep).await;
-        if let Some(accepted) = &self.ledger.accepted {
-            self.ancestry = trust::ancestry(&self.source, &head, accepted)?;
+        if let Some(accepted) = self.ledger.accepted.clone() {
+            self.ancestry = self.ancestry_of(&head, &accepted)?;
         }
         // The branch may have moved on since it was listed.
         self.head_is(Head::At(head));
@@ -400,7 +411,10 @@ impl Pass<'_> {
                 tracing::info!(commit = head.as_str(), "a commit asks to retry {toplevel}");
             }
         }
-        self.ledger.accept(head);
+        match self.source.is_of_the_first() {
+            true => self.ledger.accept(head),
+            false => self.ledger.accept_from_mirror(head),
+        }
         self.save()?;
         Ok(Ok(()))
     }
@@ -414,6 +428,10 @@ impl Pass<'_> {
             Err(error) => return Ok(Err(error.into())),
         };
         self.report(|reporter| reporter.refused(&commit, &accepted))?;
+        if self.source.has_mirrors() && self.source.is_of_the_first() {
+            // Else it would hide for ever what the others have.
+            self.ledger.first_is_silent(Timestamp::now());
+        }
         self.ledger.refused = Some(head);
         self.save()?;
         Ok(Ok(()))
@@ -510,7 +528,16 @@ impl Pass<'_> {
     fn back_off(&mut self, error: &StepError) -> Result<(), PassError> {
         let reason = in_words(error);
         tracing::warn!("{reason}");
-        self.ledger.back_off(Timestamp::now(), &reason, jitter());
+        let now = Timestamp::now();
+        self.ledger.back_off(now, &reason, jitter());
+        // Then there is something new to be had.
+        let turn = self.ledger.mirrors_count_from(self.config.mirror_after);
+        if let (Some(turn), Some(backoff)) = (turn, &mut self.ledger.backoff)
+            && self.source.has_mirrors()
+            && (now..backoff.until).contains(&turn)
+        {
+            backoff.until = turn;
+        }
         self.save()
     }
 

@@ -5,7 +5,6 @@
 //! copy is read with git2.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,8 +40,9 @@ pub(crate) use fetching::remove_leftovers;
 pub use lfs::lfs_files;
 use list::{list_failed, list_one};
 pub use manifests::{FoundManifest, REFS};
-pub use tree::Missing;
+use mirrors::Belief;
 pub use over_https::AskError;
+pub use tree::Missing;
 
 /// How long git may look for damage in the local copy.
 const LOOK: Duration = Duration::from_secs(120);
@@ -130,6 +130,20 @@ pub enum SourceError {
         /// What each of them said.
         failures: Vec<String>,
     },
+    /// Only a mirror has a commit, and mirrors do not count yet.
+    #[error(
+        "{url} has {}, which does not count while {first} has not said so: {why}", commit.short()
+    )]
+    Unconfirmed {
+        /// The mirror.
+        url: String,
+        /// Its head.
+        commit: CommitId,
+        /// The first URL of the repository.
+        first: String,
+        /// Why that says nothing.
+        why: String,
+    },
     /// Only mirrors that are behind gave an answer.
     #[error(
         "{url} is behind: it has {}, and this host has seen {}", commit.short(), seen.short()
@@ -200,10 +214,11 @@ pub struct Source {
     local: PathBuf,
     /// Whether the history alone is fetched, without the files that its commits have.
     commits_only: bool,
-    /// Which of the URLs is fetched from first.
-    preferred: AtomicUsize,
     /// Where the branch was listed last, by the URL.
     listed: Mutex<Option<(String, CommitId)>>,
+    /// Whether manifests carry signatures, so that it does not matter who gives them.
+    manifests_are_signed: bool,
+    belief: Belief,
 }
 
 impl Source {
@@ -214,8 +229,9 @@ impl Source {
             branch,
             local,
             commits_only: false,
-            preferred: AtomicUsize::new(0),
             listed: Mutex::new(None),
+            manifests_are_signed: false,
+            belief: Belief::default(),
         }
     }
 
@@ -227,8 +243,10 @@ impl Source {
             true => paths.commits(),
             false => paths.repository(),
         };
+        let following = config.closure.following();
         Self {
             commits_only,
+            manifests_are_signed: following.is_some_and(|following| !following.keys.is_empty()),
             ..Self::new(config.remotes(), config.branch.clone(), local)
         }
     }
@@ -238,8 +256,8 @@ impl Source {
         &self.local
     }
 
-    /// Asks where the branch is: one ref. With several URLs, the newest
-    /// answer counts, and none waits long for another.
+    /// Asks where the branch is: one ref. With several URLs, all are asked at once, and the first one's answer
+    /// counts; see [`Source::believing`].
     pub async fn list(&self) -> Result<Head, SourceError> {
         match self.remotes.as_slice() {
             [only] => {

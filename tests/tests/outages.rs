@@ -70,6 +70,7 @@ fn mirrors_that_hang_or_are_behind_hold_nothing_up() -> Result<()> {
         r#"services.nixus.settings.repository = {{
           url = lib.mkForce "ssh://git@10.77.0.2:2222/srv/git/deploy.git";
           timeout = lib.mkForce "10m";
+          mirror_after = "1s";
           mirrors = [
             {{ url = "file://{stale}"; }}
             {{
@@ -104,6 +105,71 @@ fn mirrors_that_hang_or_are_behind_hold_nothing_up() -> Result<()> {
         .lab()
         .deploy("web1", &format!("{mirrors} {GOODBYE}"), "say goodbye")?;
     story.kept("web1", &last)?;
+    ensure!(web1.read("/etc/greeting")? == "goodbye");
+    Ok(())
+}
+
+#[test]
+fn a_mirror_alone_decides_nothing_while_the_repository_answers() -> Result<()> {
+    let story = Story::alone(&["web1"])?;
+    let (web1, git) = (story.host("web1")?, story.host("git")?);
+    let mirror = "/var/lib/mirror.git";
+    let local = "/var/lib/nixus/repository.git";
+    web1.must(["git", "clone", "--bare", "--quiet", local, mirror])?;
+    web1.must([
+        "git",
+        "--git-dir",
+        mirror,
+        "branch",
+        "-m",
+        "fetched",
+        "main",
+    ])?;
+    let named = format!(
+        r#"services.nixus.settings.repository = {{
+          mirrors = [ {{ url = "file://{mirror}"; }} ];
+        }};"#
+    );
+    let commit = story.lab().deploy("web1", &named, "name a mirror")?;
+    story.kept("web1", &commit)?;
+
+    // The mirror has one more commit than the repository, with whatever its owner likes.
+    let evil = r#"
+        git --git-dir "$1" fetch --quiet "$2" fetched
+        tree=$(git --git-dir "$1" rev-parse 'FETCH_HEAD^{tree}')
+        parent=$(git --git-dir "$1" rev-parse FETCH_HEAD)
+        evil=$(git -c user.name=mirror -c user.email=mirror@example --git-dir "$1" commit-tree "$tree" -p "$parent" -m evil)
+        git --git-dir "$1" update-ref refs/heads/main "$evil"
+        echo "$evil"
+    "#;
+    let evil = web1.must(["sh", "-euc", evil, "sh", mirror, local])?;
+    let evil = evil.trim();
+    // The repository answers after four seconds, the mirror at once.
+    git.write("/etc/ssh/sshrc", "sleep 4\n")?;
+    let next = story
+        .lab()
+        .deploy("web1", &format!("{named} {GREETING}"), "greet")?;
+    story.kept_at_last("web1", &next)?;
+    git.must(["rm", "/etc/ssh/sshrc"])?;
+    story.tries_no_more("web1")?;
+
+    // Nor does it while the repository is away, for an hour.
+    git.power_cut()?;
+    story.waits_for("web1", "backing-off")?;
+    let said = web1.must(["nixus", "status"])?;
+    ensure!(
+        said.contains(&format!("file://{mirror} has {}", &evil[..7])),
+        "{said}"
+    );
+    ensure!(said.contains("does not count while"), "{said}");
+    story.blames_no_commit("web1")?;
+    let log = web1.must(["nixus", "log"])?;
+    ensure!(!log.contains(&evil[..7]), "{log}");
+    git.start()?;
+    let last = story
+        .lab()
+        .deploy("web1", &format!("{named} {GOODBYE}"), "say goodbye")?;
+    story.kept_at_last("web1", &last)?;
     ensure!(web1.read("/etc/greeting")? == "goodbye");
     Ok(())
 }

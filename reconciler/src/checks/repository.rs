@@ -134,7 +134,8 @@ pub async fn not_reached(config: &Config, error: String) -> Vec<Finding> {
 }
 
 fn source(config: &Config, paths: &Paths) -> Source {
-    Source::of(config, paths)
+    // What is proved is that a commit could be had, and this host has accepted it already.
+    Source::of(config, paths).believing(true, None)
 }
 
 async fn list(config: &Config, paths: &Paths) -> Result<String, Problem> {

@@ -17,6 +17,8 @@ mod statuses;
 /// How often a host reports at least unless told otherwise, in seconds.
 const HEARTBEAT: u64 = 24 * 60 * 60;
 
+/// How long the repository's own URL must not have answered for a mirror to be believed alone, in seconds.
+const MIRROR_AFTER: u64 = 60 * 60;
 /// The longest time that may be written anywhere.
 const LONGEST_DAYS: u64 = 7;
 
@@ -74,6 +76,7 @@ pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
         hooks: place.hooks(&raw.hooks)?,
         health: place.health(&raw)?,
         host,
+        mirror_after: place.duration(raw.repository.mirror_after.as_ref(), MIRROR_AFTER)?,
         repository,
         mirrors,
         branch,

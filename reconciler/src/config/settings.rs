@@ -23,6 +23,8 @@ pub struct Shown {
     pub version: u32,
     /// Every setting in effect.
     pub settings: BTreeMap<String, String>,
+    /// Who is believed in what, a sentence each.
+    pub trust: Vec<String>,
 }
 
 impl Config {
@@ -31,7 +33,34 @@ impl Config {
         Shown {
             version: 1,
             settings: self.settings().into_iter().collect(),
+            trust: self.trusted(),
         }
+    }
+
+    /// Who decides what this host runs, a sentence each: whoever does has root on it.
+    pub fn trusted(&self) -> Vec<String> {
+        let mut all = vec![format!(
+            "{} decides what runs here: whoever may push to {} there, and whoever runs that server, has root on this host",
+            self.repository.url, self.branch
+        )];
+        for mirror in &self.mirrors {
+            all.push(format!(
+                "{} is believed in what {} has said, and decides alone after that has not answered for {}",
+                mirror.url,
+                self.repository.url,
+                time(self.mirror_after)
+            ));
+        }
+        if let Some(following) = self.closure.following() {
+            all.push(match following.keys.is_empty() {
+                true => format!(
+                    "whoever may push any ref to {} decides what commits are built to, among what the host's caches have signed",
+                    self.repository.url
+                ),
+                false => "whoever has a key of closure.manifest_keys decides what commits are built to".to_owned(),
+            });
+        }
+        all
     }
 
     /// Every setting in effect, as key and value, in the order of the file.
@@ -46,6 +75,7 @@ impl Config {
                 add(&key, value);
             }
         }
+        add("repository.mirror_after", time(self.mirror_after));
         add("repository.branch", self.branch.clone());
         for (key, value) in closure(&self.closure) {
             add(&format!("closure.{key}"), value);

@@ -116,7 +116,7 @@ fn each_mistake_is_told_with_file_line_and_key() {
         (
             "ssh_key = \"/etc/nixus/deploy_key\"",
             "ssh_kee = \"/etc/nixus/deploy_key\"",
-            "config.toml:7: repository.ssh_kee: unknown field `ssh_kee`, expected one of `url`, `branch`, `ssh_key`, `known_hosts`, `token_file`, `ca_file`, `timeout`, `mirrors`",
+            "config.toml:7: repository.ssh_kee: unknown field `ssh_kee`, expected one of `url`, `branch`, `ssh_key`, `known_hosts`, `token_file`, `ca_file`, `timeout`, `mirrors`, `mirror_after`",
         ),
         (
             "ssh_key = \"/etc/nixus/deploy_key\"",

@@ -50,6 +50,7 @@ pub struct Repository {
     pub timeout: Option<Spanned<String>>,
     #[serde(default)]
     pub mirrors: Vec<Remote>,
+    pub mirror_after: Option<Spanned<String>>,
 }
 
 impl Repository {

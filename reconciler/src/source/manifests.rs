@@ -40,7 +40,7 @@ impl Source {
         let name = format!("{REFS}{commit}");
         let mut failure = None;
         let mut answered = false;
-        for remote in self.in_order() {
+        for remote in self.believed_in_order() {
             match self.manifest_at(remote, &name).await {
                 Ok(Some(found)) => return Ok(Some(found)),
                 // A mirror may not have them all.
@@ -104,7 +104,7 @@ impl Source {
         }
         let names: Vec<String> = before.iter().map(|id| format!("{REFS}{id}")).collect();
         let mut failure = None;
-        for remote in self.in_order() {
+        for remote in self.believed_in_order() {
             let listed = git_for(remote)
                 .map_err(SourceError::Executable)?
                 .args(["ls-remote", "--refs", "--", &remote.url])

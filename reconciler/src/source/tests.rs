@@ -26,19 +26,24 @@ fn only_the_branch_of_that_very_name_is_the_head() {
     check("x\trefs/heads/main", Err("\"x\" is not a commit id".into()));
 }
 
-struct Place {
+pub(super) struct Place {
     directory: tempfile::TempDir,
     server: Repository,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let server = Repository::init_bare(directory.path().join("server.git")).unwrap();
         Self { directory, server }
     }
 
-    fn commit(&self, branch: &str, subject: &str, parent: Option<&CommitId>) -> CommitId {
+    pub(super) fn commit(
+        &self,
+        branch: &str,
+        subject: &str,
+        parent: Option<&CommitId>,
+    ) -> CommitId {
         let author = Signature::now("operator", "operator@example").unwrap();
         let tree = self.server.treebuilder(None).unwrap().write().unwrap();
         let tree = self.server.find_tree(tree).unwrap();
@@ -56,7 +61,14 @@ impl Place {
         commit_id(id).unwrap()
     }
 
-    fn source(&self, branch: &str) -> Source {
+    /// Puts the branch elsewhere.
+    pub(super) fn reset(&self, branch: &str, to: &CommitId) {
+        let name = format!("refs/heads/{branch}");
+        let id = Oid::from_str(to.as_str()).unwrap();
+        self.server.reference(&name, id, true, "test").unwrap();
+    }
+
+    pub(super) fn source(&self, branch: &str) -> Source {
         let remote = Remote {
             url: format!("file://{}", self.server.path().display()),
             ssh_key: None,
@@ -209,7 +221,7 @@ fn a_head_that_is_no_commit_is_told_and_changes_nothing() {
 }
 
 /// A mirror that has the branch at `commit`, in a repository of its own.
-fn mirror(place: &Place, name: &str, commit: &CommitId) -> Remote {
+pub(super) fn mirror(place: &Place, name: &str, commit: &CommitId) -> Remote {
     let path = place.directory.path().join(name);
     let copy = Repository::init_bare(&path).unwrap();
     let id = Oid::from_str(commit.as_str()).unwrap();
@@ -231,11 +243,11 @@ fn mirror(place: &Place, name: &str, commit: &CommitId) -> Remote {
 }
 
 #[test]
-fn the_newest_answer_of_several_mirrors_counts_and_none_takes_a_host_backwards() {
+fn where_mirrors_count_the_newest_answer_does_and_none_takes_a_host_backwards() {
     let place = Place::new();
     let one = place.commit("main", "one", None);
     let two = place.commit("main", "two", Some(&one));
-    let mut source = place.source("main");
+    let mut source = place.source("main").believing(true, None);
     let dead = Remote {
         url: "file:///no/such/deploy.git".into(),
         ..source.remotes[0].clone()

@@ -74,6 +74,7 @@ let
       repository = ssh // {
         url = "ssh://git@git.example.org/deploy.git";
         branch = "main";
+        mirror_after = "30m";
         mirrors = [
           (ssh // { url = "ssh://git@mirror.example.org/deploy.git"; })
           (https // { url = "https://mirror.example.org/deploy.git"; })
