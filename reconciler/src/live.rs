@@ -6,6 +6,7 @@ use std::io::IsTerminal as _;
 
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
+use nixus_switcher::printable::printable;
 
 use crate::report::{Report, State};
 use crate::watch::Watch;
@@ -79,11 +80,7 @@ pub fn line(report: &Report) -> String {
         State::Failure | State::Error => AnsiColor::Red,
     };
     let style = colour.on_default();
-    let said: String = report
-        .line()
-        .chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
+    let said = printable(&report.line());
     format!("{style}{said}{style:#}\n")
 }
 
@@ -95,13 +92,8 @@ pub fn busy(watch: &Watch, now: Timestamp) -> Vec<String> {
             None => format!("  {host}: nothing said yet"),
             Some(report) => {
                 let since = now.duration_since(report.time).as_secs().max(0);
-                let text: String = report
-                    .text
-                    .chars()
-                    .filter(|letter| !letter.is_control())
-                    .take(60)
-                    .collect();
-                format!("  {host}: {text} ({since} s)")
+                let text: String = printable(&report.text).chars().take(60).collect();
+                format!("  {}: {text} ({since} s)", printable(host))
             }
         })
         .collect();

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use nixus_switcher::printable::{printable, printable_lines};
 use nixus_switcher::protocol::{CheckOutcome, Outcome};
 use serde::Serialize;
 
@@ -42,19 +43,22 @@ pub fn entries(reports: Vec<Report>, outcomes: &[Outcome]) -> Vec<Entry> {
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.report;
-        let short = report.commit.short();
+        let short = printable(report.commit.short());
         let time = report.time;
         writeln!(
             f,
             "{time:.0} {short} {}: {}",
             report.state.word(),
-            report.text
+            printable_lines(&report.text)
         )?;
         let Some(outcome) = &self.outcome else {
             return Ok(());
         };
         // A name that is longer keeps its distance.
-        let mut line = |name: &str, value: String| writeln!(f, "    {name:<13} {value}");
+        let mut line = |name: &str, value: String| {
+            let (name, value) = (printable(name), printable_lines(&value));
+            writeln!(f, "    {name:<13} {value}")
+        };
         line("deployment", outcome.deployment.to_string())?;
         line("from", outcome.old.toplevel.to_string())?;
         line("to", outcome.new.toplevel.to_string())?;

@@ -10,6 +10,7 @@ use clap::Parser;
 use nixus::cli::Cli;
 use nixus::{eprintln, exit_code, https, say, ssh};
 use nixus_switcher::panic;
+use nixus_switcher::printable::printable_lines;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::prelude::*;
@@ -60,7 +61,7 @@ fn start_log() {
             // People read the sentence; the fields are for machines.
             .fmt_fields(debug_fn(|writer, field, value| {
                 if field.name() == "message" {
-                    write!(writer, "{value:?}")
+                    write!(writer, "{}", printable_lines(&format!("{value:?}")))
                 } else {
                     Ok(())
                 }

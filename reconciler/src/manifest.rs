@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use nixus_switcher::printable::is_printable;
 use nixus_switcher::protocol::{NameError, Toplevel};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -281,7 +282,7 @@ fn own_system() -> String {
 
 /// It comes from outside, and is shown on terminals.
 fn printable(text: &str) -> String {
-    let plain = text.chars().filter(|letter| !letter.is_control());
+    let plain = text.chars().filter(|letter| is_printable(*letter));
     plain.take(120).collect()
 }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
+use nixus_switcher::printable::is_printable;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -329,7 +330,7 @@ fn clean(text: &str, limit: usize) -> String {
         } else if letter == '\t' {
             cleaned.push(' ');
             count += 1;
-        } else if letter == '\n' || !letter.is_control() {
+        } else if letter == '\n' || is_printable(letter) {
             cleaned.push(letter);
             count += 1;
         }

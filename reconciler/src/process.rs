@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use nixus_switcher::printable::printable;
 use nixus_switcher::waits::{self, Kind, Wait};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -375,6 +376,8 @@ pub fn in_words(error: &dyn std::error::Error) -> String {
         words.push_str(&error.to_string());
         source = error.source();
     }
+    // A server, a program or a commit may have said some of it.
+    let words = printable(&words);
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

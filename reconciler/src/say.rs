@@ -7,6 +7,8 @@ use std::io::{Error, ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
+use nixus_switcher::printable::printable_lines;
+
 /// Why standard output took no more.
 static FAILURE: OnceLock<Error> = OnceLock::new();
 
@@ -21,7 +23,9 @@ pub fn out(text: Arguments<'_>) {
 
 /// Prints on standard error.
 pub fn err(text: Arguments<'_>) {
-    let _ = anstream::stderr().write_fmt(text);
+    // Nothing that is said there has colours: errors have words of git servers, forges and programs in them.
+    let text = printable_lines(&text.to_string());
+    let _ = anstream::stderr().write_all(text.as_bytes());
 }
 
 /// Whether what is printed on standard output is still read. Who only watches stops where it is not.

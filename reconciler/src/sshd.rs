@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nixus_switcher::printable;
 use nixus_switcher::waits::{self, Kind};
 use russh::ChannelMsg;
 use russh::client::{self, AuthResult, Handle};
@@ -343,11 +344,8 @@ async fn from_loopback(at: &Place<'_>) -> std::io::Result<TcpStream> {
 
 /// The start of a text from elsewhere, in one line.
 pub fn printable(bytes: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(bytes)
-        .chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .take(200)
-        .collect();
+    let text = printable::printable(&String::from_utf8_lossy(bytes));
+    let text: String = text.chars().take(200).collect();
     text.trim().to_owned()
 }
 

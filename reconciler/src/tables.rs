@@ -2,6 +2,7 @@
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 
+use nixus_switcher::printable::printable;
 use nixus_switcher::protocol::{CheckOutcome, CheckResult};
 
 use crate::fleet::{NoticedBy, Told};
@@ -83,13 +84,6 @@ fn others(noticed: &[NoticedBy]) -> String {
     said.collect::<Vec<_>>().join("; ")
 }
 
-/// Others write reports too; none of them moves the cursor.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect()
-}
-
 /// What CI built for each host.
 pub fn manifest(manifest: &Manifest) -> Table {
     let mut table = table(&["HOST", "SYSTEM", "TOPLEVEL"]);
@@ -127,10 +121,10 @@ pub fn log(entries: &[Entry]) -> Table {
     for Entry { report, .. } in entries {
         table.add_row([
             Cell::new(format!("{:.0}", report.time)),
-            Cell::new(report.commit.short()),
+            Cell::new(printable(report.commit.short())),
             Cell::new(generation(report)),
             state(report.state),
-            Cell::new(&report.text),
+            Cell::new(printable(&report.text)),
         ]);
     }
     table
@@ -150,10 +144,10 @@ pub fn checks(checks: &[CheckResult]) -> Table {
             None => check.reason.clone(),
         };
         table.add_row([
-            Cell::new(&check.check),
-            Cell::new(check.by.as_deref().unwrap_or("-")),
+            Cell::new(printable(&check.check)),
+            Cell::new(printable(check.by.as_deref().unwrap_or("-"))),
             Cell::new(word).fg(colour),
-            Cell::new(why),
+            Cell::new(printable(&why)),
         ]);
     }
     table
@@ -163,7 +157,7 @@ pub fn checks(checks: &[CheckResult]) -> Table {
 pub fn settings(settings: &[(String, String)]) -> Table {
     let mut table = table(&["SETTING", "VALUE"]);
     for (key, value) in settings {
-        table.add_row([key, value]);
+        table.add_row([printable(key), printable(value)]);
     }
     table
 }
@@ -199,4 +193,60 @@ fn state(state: State) -> Cell {
         State::Failure | State::Error => Color::Red,
     };
     Cell::new(state.word()).fg(colour)
+}
+
+#[cfg(test)]
+mod tests {
+    use nixus_switcher::printable::is_printable;
+
+    use super::*;
+
+    #[test]
+    fn no_table_shows_what_moves_the_cursor_or_turns_text_around() {
+        const NASTY: &str = "\u{1b}]52;c;cm0=\u{7}\u{1b}[2J\u{202e}gnp.exe\u{2066}\u{9b}1A\r";
+        let report: Report = serde_json::from_value(serde_json::json!({
+            "version": 1, "host": NASTY, "commit": { "id": NASTY, "subject": NASTY },
+            "state": "success", "text": NASTY, "generation": null, "toplevel": null,
+            "time": "2026-11-26T04:00:00Z",
+        }))
+        .unwrap();
+        let check: CheckResult = serde_json::from_value(serde_json::json!({
+            "check": NASTY, "by": NASTY, "outcome": "fail", "reason": NASTY, "disregarded": NASTY,
+        }))
+        .unwrap();
+        let entry = Entry {
+            report: report.clone(),
+            outcome: None,
+        };
+        let told = Told {
+            noticed_by: vec![NoticedBy {
+                by: NASTY.to_owned(),
+                what: Sign::Silent,
+                since: report.time,
+            }],
+            ..Told::from(report.clone())
+        };
+        for shown in [
+            fleet(&[told]).to_string(),
+            log(&[entry]).to_string(),
+            checks(&[check]).to_string(),
+            settings(&[(NASTY.to_owned(), NASTY.to_owned())]).to_string(),
+            crate::live::line(&report),
+            Entry {
+                report,
+                outcome: None,
+            }
+            .to_string(),
+        ] {
+            // What is left are our own colours.
+            let plain = anstream::adapter::strip_str(&shown).to_string();
+            let harmless = |letter: char| letter == '\n' || is_printable(letter);
+            assert!(plain.chars().all(harmless), "{shown:?}");
+            assert!(plain.contains("gnp.exe"), "{shown:?}");
+            assert!(
+                !shown.contains("\u{1b}]") && !shown.contains("[2J\u{1b}"),
+                "{shown:?}"
+            );
+        }
+    }
 }

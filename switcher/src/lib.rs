@@ -64,6 +64,7 @@ pub mod nixos;
 pub mod operator;
 pub mod panic;
 pub mod phase;
+pub mod printable;
 pub mod process;
 pub mod profile;
 pub mod protocol;

@@ -4,9 +4,11 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _, stderr, stdout};
 
+use crate::printable::printable_lines;
+
 /// Says a line on standard error.
 pub fn say(line: impl Display) {
-    let _ = writeln!(stderr(), "{line}");
+    let _ = writeln!(stderr(), "{}", printable_lines(&line.to_string()));
 }
 
 /// Prints on standard output. A reader who has read enough is no error.
@@ -15,6 +17,8 @@ pub fn say(line: impl Display) {
 /// When it is not taken, such as by a full disk.
 pub fn print(text: impl Display) -> io::Result<()> {
     let mut out = stdout();
+    // Reasons are in it that others gave.
+    let text = printable_lines(&text.to_string());
     match write!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         printed => printed,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::arrival;
 use crate::format;
 use crate::journal::Deployment;
+use crate::printable::is_printable;
 use crate::protocol::{
     Cause, CheckOutcome, CheckResult, Evidence, EvidenceReply, OPERATOR, newest_version,
 };
@@ -191,7 +192,7 @@ fn those(evidence: &Evidence, outcome: CheckOutcome) -> Vec<CheckResult> {
 /// The evidence that an operator's word is, with a name that is fit for a report.
 fn by_operator(deployment: &Deployment, by: Option<&str>) -> Evidence {
     let by = by.unwrap_or("an operator");
-    let by: String = by.chars().filter(|c| !c.is_control()).take(80).collect();
+    let by: String = by.chars().filter(|c| is_printable(*c)).take(80).collect();
     Evidence {
         version: newest_version(),
         deployment: deployment.request.deployment.clone(),

@@ -121,3 +121,14 @@ fn a_conversation_has_the_limits_of_any_child_and_leaves_none_behind() {
     drop(session.unwrap());
     assert_eq!(reader.join().unwrap().unwrap(), b"");
 }
+
+#[test]
+fn what_a_server_says_has_no_power_over_a_terminal() {
+    // A clipboard is written, the screen cleared, and what follows turned around.
+    let script = r"printf '\033]52;c;cm0gLXJm\007 \033[2J\302\2332K refused \342\200\256gnp.exe\n' >&2; exit 1";
+    let error = run(sh(script)).unwrap_err();
+    let words = in_words(&error);
+    assert!(words.contains("refused gnp.exe"), "{words:?}");
+    let harmless = |letter: char| nixus_switcher::printable::is_printable(letter);
+    assert!(words.chars().all(harmless), "{words:?}");
+}

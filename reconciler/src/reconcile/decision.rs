@@ -4,6 +4,8 @@
 //! - `PHASE`: what the host does about the commit, a word of [`crate::report::State`]; or `waiting`.
 //! - `REASON`: why it waits, a word of [`Reason::word`].
 
+use nixus_switcher::printable::{printable, printable_lines};
+
 use super::Reason;
 use crate::commit_id::CommitId;
 use crate::report::Report;
@@ -15,7 +17,8 @@ pub fn waits(reason: &Reason) {
         deployment = reason.deployment().map(|id| id.as_str()),
         phase = "waiting",
         reason = reason.word(),
-        "{reason}"
+        "{}",
+        printable(&reason.to_string())
     );
 }
 
@@ -26,7 +29,7 @@ pub fn says(report: &Report) {
         deployment = report.deployment.as_ref().map(|id| id.as_str()),
         phase = report.state.word(),
         "{}",
-        report.text
+        printable_lines(&report.text)
     );
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
+use nixus_switcher::printable::printable_lines;
 
 use super::Status;
 use super::statuses::StatusesView;
@@ -25,6 +26,8 @@ const NAME: Style = Style::new().bold();
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |name: &str, style: Style, value: String| {
+            // Reasons are in it that git servers, forges, peers and programs gave.
+            let value = printable_lines(&value);
             writeln!(f, "{NAME}{name:<14}{NAME:#}{style}{value}{style:#}")
         };
         line("host", PLAIN, self.host.clone())?;
