@@ -128,6 +128,20 @@ impl Remote {
     }
 }
 
+/// Whether a host may have this name, which is part of a ref and of an attribute path: labels as NixOS takes
+/// them for `networking.hostName`, with dots between them.
+pub fn is_host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inner)
+            && !label.starts_with(['-', '_'])
+            && !label.ends_with(['-', '_'])
+    };
+    // git keeps `.lock` for itself (git-check-ref-format(1)).
+    name.len() <= 253 && !name.ends_with(".lock") && name.split('.').all(label)
+}
+
 /// Whether two URLs lead to one server. What is no URL leads nowhere.
 fn same_server(one: &str, other: &str) -> bool {
     match (Address::parse(one), Address::parse(other)) {

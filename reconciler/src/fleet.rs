@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use jiff::Timestamp;
+use nixus_switcher::printable::printable;
 use nixus_switcher::protocol::{Commit, newest_version};
 use serde::Serialize;
 
+use crate::checks::access::patterns::list_has;
 use crate::config::Config;
 use crate::forge::read::{ReadError, Reader};
-use crate::forge::status::{Read, host_of, read};
+use crate::forge::status::{Read, Seal, host_of, read};
 use crate::forge::{Given, Listed};
 use crate::health::sightings::Sign;
 use crate::public_key::PublicKey;
 use crate::report::{Report, State};
-use crate::signed::Statement;
+use crate::signed::{Signed, Statement};
 
 /// So many commits are looked at, from a branch's head back.
 const DEPTH: u32 = 10;
@@ -130,10 +132,16 @@ impl HostKeys {
         )
     }
 
-    /// Those in a file in the format of known_hosts: names, and a key. Other lines are left out.
+    /// Those in a file in the format of known_hosts: names, and a key. What is `@revoked` for a name does not
+    /// count for it, wherever that stands (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT). Other lines are left out.
     pub fn parse(text: &str) -> Self {
         let mut keys = BTreeMap::<String, Vec<PublicKey>>::new();
+        let mut revoked = Vec::<(&str, PublicKey)>::new();
         for line in text.lines() {
+            if let Some((names, key)) = revocation(line) {
+                revoked.push((names, key));
+                continue;
+            }
             let Some((names, key)) = line.trim().split_once(char::is_whitespace) else {
                 continue;
             };
@@ -145,10 +153,19 @@ impl HostKeys {
                 }
             }
         }
+        for (name, keys) in &mut keys {
+            keys.retain(|key| {
+                // Whom a hashed name stands for is not known: it may be this host.
+                let of_it = |names: &str| names.starts_with('|') || list_has(names, name);
+                !revoked
+                    .iter()
+                    .any(|(names, one)| key.is(one.key()) && of_it(names))
+            });
+        }
         Self(keys)
     }
 
-    /// Whether no key is known at all.
+    /// Whether no host is known at all. One whose keys are all revoked is known, and nothing of it is believed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -157,6 +174,16 @@ impl HostKeys {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
+}
+
+/// Names and key of a line that takes a key back.
+fn revocation(line: &str) -> Option<(&str, PublicKey)> {
+    let rest = line.trim().strip_prefix("@revoked")?;
+    let (names, key) = rest
+        .strip_prefix(char::is_whitespace)?
+        .trim_start()
+        .split_once(char::is_whitespace)?;
+    Some((names, key.trim().parse().ok()?))
 }
 
 /// The last word of each host on one commit. Where a host's key is known, its own statuses count,
@@ -197,27 +224,36 @@ pub fn told<'a>(given: &'a Given, commit: &Listed, keys: &HostKeys) -> Option<(&
     let host = host_of(&given.context)?;
     let Read { word, text, seal } = read(&given.description)?;
     let time = given.time.parse().unwrap_or(Timestamp::UNIX_EPOCH);
-    let signed = keys.0.get(host).map(|keys| {
-        seal.as_ref().is_some_and(|seal| {
+    let by_host = keys.0.get(host).map(|keys| {
+        let statement = |seal: &Seal| {
             let statement = Statement {
                 host,
                 commit: &commit.id,
                 outcome: word,
                 sequence: seal.sequence,
+                words: &text,
             };
-            statement.is_signed(&seal.signature, keys)
-        })
+            statement.signed(&seal.signature, keys)
+        };
+        seal.as_ref().map_or(Signed::Not, statement)
     });
-    let text = match text.as_str() {
-        "" => word.as_str().to_owned(),
-        _ => text,
+    let signed = by_host.map(|signed| signed != Signed::Not);
+    let text = match (text.as_str(), by_host) {
+        // Anybody may have put words beside such a signature.
+        ("", _) | (_, Some(Signed::WithoutWords)) => word.as_str().to_owned(),
+        _ => printable(&text),
     };
+    // The time that the host has signed: what is posted again later is no newer for that.
+    let said = seal.as_ref().filter(|_| signed == Some(true));
+    let said = said.and_then(|seal| i64::try_from(seal.sequence).ok());
+    let said = said.and_then(|second| Timestamp::from_second(second).ok());
+    let time = said.map_or(time, |said| said.min(time));
     let report = Report {
         version: newest_version(),
         host: host.to_owned(),
         commit: Commit {
             id: commit.id.clone(),
-            subject: commit.subject.clone(),
+            subject: printable(&commit.subject),
         },
         state: word.state(),
         text,

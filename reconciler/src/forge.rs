@@ -123,6 +123,11 @@ pub trait Forge: std::fmt::Debug + Send + Sync {
     fn post(&self, repository: &Repository, branch: &str, status: &Status) -> Request;
     /// What an answer means that is not told by its number alone.
     fn meaning(&self, answer: &Answer) -> Meaning;
+    /// Whether an answer says that this status was taken: the documented number, and a body that names it. A
+    /// page to sign in on is answered with 200 too.
+    fn is_taken(&self, answer: &Answer, status: &Status) -> bool {
+        answer.status == 201 && answer.names("/context", &status.context)
+    }
     /// Whether a status of the same state as the last one is taken.
     fn takes_same_state(&self) -> bool {
         true

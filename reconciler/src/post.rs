@@ -138,7 +138,7 @@ impl Post<'_> {
                     let branch = &self.config.branch;
                     let request = forge.post(&self.statuses.repository, branch, &item.status);
                     match client.ask(request).await {
-                        Ok(answer) => judge(forge, &answer, Timestamp::now()),
+                        Ok(answer) => judge(forge, &answer, Some(&item.status), Timestamp::now()),
                         Err(error) => trouble(&error),
                     }
                 }
@@ -222,6 +222,7 @@ impl Post<'_> {
             commit: &report.commit.id,
             outcome: word,
             sequence: report.sequence,
+            words: &Status::sentence(report, word, Some(report.sequence)),
         };
         Ok(Some(statement.sign(&key)?))
     }

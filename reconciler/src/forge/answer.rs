@@ -1,8 +1,11 @@
 //! What a forge's answer means for a status: pure.
 
 use jiff::{SignedDuration, Timestamp};
+use nixus_switcher::printable;
 
+use super::status::Status;
 use super::{Forge, Meaning};
+use crate::address::without_credentials;
 use crate::sshd::printable;
 
 /// A time further away than this is not waited for: a clock is wrong, or somebody wants silence.
@@ -36,6 +39,13 @@ impl Answer {
             .any(|part| part == words.as_bytes())
     }
 
+    /// Whether a field of the JSON in the body has this text.
+    pub fn names(&self, field: &str, text: &str) -> bool {
+        let said: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        let field = said.as_ref().and_then(|said| said.pointer(field));
+        field.and_then(serde_json::Value::as_str) == Some(text)
+    }
+
     /// The forge's own words, for people.
     pub fn words(&self) -> String {
         let said: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
@@ -53,7 +63,7 @@ impl Answer {
             .or_else(|| field("/error"))
             .unwrap_or_else(|| printable(self.body.get(..TOLD).unwrap_or(&self.body)));
         let words: String = words.split_whitespace().collect::<Vec<_>>().join(" ");
-        let words: String = words.chars().take(TOLD).collect();
+        let words: String = printable::printable(&words).chars().take(TOLD).collect();
         format!("{} {words}", self.status).trim_end().to_owned()
     }
 }
@@ -97,12 +107,25 @@ pub struct Judged {
     pub pause: Option<Timestamp>,
 }
 
-/// Judges an answer to a status that was posted.
-pub fn judge(forge: &dyn Forge, answer: &Answer, now: Timestamp) -> Judged {
+/// Judges an answer, to a status that was posted or to a question.
+pub fn judge(
+    forge: &dyn Forge,
+    answer: &Answer,
+    posted: Option<&Status>,
+    now: Timestamp,
+) -> Judged {
     let named = named_time(answer, now);
     let why = || answer.words();
     let judgement = match (answer.status, forge.meaning(answer)) {
-        (200..=299, _) => Judgement::Taken,
+        (200, _) if posted.is_none() => Judgement::Taken,
+        (200..=299, _) if posted.is_some_and(|status| forge.is_taken(answer, status)) => {
+            Judgement::Taken
+        }
+        // Something in front of the forge, such as a single sign-on.
+        (200..=299, _) => Judgement::Trouble {
+            why: format!("this is no answer of the forge's interface: {}", why()),
+            answered: true,
+        },
         (_, Meaning::AlreadySo) => Judgement::AlreadySo,
         // RFC 6585, section 4.
         (429, _) | (_, Meaning::Limited) => Judgement::Limited {
@@ -126,7 +149,7 @@ pub fn judge(forge: &dyn Forge, answer: &Answer, now: Timestamp) -> Judged {
             why: format!(
                 "{}: the repository has moved to {}: name it in [statuses]",
                 answer.status,
-                answer.header("location").unwrap_or("another place")
+                without_credentials(answer.header("location").unwrap_or("another place"))
             ),
             for_good: false,
         },
@@ -186,6 +209,7 @@ fn reset(answer: &Answer, now: Timestamp) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::super::Kind;
+    use super::super::status::Word;
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
@@ -220,9 +244,13 @@ mod tests {
         let back = r#"{"message":"Cannot transition status via :enqueue from :running"}"#;
         let full = r#"{"message":"Validation Failed","errors":[{"code":"custom","message":"This SHA and context has reached the maximum number of statuses."}]}"#;
         let secondary = r#"{"message":"You have exceeded a secondary rate limit."}"#;
+        let own = r#"{"context":"nixus/web1","name":"nixus/web1","key":"nixus/web1"}"#.to_owned();
         let table = [
-            (hub, answer(201, &[], "{}"), Judgement::Taken),
-            (bucket, answer(200, &[], "{}"), Judgement::Taken),
+            (hub, answer(201, &[], &own), Judgement::Taken),
+            (tea, answer(201, &[], &own), Judgement::Taken),
+            (lab, answer(201, &[], &own), Judgement::Taken),
+            (bucket, answer(201, &[], &own), Judgement::Taken),
+            (bucket, answer(200, &[], &own), Judgement::Taken),
             (lab, answer(400, &[], same), Judgement::AlreadySo),
             (
                 lab,
@@ -334,8 +362,44 @@ mod tests {
             ),
         ];
         for (kind, answer, expected) in table {
-            let judged = judge(kind.forge(), &answer, at(1000));
+            let judged = judge(kind.forge(), &answer, Some(&status()), at(1000));
             assert_eq!(judged.judgement, expected, "{answer:?}");
+        }
+    }
+
+    fn status() -> Status {
+        Status {
+            commit: "a".repeat(40),
+            context: "nixus/web1".to_owned(),
+            word: Word::Success,
+            description: "success".to_owned(),
+            link: None,
+        }
+    }
+
+    #[test]
+    fn only_the_forges_own_answer_shows_that_a_status_was_taken() {
+        let page = "<!DOCTYPE html><title>Sign in</title>";
+        let own = r#"{"context":"nixus/web1","name":"nixus/web1","key":"nixus/web1"}"#;
+        let other = r#"{"context":"nixus/db1","name":"nixus/db1","key":"nixus/db1"}"#;
+        let list = r#"[{"context":"nixus/web1","name":"nixus/web1","key":"nixus/web1"}]"#;
+        for kind in Kind::ALL {
+            for number in 200..=299_u16 {
+                for body in [page, "", "{}", "null", other, list, own] {
+                    let documented = match kind {
+                        Kind::Bitbucket => matches!(number, 200 | 201),
+                        _ => number == 201,
+                    };
+                    let answer = answer(number, &[], body);
+                    let judged = judge(kind.forge(), &answer, Some(&status()), at(1000));
+                    let taken = judged.judgement == Judgement::Taken;
+                    assert_eq!(taken, documented && body == own, "{kind:?} {answer:?}");
+                    // It is posted again, later.
+                    let again =
+                        matches!(judged.judgement, Judgement::Trouble { answered: true, .. });
+                    assert_eq!(again, !taken);
+                }
+            }
         }
     }
 
@@ -347,10 +411,10 @@ mod tests {
                 ("x-ratelimit-remaining", "0"),
                 ("x-ratelimit-reset", "1600"),
             ],
-            "{}",
+            r#"{"context":"nixus/web1"}"#,
         );
         assert_eq!(
-            judge(Kind::GitHub.forge(), &last, at(1000)).pause,
+            judge(Kind::GitHub.forge(), &last, Some(&status()), at(1000)).pause,
             Some(at(1600))
         );
         let more = answer(
@@ -359,8 +423,9 @@ mod tests {
                 ("x-ratelimit-remaining", "1"),
                 ("x-ratelimit-reset", "1600"),
             ],
-            "{}",
+            r#"{"context":"nixus/web1"}"#,
         );
-        assert_eq!(judge(Kind::GitHub.forge(), &more, at(1000)).pause, None);
+        let more = judge(Kind::GitHub.forge(), &more, Some(&status()), at(1000));
+        assert_eq!(more.pause, None);
     }
 }

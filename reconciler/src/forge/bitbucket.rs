@@ -71,6 +71,11 @@ impl Forge for Bitbucket {
         }
     }
 
+    fn is_taken(&self, answer: &Answer, status: &Status) -> bool {
+        // 200 where a status of that key is replaced.
+        matches!(answer.status, 200 | 201) && answer.names("/key", &key(&status.context))
+    }
+
     fn statuses(&self, repository: &Repository, commit: &str, page: u32) -> Request {
         Request {
             url: format!(

@@ -63,7 +63,7 @@ impl Stage {
         let forge = self.kind.forge();
         let request = forge.post(&self.repository, "main", status);
         let answer = run(self.client().ask(request)).unwrap();
-        judge(forge, &answer, jiff::Timestamp::now())
+        judge(forge, &answer, Some(status), jiff::Timestamp::now())
     }
 }
 

@@ -67,6 +67,10 @@ impl Forge for GitLab {
         }
     }
 
+    fn is_taken(&self, answer: &Answer, status: &Status) -> bool {
+        answer.status == 201 && answer.names("/name", &status.context)
+    }
+
     fn takes_same_state(&self) -> bool {
         false
     }

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::answer::{Answer, Judgement, judge};
 use super::http::{Client, HttpError};
 use super::{Given, Listed, Repository, Request};
+use crate::commit_id::CommitId;
 
 /// So many pages are read at most: 10,000 hosts, and some of them twice.
 const MOST_PAGES: u32 = 200;
@@ -94,9 +95,11 @@ impl Reader {
             let request = forge.statuses(&self.repository, commit, page);
             let url = request.url.clone();
             let answer = self.ask(request).await?;
-            let given = forge
+            let mut given = forge
                 .read_statuses(&answer.body)
                 .ok_or(ReadError::NotUnderstood { url })?;
+            // What was not asked for is not read, and a page that is full is not the last.
+            given.truncate(forge.page_size());
             newest = newest.or_else(|| given.first().map(|one| one.time.clone()));
             let last =
                 given.len() < forge.page_size() || given.iter().any(|one| seen.is_behind(one));
@@ -116,15 +119,28 @@ impl Reader {
         let request = forge.commits(&self.repository, from, count);
         let url = request.url.clone();
         let answer = self.ask(request).await?;
-        forge
+        let mut listed = forge
             .read_commits(&answer.body)
-            .ok_or(ReadError::NotUnderstood { url })
+            .ok_or(ReadError::NotUnderstood { url: url.clone() })?;
+        listed.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        match listed
+            .iter()
+            .all(|one| CommitId::try_from(one.id.clone()).is_ok())
+        {
+            true => Ok(listed),
+            false => Err(ReadError::NotUnderstood { url }),
+        }
     }
 
     async fn ask(&self, request: Request) -> Result<Answer, ReadError> {
         let url = request.url.clone();
         let answer = self.client.ask(request).await?;
-        let judged = judge(self.repository.kind.forge(), &answer, Timestamp::now());
+        let judged = judge(
+            self.repository.kind.forge(),
+            &answer,
+            None,
+            Timestamp::now(),
+        );
         match judged.judgement {
             Judgement::Taken | Judgement::AlreadySo => Ok(answer),
             Judgement::Limited { until, why } => Err(ReadError::Limited { until, why }),

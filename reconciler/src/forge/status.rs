@@ -7,8 +7,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use nixus_switcher::printable::printable;
 use serde::{Deserialize, Serialize};
 
+use crate::config::is_host_name;
 use crate::report::{Report, State, name};
 
 /// The longest description, in characters.
@@ -131,12 +133,14 @@ pub fn context(host: &str) -> String {
 
 /// The host that a context belongs to.
 pub fn host_of(context: &str) -> Option<&str> {
-    context.strip_prefix(PREFIX).filter(|host| !host.is_empty())
+    context
+        .strip_prefix(PREFIX)
+        .filter(|host| is_host_name(host))
 }
 
 impl Status {
-    /// The status for a report. `seal` is what signs it: sequence number and signature.
-    pub fn of(report: &Report, word: Word, link: Option<&str>, seal: Option<&Seal>) -> Self {
+    /// The sentence of a report's status, as short as it has to be beside the signature with this number.
+    pub fn sentence(report: &Report, word: Word, sealed: Option<u64>) -> String {
         // The commit's own page need not be told which commit it is about.
         let text = report.text.strip_prefix(&name(&report.commit));
         let text = text.map_or(report.text.as_str(), |rest| rest.trim_start_matches(": "));
@@ -146,15 +150,18 @@ impl Status {
             .iter()
             .find_map(|word| text.strip_prefix(word.as_str()));
         let text = rest.map_or(text, |rest| rest.trim_start_matches([',', ':', ' ']));
-        let text: String = text
-            .chars()
-            .map(|letter| if letter.is_control() { ' ' } else { letter })
-            .collect();
+        let text = printable(text);
+        let end = sealed.map_or(0, |sequence| format!(" #{sequence} ").len() + SIGNATURE);
+        let room = LONGEST.saturating_sub(word.as_str().len() + 1 + end);
+        shorten(text.trim(), room).trim_end().to_owned()
+    }
+
+    /// The status for a report. `seal` is what signs it: sequence number and signature.
+    pub fn of(report: &Report, word: Word, link: Option<&str>, seal: Option<&Seal>) -> Self {
+        let text = Self::sentence(report, word, seal.map(|seal| seal.sequence));
         let end = seal.map_or(String::new(), |seal| {
             format!(" #{} {}", seal.sequence, seal.signature)
         });
-        let room = LONGEST.saturating_sub(word.as_str().len() + 1 + end.chars().count());
-        let text = shorten(text.trim(), room);
         let said = format!("{word} {text}");
         Self {
             commit: report.commit.id.clone(),

@@ -275,8 +275,10 @@ fn statuses_are_signed_where_that_is_wanted() {
         commit: SHA,
         outcome: Word::Error,
         sequence: seal.sequence,
+        words: &read.text,
     };
-    assert!(statement.is_signed(&seal.signature, &[public.into()]));
+    let signed = statement.signed(&seal.signature, &[public.into()]);
+    assert_eq!(signed, crate::signed::Signed::Whole, "{}", page[0]);
     // The number rises with each report.
     scene.report(|reporter, commit| reporter.building(commit));
     scene.time_passes();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use git2::{Oid, Repository, Sort};
 
-use super::{ReportsError, ReportsRepository, local_ref, report_in, tip};
+use super::{HOSTS, ReportsError, ReportsRepository, host_of, local_ref, report_in, tip};
 use crate::report::Report;
 
 /// At most so many hosts are shown from one repository.
@@ -25,15 +25,16 @@ impl ReportsRepository {
         let read = || -> Result<Vec<Report>, git2::Error> {
             let mut reports = Vec::new();
             for name in repository
-                .references_glob("refs/heads/hosts/*")?
+                .references_glob(&format!("{HOSTS}*"))?
                 .names()
                 .take(MAX_HOSTS)
             {
                 let Ok(name) = name else { continue };
+                let Some(host) = host_of(name) else { continue };
                 let Some(id) = tip(&repository, name)? else {
                     continue;
                 };
-                reports.extend(report_in(&repository, id));
+                reports.extend(report_in(&repository, id, host));
             }
             Ok(reports)
         };
@@ -52,7 +53,7 @@ impl ReportsRepository {
             let mut walk = repository.revwalk()?;
             walk.set_sorting(Sort::TOPOLOGICAL)?;
             walk.push(tip)?;
-            walk.filter_map(|id| id.map(|id| report_in(&repository, id)).transpose())
+            walk.filter_map(|id| id.map(|id| report_in(&repository, id, host)).transpose())
                 .filter(|report| !report.as_ref().is_ok_and(Report::is_heartbeat))
                 .take(limit)
                 .collect()
@@ -93,7 +94,7 @@ impl ReportsRepository {
             };
             let mut found: Vec<(String, Report)> = Vec::new();
             let news = walk
-                .map(|id| id.map(|id| (id, report_in(&repository, id))))
+                .map(|id| id.map(|id| (id, report_in(&repository, id, host))))
                 // A heartbeat is no news.
                 .filter(|read| {
                     let report = read.as_ref().ok().and_then(|(_, report)| report.as_ref());
@@ -122,9 +123,10 @@ impl ReportsRepository {
         let repository = self.open()?;
         let mut read = || -> Result<Vec<Report>, git2::Error> {
             let mut news = Vec::new();
-            let mut names = repository.references_glob("refs/heads/hosts/*")?;
+            let mut names = repository.references_glob(&format!("{HOSTS}*"))?;
             for name in names.names().take(MAX_HOSTS) {
                 let Ok(name) = name else { continue };
+                let Some(host) = host_of(name) else { continue };
                 let Some(tip) = tip(&repository, name)? else {
                     continue;
                 };
@@ -142,7 +144,7 @@ impl ReportsRepository {
                 }
                 let mut own: Vec<Report> = Vec::new();
                 for id in walk.take(MAX_NEWS) {
-                    let Some(report) = report_in(&repository, id?) else {
+                    let Some(report) = report_in(&repository, id?, host) else {
                         continue;
                     };
                     let another = |last: &Report| last.commit.id != report.commit.id;

@@ -81,6 +81,89 @@ fn an_operator_sees_the_last_report_of_each_host() {
     assert_eq!(subjects(&operator.latest().unwrap()), ["db1", "web1"]);
 }
 
+/// Puts a file as the report on a host's branch, as whoever has that host's key can.
+fn plant(place: &Place, host: &str, content: &[u8]) {
+    let server = place.remote.url.strip_prefix("file://").unwrap();
+    let server = Repository::open_bare(server).unwrap();
+    let blob = server.blob(content).unwrap();
+    let mut tree = server.treebuilder(None).unwrap();
+    tree.insert(FILE, blob, 0o100_644).unwrap();
+    let tree = server.find_tree(tree.write().unwrap()).unwrap();
+    let by = Signature::now("x", "x@example").unwrap();
+    let parent = tip(&server, &local_ref(host)).unwrap();
+    let parent = parent.map(|id| server.find_commit(id).unwrap());
+    let parents: Vec<_> = parent.iter().collect();
+    let name = local_ref(host);
+    server
+        .commit(Some(&name), &by, &by, "x", &tree, &parents)
+        .unwrap();
+}
+
+#[test]
+fn a_report_counts_only_on_its_own_hosts_branch() {
+    let place = Place::new();
+    for host in ["web1", "db1"] {
+        let repository = place.repository(host);
+        repository.keep(&report(host, host)).unwrap();
+        run(repository.send(host, &place.remote)).unwrap();
+    }
+    let operator = place.repository("operator.git");
+    let mut seen = std::collections::BTreeMap::new();
+    run(operator.fetch_all(&place.remote)).unwrap();
+    operator.news(&mut seen).unwrap();
+    // web1 speaks for db1, for a host that is none, and of a commit that is none.
+    let mut of_no_commit = report("web1", "x");
+    of_no_commit.commit.id = "HEAD\u{1b}[2J".into();
+    for lie in [
+        report("db1", "lie"),
+        report("-oProxyCommand=x", "lie"),
+        of_no_commit,
+    ] {
+        plant(&place, "web1", &serde_json::to_vec(&lie).unwrap());
+    }
+    plant(&place, "-x", b"{}");
+    run(operator.fetch_all(&place.remote)).unwrap();
+    assert_eq!(subjects(&operator.latest().unwrap()), ["db1"]);
+    assert!(operator.news(&mut seen).unwrap().is_empty());
+    assert_eq!(subjects(&operator.history("db1", 9).unwrap()), ["db1"]);
+    assert_eq!(subjects(&operator.history("web1", 9).unwrap()), ["web1"]);
+}
+
+#[test]
+fn the_size_of_a_report_is_looked_at_before_it_is_read() {
+    let place = Place::new();
+    let web1 = place.repository("web1");
+    web1.keep(&report("web1", "one")).unwrap();
+    run(web1.send("web1", &place.remote)).unwrap();
+    // A report that is one but for its length.
+    let mut long = serde_json::to_vec(&report("db1", "long")).unwrap();
+    long.resize(MAX_REPORT + 1, b' ');
+    plant(&place, "db1", &long);
+    long.truncate(MAX_REPORT);
+    plant(
+        &place,
+        "db2",
+        &serde_json::to_vec(&report("db2", "two")).unwrap(),
+    );
+    let operator = place.repository("operator.git");
+    run(operator.fetch_all(&place.remote)).unwrap();
+    assert_eq!(subjects(&operator.latest().unwrap()), ["two", "one"]);
+    // A server that knows filters does not even send it.
+    let server = place.remote.url.strip_prefix("file://").unwrap();
+    let config = Repository::open_bare(server).unwrap().config();
+    config
+        .unwrap()
+        .set_bool("uploadpack.allowFilter", true)
+        .unwrap();
+    let another = place.repository("another.git");
+    run(another.fetch_all(&place.remote)).unwrap();
+    assert_eq!(subjects(&another.latest().unwrap()), ["two", "one"]);
+    let local = another.open().unwrap();
+    let tree = tip(&local, &local_ref("db1")).unwrap().unwrap();
+    let tree = local.find_commit(tree).unwrap().tree().unwrap();
+    assert!(local.find_blob(tree.get_name(FILE).unwrap().id()).is_err());
+}
+
 #[test]
 fn a_host_with_a_new_disk_continues_its_reports() {
     let place = Place::new();

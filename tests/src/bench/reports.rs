@@ -243,7 +243,7 @@ fn step(
         } else {
             let (answer, named) = forge.answer(&item.status, now);
             host.named = host.named.max(named);
-            judge(Kind::GitHub.forge(), &answer, at(now))
+            judge(Kind::GitHub.forge(), &answer, Some(&item.status), at(now))
         };
         match judged.judgement {
             Judgement::Taken => told.last = told.last.max(now as f64),

@@ -87,7 +87,11 @@ impl GitHub {
             ("x-ratelimit-reset".to_owned(), (BEGIN + reset).to_string()),
         ];
         let named = if left == 0 { reset } else { now };
-        (answer(201, "", headers), named)
+        let taken = Answer {
+            body: format!(r#"{{"context":"{}"}}"#, status.context).into_bytes(),
+            ..answer(201, "", headers)
+        };
+        (taken, named)
     }
 }
 
