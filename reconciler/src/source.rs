@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use git2::{Oid, Repository, RepositoryInitOptions};
+use nixus_switcher::printable::is_printable;
 use nixus_switcher::protocol::{Commit, Toplevel};
 use thiserror::Error;
 
@@ -64,6 +65,30 @@ const MAX_MESSAGE: usize = 64 * 1024;
 
 /// What is kept of a commit's subject, in characters.
 const MAX_SUBJECT: usize = 120;
+
+/// What git finds wrong with objects and can work with (git-fsck(1), "FSCK MESSAGES"): what `git fsck` only warns
+/// of, which a fetch makes an error, and what old programs and hosts of projects have put into histories that
+/// cannot be changed any more. Without this, no host could fetch again after a merge of such a history. What could
+/// lead out of a folder, or hide, stays an error: `hasDot`, `hasDotdot`, `hasDotgit`, `fullPathname`, `emptyName`,
+/// `gitmodules…`, `treeNotSorted`, `duplicateEntries`.
+const HARMLESS: [&str; 16] = [
+    "zeroPaddedFilemode",
+    "badFilemode",
+    "nullSha1",
+    "nulInCommit",
+    "largePathname",
+    "badTimezone",
+    "badDate",
+    "badDateOverflow",
+    "zeroPaddedDate",
+    "missingSpaceBeforeDate",
+    "badEmail",
+    "badName",
+    "missingEmail",
+    "missingNameBeforeEmail",
+    "missingSpaceBeforeEmail",
+    "missingTaggerEntry",
+];
 
 /// Why the deploy repository could not be used.
 #[derive(Debug, Error)]
@@ -350,8 +375,12 @@ impl Source {
     /// `git fetch` into the local copy, but for what to fetch. The local copy is ours alone: no tags,
     /// no hooks of the user, no background work after.
     fn fetching(&self, remote: &Remote) -> Result<Invocation, SourceError> {
+        let harmless = HARMLESS
+            .iter()
+            .flat_map(|id| ["-c".to_owned(), format!("fetch.fsck.{id}=warn")]);
         Ok(git_for(remote)
             .map_err(SourceError::Executable)?
+            .args(harmless)
             .arg("--git-dir")
             .arg(&self.local)
             .args([
@@ -369,7 +398,8 @@ impl Source {
             // One file that grows, however few objects come; its progress is how a fetch is known to be alive.
             .args(["-c", "fetch.unpackLimit=1"])
             .args(["fetch", "--progress", "--no-tags", "--no-write-fetch-head"])
-            .arg("--no-recurse-submodules"))
+            .arg("--no-recurse-submodules")
+            .args(of_any_owner(remote)))
     }
 
     /// Sets the local copy aside where git finds it damaged: it holds nothing that could not be
@@ -402,10 +432,9 @@ impl Source {
         let subject = find().map_err(|why| self.unread(id.as_str(), why))?;
         Ok(Commit {
             id: id.to_string(),
-            // It is shown on terminals: control characters are an attacker's.
             subject: subject
                 .chars()
-                .filter(|letter| !letter.is_control())
+                .filter(|letter| is_printable(*letter))
                 .take(MAX_SUBJECT)
                 .collect(),
         })
@@ -457,11 +486,19 @@ impl Source {
     }
 }
 
+/// A repository on this machine may be another user's: that its URL is configured says that it is meant. git asks
+/// who owns it in the program that serves it, which knows no `-c` of the one that fetches. Only for reading: a push
+/// would run that user's hooks.
+fn of_any_owner(remote: &Remote) -> Option<&'static str> {
+    let is_file = Address::parse(&remote.url).is_ok_and(|one| one.scheme() == Scheme::File);
+    is_file.then_some("--upload-pack=git -c safe.directory=* upload-pack")
+}
+
 fn fetch_failed(remote: &Remote, what: &str, source: ProcessError) -> SourceError {
     SourceError::Fetch {
         url: address::without_credentials(&remote.url),
         branch: what.to_owned(),
-        source: source.told_by(|said| disk_space::named(without_advice(said))),
+        source: source.told_by(|said| disk_space::named(in_short(remote, said))),
     }
 }
 
@@ -504,6 +541,12 @@ pub async fn is_damaged(path: &Path) -> bool {
         .output()
         .await;
     matches!(looked, Err(ProcessError::Failed { status, .. }) if status.code().is_some())
+}
+
+/// What git or ssh say of a failure with this repository, as short as it is of use.
+fn in_short(remote: &Remote, said: &str) -> String {
+    ssh::changed_host_key(said, remote.known_hosts.as_deref())
+        .unwrap_or_else(|| without_advice(said))
 }
 
 /// What git says of a failure, without what it says of every failure.

@@ -12,6 +12,11 @@ use std::process::Command;
 
 use crate::config::Remote;
 use crate::process::Invocation;
+use crate::public_key::PublicKey;
+use crate::state::read_bounded;
+
+/// The longest file of host keys that is looked into, in bytes.
+const LONGEST_KNOWN_HOSTS: u64 = 1024 * 1024;
 
 pub mod shared;
 
@@ -106,4 +111,101 @@ pub fn become_ssh_if_asked() -> Option<io::Error> {
     ssh.args(std::env::args_os().skip(1));
     ssh.env_remove(CALLED_AS_SSH);
     Some(ssh.exec())
+}
+
+/// What ssh says of a server with another host key than the known one, in one sentence with both fingerprints and
+/// the way out; nothing where it says something else.
+pub fn changed_host_key(said: &str, known_hosts: Option<&Path>) -> Option<String> {
+    if !said.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
+        return None;
+    }
+    let after = |words: &str| said.split_once(words).map(|(_, rest)| rest);
+    let word = |text: &str| {
+        let word = text.split_whitespace().next().unwrap_or_default();
+        word.trim_end_matches('.').to_owned()
+    };
+    // The fingerprint stands at the end of a line or at the beginning of the next.
+    let shown = after("key sent by the remote host is").map_or_else(String::new, word);
+    let host = after("Host key for ").map_or_else(|| "the git server".to_owned(), word);
+    let place = said
+        .lines()
+        .find(|line| line.starts_with("Offending "))
+        .and_then(|line| line.rsplit_once(' '))
+        .map(|(_, place)| place.trim());
+    let known = place.and_then(|place| known_in(place, known_hosts));
+    let known = known.map_or_else(String::new, |known| format!(" and not {known}"));
+    let file = known_hosts.map_or_else(
+        || "known_hosts".to_owned(),
+        |file| file.display().to_string(),
+    );
+    Some(format!(
+        "the host key of {host} has changed: it is {shown}{known}. If whoever runs {host} confirms the new one, commit it \
+         (nixus.knownHosts, or what {file} is made of), and on each host replace {file} by a file with the new key and \
+         run `nixus retry`; the next kept commit puts its own in that place again"
+    ))
+}
+
+/// The fingerprint of the key in a line of a file, `file:line`.
+fn known_in(place: &str, known_hosts: Option<&Path>) -> Option<String> {
+    let (file, line) = place.rsplit_once(':')?;
+    // ssh read this one; no other is opened for what a server made it say.
+    let file = known_hosts.filter(|known| known.as_os_str() == file)?;
+    let text = read_bounded(file, LONGEST_KNOWN_HOSTS).ok()?;
+    let text = String::from_utf8(text).ok()?;
+    let number: usize = line.parse().ok()?;
+    let line = text.lines().nth(number.checked_sub(1)?)?;
+    let key = line.split_once(char::is_whitespace)?.1;
+    Some(key.trim().parse::<PublicKey>().ok()?.fingerprint())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What OpenSSH 10.0 says; `FILE` stands for the file.
+    const SAID: &str = "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\r
+@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r
+@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\r
+IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\r
+Someone could be eavesdropping on you right now (man-in-the-middle attack)!\r
+It is also possible that a host key has just been changed.\r
+The fingerprint for the ED25519 key sent by the remote host is\r
+SHA256:uNiVztksCsDhcc0u9e8BrgJXVGcg0chiY0TrpAGJtbE.\r
+Please contact your system administrator.\r
+Add correct host key in FILE to get rid of this message.\r
+Offending ED25519 key in FILE:2\r
+Host key for 10.77.0.2 has changed and you have requested strict checking.\r
+Host key verification failed.\r
+fatal: Could not read from remote repository.\n";
+
+    #[test]
+    fn a_changed_host_key_is_one_sentence_with_both_fingerprints_and_the_way_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("known_hosts");
+        let key =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFucuLfGiPO6o/7MVYEssN4oJf97OdPxncH39NUnrhLE";
+        std::fs::write(&file, format!("# the git server\n10.77.0.2 {key}\n")).unwrap();
+        let known = key.parse::<PublicKey>().unwrap().fingerprint();
+        let said = SAID.replace("FILE", &file.display().to_string());
+        let words = changed_host_key(&said, Some(&file)).unwrap();
+        let begin = format!(
+            "the host key of 10.77.0.2 has changed: it is SHA256:uNiVztksCsDhcc0u9e8BrgJXVGcg0chiY0TrpAGJtbE and not {known}. "
+        );
+        assert!(words.starts_with(&begin), "{words}");
+        assert!(
+            words.contains("nixus.knownHosts") && words.contains("`nixus retry`"),
+            "{words}"
+        );
+        assert!(
+            !words.contains(['\n', '\r', '@']) && words.len() < 500,
+            "{words}"
+        );
+        // A server that says so itself makes no other file be read.
+        let words = changed_host_key(&SAID.replace("FILE", "/etc/shadow"), Some(&file)).unwrap();
+        assert!(!words.contains(" and not "), "{words}");
+        assert_eq!(
+            changed_host_key("Permission denied (publickey).", Some(&file)),
+            None
+        );
+    }
 }

@@ -1,7 +1,8 @@
 //! Asks one server where one branch, or another ref, is.
 
 use super::{
-    CommitId, Head, ProcessError, Remote, SourceError, address, git_for, one_ref, without_advice,
+    CommitId, Head, ProcessError, Remote, SourceError, address, git_for, in_short, of_any_owner,
+    one_ref,
 };
 
 pub(super) async fn list_one(remote: &Remote, branch: &str) -> Result<Head, SourceError> {
@@ -19,6 +20,7 @@ pub(super) async fn list_ref(remote: &Remote, name: &str) -> Result<Head, Source
         .map_err(SourceError::Executable)?
         .arg("ls-remote")
         .args(heads)
+        .args(of_any_owner(remote))
         .args(["--", &remote.url, name])
         .output()
         .await
@@ -32,7 +34,7 @@ pub(super) async fn list_ref(remote: &Remote, name: &str) -> Result<Head, Source
 pub(super) fn list_failed(remote: &Remote, source: ProcessError) -> SourceError {
     SourceError::List {
         url: address::without_credentials(&remote.url),
-        source: source.told_by(without_advice),
+        source: source.told_by(|said| in_short(remote, said)),
     }
 }
 

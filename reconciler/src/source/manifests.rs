@@ -4,7 +4,7 @@ use git2::{ObjectType, Oid, Repository, Sort};
 
 use super::history::{self, Unread};
 use super::list::{list_failed, list_ref};
-use super::{CommitId, Head, Remote, Source, SourceError, fetch_failed, git_for};
+use super::{CommitId, Head, Remote, Source, SourceError, fetch_failed, git_for, of_any_owner};
 use crate::address;
 use crate::manifest;
 use crate::packing;
@@ -107,7 +107,9 @@ impl Source {
         for remote in self.believed_in_order() {
             let listed = git_for(remote)
                 .map_err(SourceError::Executable)?
-                .args(["ls-remote", "--refs", "--", &remote.url])
+                .args(["ls-remote", "--refs"])
+                .args(of_any_owner(remote))
+                .args(["--", &remote.url])
                 .args(&names)
                 .output()
                 .await;

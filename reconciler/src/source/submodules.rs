@@ -10,7 +10,7 @@ use git2::build::TreeUpdateBuilder;
 use git2::{FileMode, ObjectType, Oid, Repository};
 
 use super::history::{self, Unread};
-use super::{MAX_FETCH, Source, SourceError, commit_id, git, without_advice};
+use super::{MAX_FETCH, Source, SourceError, commit_id, git, in_short};
 use crate::address::{self, Address};
 use crate::commit_id::CommitId;
 use crate::config::Remote;
@@ -164,7 +164,7 @@ impl Source {
             .map_err(|source| SourceError::FetchSubmodule {
                 path: path.to_owned(),
                 url: address::without_credentials(&remote.url),
-                source: source.told_by(|said| disk_space::named(without_advice(said))),
+                source: source.told_by(|said| disk_space::named(in_short(remote, said))),
             })
     }
 

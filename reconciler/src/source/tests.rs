@@ -442,3 +442,103 @@ fn a_submodule_that_is_nowhere_is_told_from_one_that_is_not_reached() {
         true,
     );
 }
+
+/// Commits a raw tree and raw lines of a commit, with a sound commit on top, which the branch is at.
+fn odd(place: &Place, tree: Option<&[u8]>, lines: &str) -> CommitId {
+    let odb = place.server.odb().unwrap();
+    let blob = odb.write(git2::ObjectType::Blob, b"x").unwrap();
+    let entry = |mode: &str, name: &str, id: Oid| {
+        let mut entry = format!("{mode} {name}\0").into_bytes();
+        entry.extend_from_slice(id.as_bytes());
+        entry
+    };
+    let sound = odb.write(git2::ObjectType::Tree, &entry("100644", "file", blob));
+    let sound = sound.unwrap();
+    let tree = tree.map(|mode_and_name| {
+        let (mode, name) = std::str::from_utf8(mode_and_name)
+            .unwrap()
+            .split_once(' ')
+            .unwrap();
+        let of = if mode.ends_with("40000") { sound } else { blob };
+        let tree = odb.write(git2::ObjectType::Tree, &entry(mode, name, of));
+        tree.unwrap()
+    });
+    let text = format!("tree {}\n{lines}\nold\n", tree.unwrap_or(sound));
+    let old = odb
+        .write(git2::ObjectType::Commit, text.as_bytes())
+        .unwrap();
+    let text = format!(
+        "tree {sound}\nparent {old}\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nnew\n"
+    );
+    let new = odb
+        .write(git2::ObjectType::Commit, text.as_bytes())
+        .unwrap();
+    let name = "refs/heads/main";
+    place.server.reference(name, new, true, "test").unwrap();
+    commit_id(new).unwrap()
+}
+
+#[test]
+fn an_old_history_with_flaws_that_harm_nobody_is_fetched() {
+    const BY: &str = "author a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n";
+    let author = |author: &str| format!("author {author}\ncommitter a <a@b> 1 +0000\n");
+    let check = |tree: Option<&[u8]>, lines: &str, flaw: &str, harmless: bool| {
+        let place = Place::new();
+        let head = odd(&place, tree, lines);
+        let source = place.source("main");
+        match run(source.fetch()) {
+            Ok(fetched) => assert!(harmless && fetched == head, "{flaw}"),
+            Err(error) => {
+                let words = crate::process::in_words(&error);
+                assert!(!harmless && words.contains(flaw), "{flaw}: {words}");
+            }
+        }
+    };
+    // What git only warns of, or old programs wrote.
+    check(Some(b"040000 folder"), BY, "zeroPaddedFilemode", true);
+    check(Some(b"100666 file"), BY, "badFilemode", true);
+    check(None, &author("a <a@b> 1 +051800"), "badTimezone", true);
+    check(
+        None,
+        &author("a <a@b>1 +0000"),
+        "missingSpaceBeforeDate",
+        true,
+    );
+    check(None, &author("a <a@b> 01 +0000"), "zeroPaddedDate", true);
+    check(None, &author("a 1 +0000"), "missingEmail", true);
+    check(
+        None,
+        &author("a<a@b> 1 +0000"),
+        "missingSpaceBeforeEmail",
+        true,
+    );
+    // What leads out of a folder stays an error.
+    check(Some(b"40000 .git"), BY, "hasDotgit", false);
+    check(Some(b"40000 .."), BY, "hasDotdot", false);
+    check(None, "committer a <a@b> 1 +0000\n", "missingAuthor", false);
+}
+
+#[test]
+fn a_repository_of_another_user_on_this_machine_is_read() {
+    let place = Place::new();
+    let one = place.commit("main", "one", None);
+    let source = place.source("main");
+    run(source.fetch()).unwrap();
+    let remote = &source.remotes[0];
+    // git's own tests have another owner like this (t/t0033-safe-directory.sh).
+    let of_another = |git: Invocation| git.env("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1");
+    let git = of_another(git_for(remote).unwrap()).args(["ls-remote", "--", &remote.url]);
+    let words = run(git.output()).unwrap_err().to_string();
+    assert!(words.contains("dubious ownership"), "{words}");
+    let git = of_another(git_for(remote).unwrap())
+        .arg("ls-remote")
+        .args(of_any_owner(remote))
+        .args(["--", &remote.url, "refs/heads/main"]);
+    let listed = String::from_utf8(run(git.output()).unwrap()).unwrap();
+    assert!(listed.starts_with(one.as_str()), "{listed}");
+    let git = of_another(source.fetching(remote).unwrap());
+    run(git
+        .args(["--", &remote.url, "+refs/heads/main:refs/heads/x"])
+        .output())
+    .unwrap();
+}
