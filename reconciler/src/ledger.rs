@@ -103,6 +103,9 @@ pub struct Backoff {
     pub until: Timestamp,
     /// The last failure.
     pub reason: String,
+    /// The head that it was met with; another head is looked at at once. None where the branch was not to be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<CommitId>,
 }
 
 /// That peers on trial go first.
@@ -364,7 +367,15 @@ impl Ledger {
             failures: failures.saturating_add(1),
             until,
             reason: shorten(reason),
+            head: None,
         });
+    }
+
+    /// The wait is for this head alone.
+    pub fn back_off_from(&mut self, head: Option<CommitId>) {
+        if let Some(backoff) = &mut self.backoff {
+            backoff.head = head;
+        }
     }
 
     /// The wait for peers on trial, where it is for this commit.
@@ -452,12 +463,17 @@ impl Ledger {
                     self.reject(quarantined(commit, toplevel, &reason, now));
                 } else {
                     self.back_off(now, &why, jitter);
+                    self.back_off_from(self.accepted.clone());
                 }
             }
-            (_, Judgement::NotReady) => self.back_off(now, &why, jitter),
+            (_, Judgement::NotReady) => {
+                self.back_off(now, &why, jitter);
+                self.back_off_from(self.accepted.clone());
+            }
             (_, Judgement::Inconclusive) => {
                 self.doubt(outcome, commit, &why);
                 self.back_off(now, &why, jitter);
+                self.back_off_from(self.accepted.clone());
             }
             (_, Judgement::RebootNeeded) => self.reject(Quarantined {
                 needs_reboot: true,

@@ -8,7 +8,7 @@ use nixus_switcher::protocol::{DeploymentId, Toplevel};
 
 use crate::commit_id::CommitId;
 use crate::config::Drift;
-use crate::ledger::Ledger;
+use crate::ledger::{Backoff, Ledger};
 use crate::suspension::Suspension;
 
 mod entry;
@@ -217,7 +217,12 @@ fn decide(seen: &Observation<'_>) -> Action {
     }
     if let Some(backoff) = &seen.ledger.backoff
         && seen.now < backoff.until
+        && !is_for_another_head(backoff, seen.head)
     {
+        // Perhaps the fix is there already.
+        if backoff.head.is_some() && *seen.head == Head::Unknown {
+            return Action::List;
+        }
         return Action::Wait(Reason::BackingOff {
             until: backoff.until,
             why: backoff.reason.clone(),
@@ -227,6 +232,14 @@ fn decide(seen: &Observation<'_>) -> Action {
         Head::Unknown => Action::List,
         Head::Missing => Action::Wait(Reason::NoBranch),
         Head::At(head) => plan_head(seen, accepted, head),
+    }
+}
+
+/// Whether the head is not the one that is waited with: whatever that met, this one may not.
+fn is_for_another_head(backoff: &Backoff, head: &Head) -> bool {
+    match (&backoff.head, head) {
+        (Some(before), Head::At(head)) => before != head,
+        _ => false,
     }
 }
 

@@ -622,6 +622,7 @@ fn hosts() -> impl Strategy<Value = Host> {
                     failures: 1,
                     until: Timestamp::from_second(until).unwrap(),
                     reason: "x".into(),
+                    head: None,
                 });
                 Host {
                     ledger,
@@ -685,12 +686,42 @@ proptest! {
 
     #[test]
     fn nothing_is_asked_of_the_network_while_backing_off(host in hosts()) {
+        // Of a wait for one head it is asked whether that still is the head; see below.
         let waiting = host.ledger.backoff.as_ref().unwrap().until > Timestamp::from_second(1000).unwrap();
         if waiting {
             let quiet = matches!(host.plan(), Action::Wait(_) | Action::Absorb);
             prop_assert!(quiet);
         }
     }
+}
+
+#[test]
+fn a_fix_is_looked_at_while_what_it_mends_is_waited_with() {
+    let mut host = Host::new();
+    host.ledger.back_off(
+        Timestamp::from_second(1000).unwrap(),
+        "no space",
+        Jitter::of(255),
+    );
+    host.ledger.back_off_from(Some(commit('b')));
+    host.ledger.accepted = Some(commit('a'));
+    host.head = Head::Unknown;
+    assert_eq!(host.plan(), Action::List);
+    host.head = Head::At(commit('b'));
+    assert!(matches!(
+        host.plan(),
+        Action::Wait(Reason::BackingOff { .. })
+    ));
+    host.head = Head::At(commit('c'));
+    host.ancestry = Ancestry::NotFetched;
+    assert_eq!(host.plan(), Action::Fetch(commit('c')));
+    // Where the branch was not to be had, it is not asked for.
+    host.ledger.back_off_from(None);
+    host.head = Head::Unknown;
+    assert!(matches!(
+        host.plan(),
+        Action::Wait(Reason::BackingOff { .. })
+    ));
 }
 
 proptest! {

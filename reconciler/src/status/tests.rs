@@ -91,6 +91,7 @@ fn full() -> Status {
             failures: 2,
             until: time,
             reason: "no route".into(),
+            head: None,
         }),
         last_failure: Some(Failure {
             time: Timestamp::now(),
