@@ -56,6 +56,9 @@ use send::Sending;
 /// More rounds than any pass needs; a plan that never waits is a bug, not a reason to spin.
 const MAX_ROUNDS: u32 = 100;
 
+/// After so many failures in a row it is said that a head cannot be fetched.
+const FETCH_LASTS: u32 = 2;
+
 /// Why a pass ended early. The next pass tries again.
 #[derive(Debug, Error)]
 pub enum PassError {
@@ -269,6 +272,7 @@ impl Pass<'_> {
             if let Action::Wait(reason) = action {
                 decision::waits(&reason);
                 self.report_wait(&reason).await?;
+                self.finish_what_was_said(&reason)?;
                 self.beat(&reason)?;
                 self.note(&reason);
                 return Ok(reason);
@@ -288,6 +292,7 @@ impl Pass<'_> {
                     continue;
                 }
                 self.back_off(&error)?;
+                self.report_not_fetched(&error)?;
             }
         }
         Err(PassError::Endless)
@@ -353,9 +358,15 @@ impl Pass<'_> {
             Action::List => {
                 let listed = self.source.list().await;
                 self.hear_the_first(listed.as_ref().ok())?;
-                match listed {
-                    Ok(head) => self.head_is(head),
-                    Err(error) => return Ok(Err(error.into())),
+                let waits_with = self.waits_with();
+                match (listed, waits_with) {
+                    (Ok(head), _) => self.head_is(head),
+                    // It is waited already, and that is made no longer by looking.
+                    (Err(error), Some(head)) => {
+                        tracing::debug!("{}", in_words(&error));
+                        self.head_is(Head::At(head));
+                    }
+                    (Err(error), None) => return Ok(Err(error.into())),
                 }
             }
             Action::Fetch(_) => return Ok(self.fetch().await),
@@ -513,6 +524,30 @@ impl Pass<'_> {
             .map_err(StepError::from))
     }
 
+    /// The head that is waited with at present, after a failure.
+    fn waits_with(&self) -> Option<CommitId> {
+        let backoff = self.ledger.backoff.as_ref();
+        let backoff = backoff.filter(|backoff| Timestamp::now() < backoff.until)?;
+        backoff.head.clone()
+    }
+
+    /// Says of a head that it cannot be fetched, again and again. Whoever looks from elsewhere sees that this host
+    /// does not follow.
+    fn report_not_fetched(&mut self, error: &StepError) -> Result<(), PassError> {
+        let lasts = self
+            .ledger
+            .backoff
+            .as_ref()
+            .is_some_and(|backoff| backoff.failures >= FETCH_LASTS);
+        let (true, StepError::Source(source), Head::At(head), Ancestry::NotFetched) =
+            (lasts, error, self.head.clone(), self.ancestry)
+        else {
+            return Ok(());
+        };
+        let why = in_words(source);
+        self.report(|reporter| reporter.not_fetched_yet(&head, &why))
+    }
+
     /// That what is to be activated runs already, and is to be the default again.
     fn drifted(&self, toplevel: &Toplevel) -> Option<Reason> {
         let kept = self.ledger.kept.as_ref()?;
@@ -530,6 +565,9 @@ impl Pass<'_> {
         tracing::warn!("{reason}");
         let now = Timestamp::now();
         self.ledger.back_off(now, &reason, jitter());
+        if let Head::At(head) = &self.head {
+            self.ledger.back_off_from(Some(head.clone()));
+        }
         // Then there is something new to be had.
         let turn = self.ledger.mirrors_count_from(self.config.mirror_after);
         if let (Some(turn), Some(backoff)) = (turn, &mut self.ledger.backoff)
@@ -592,6 +630,13 @@ impl Pass<'_> {
         let Some(report) = made else {
             return Ok(());
         };
+        if let Some(left) = self.left_before(&report)? {
+            self.keep_report(left)?;
+        }
+        self.keep_report(report)
+    }
+
+    fn keep_report(&mut self, report: Report) -> Result<(), PassError> {
         let report = self.with_pulse(Report {
             noticed: self.noticed(),
             ..report

@@ -1,6 +1,7 @@
 //! What a host says about a commit: pure data and its sentences.
 
 use jiff::Timestamp;
+use nixus_switcher::printable::{printable, printable_lines};
 use nixus_switcher::protocol::{
     Cause, CheckOutcome, Commit, DeploymentId, Ending, Evidence, Outcome, Toplevel, newest_version,
 };
@@ -190,9 +191,12 @@ impl Reporter<'_> {
         Report {
             version: newest_version(),
             host: self.host.to_owned(),
-            commit: commit.clone(),
+            commit: Commit {
+                subject: printable(&commit.subject),
+                ..commit.clone()
+            },
             state,
-            text: shorten(&text),
+            text: shorten(&printable_lines(&text)),
             generation: None,
             toplevel: None,
             deployment: None,
@@ -342,9 +346,38 @@ impl Reporter<'_> {
         }
     }
 
+    /// A head could not be fetched so far. Nothing is known of it but its id.
+    pub fn not_fetched_yet(self, head: &CommitId, why: &str) -> Report {
+        let commit = Commit {
+            id: head.to_string(),
+            subject: String::new(),
+        };
+        let text = format!(
+            "commit {}: not fetched yet, trying again: {why}",
+            head.short()
+        );
+        self.report(&commit, State::Waiting, text)
+    }
+
     /// The trials of a commit told nothing, and what is known beside them speaks against it.
     pub fn gave_up(self, commit: &Commit, why: &str) -> Report {
         let text = format!("{}: not tried again: {why}", name(commit));
+        self.report(commit, State::Failure, text)
+    }
+
+    /// A commit makes the system that failed here before, for another commit or for this one.
+    pub fn failed_before(self, commit: &Commit, failed: &CommitId, why: &str) -> Report {
+        let text = match failed.as_str() == commit.id {
+            true => format!(
+                "{}: failed here and is not tried again: {why}",
+                name(commit)
+            ),
+            false => format!(
+                "{}: the same system as {}, which failed here and is not tried again: {why}",
+                name(commit),
+                failed.short()
+            ),
+        };
         self.report(commit, State::Failure, text)
     }
 
@@ -518,6 +551,8 @@ fn said_aside(evidence: &Evidence) -> String {
 pub fn name(commit: &Commit) -> String {
     format!("commit {} \"{}\"", commit.short(), commit.subject)
 }
+
+pub mod unfinished;
 
 #[cfg(test)]
 mod tests;

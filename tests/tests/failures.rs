@@ -291,3 +291,23 @@ fn a_toplevel_that_is_none() -> Result<()> {
     }
     story.at_rest("web1", &before)
 }
+
+/// The most ordinary sequence there is: one bad commit, and then work goes on elsewhere.
+#[test]
+fn a_commit_that_makes_a_system_that_failed_says_so_on_its_own_page() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    let bad = story.lab().deploy("web1", UNIT_FAILS, "break web1")?;
+    story.went_back("web1", &bad, &before, "failed units: shop.service")?;
+    let note: Files = [("NOTES".to_owned(), "of another host\n".to_owned())].into();
+    let next = story
+        .lab()
+        .operator()
+        .deploy(&note, "work on something else")?;
+    let report = story.report("web1", &next, &[State::Failure])?;
+    let words = format!("the same system as {}, which failed here", &bad[..7]);
+    ensure!(report.text.contains(&words), "{}", report.text);
+    story.at_rest("web1", &before)?;
+    takes_the_next_commit(&story)
+}
