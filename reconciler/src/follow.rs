@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
 use crate::config::Remote;
@@ -17,6 +17,10 @@ use crate::reports_repository::{ReportsError, ReportsRepository};
 const REPOSITORY: Duration = Duration::from_secs(2);
 /// The pause between two looks at a forge: 720 requests an hour, of the 5000 that GitHub gives.
 const FORGE: Duration = Duration::from_secs(5);
+/// The pause between two looks at where the branch is.
+const HEAD: SignedDuration = SignedDuration::from_secs(30);
+/// A commit is looked for among so many of the branch.
+const HISTORY: u32 = 50;
 /// The longest pause while a forge or a server does not answer.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -98,6 +102,10 @@ pub struct Follower<'a> {
     seen: BTreeMap<String, String>,
     /// The statuses, where they are on a forge.
     read: Seen,
+    /// The highest number that each host has signed.
+    numbers: BTreeMap<String, u64>,
+    /// When the forge was last asked where the branch is.
+    head_asked: Option<Timestamp>,
     failures: u32,
 }
 
@@ -112,6 +120,8 @@ impl<'a> Follower<'a> {
             },
             seen: BTreeMap::new(),
             read: Seen::default(),
+            numbers: BTreeMap::new(),
+            head_asked: None,
             failures: 0,
         }
     }
@@ -149,9 +159,32 @@ impl<'a> Follower<'a> {
                 let said = said.filter_map(|one| fleet::told(one, &self.commit, keys));
                 // What a host has not said itself is not followed.
                 let said = said.filter(|(_, told)| told.signed != Some(false));
-                Ok(said.map(|(_, told)| told.report).collect())
+                let said = said.map(|(_, told)| told);
+                Ok(said
+                    .filter_map(|told| follows(&mut self.numbers, told))
+                    .collect())
             }
         }
+    }
+
+    /// Where the branch is now, if it is at another commit that contains this one. A forge is asked for that now
+    /// and then; a failure is none.
+    pub async fn passed_by(&mut self, now: Timestamp) -> Option<String> {
+        let Reports::Forge { reader, branch, .. } = self.reports else {
+            return None;
+        };
+        let due = self
+            .head_asked
+            .is_none_or(|asked| now.duration_since(asked) >= HEAD);
+        if !due {
+            return None;
+        }
+        self.head_asked = Some(now);
+        let listed = reader.commits(branch, HISTORY).await.ok()?;
+        let place = listed.iter().position(|one| one.id == self.commit.id)?;
+        // At the head itself, it is waited for.
+        let head = listed.into_iter().next()?;
+        (place > 0).then_some(head.id)
     }
 
     /// How long to wait until the next look: longer while there is no answer, and never less than the
@@ -174,6 +207,20 @@ impl<'a> Follower<'a> {
             FollowError::Reports(_) => None,
         }
     }
+}
+
+/// What a host has said after all that was seen of it, by its own signed numbers: an old status that is posted
+/// again is no news.
+fn follows(numbers: &mut BTreeMap<String, u64>, told: Told) -> Option<Report> {
+    let report = told.report;
+    if told.signed == Some(true) {
+        let number = numbers.entry(report.host.clone()).or_insert(0);
+        if report.sequence < *number {
+            return None;
+        }
+        *number = report.sequence;
+    }
+    Some(report)
 }
 
 #[cfg(test)]
@@ -255,6 +302,61 @@ mod tests {
             assert_eq!(hosts, ["db1", "db2"], "{kind:?}");
             assert!(run(follower.look()).unwrap().is_empty(), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_forge_that_gives_more_than_was_asked_for_is_read_no_further() {
+        for kind in [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Bitbucket] {
+            let stage = Stage::new(kind);
+            let Reports::Forge { reader, .. } = on(&stage) else {
+                unreachable!("it is a forge");
+            };
+            let size = kind.forge().page_size();
+            for number in 0..size {
+                say(&stage, &format!("web{number}"), Word::Building);
+            }
+            stage.server.with(|rules| rules.unbounded = true);
+            assert_eq!(
+                run(reader.commits("main", 10)).unwrap().len(),
+                10,
+                "{kind:?}"
+            );
+            for number in 0..size {
+                say(&stage, &format!("db{number}"), Word::Building);
+            }
+            let before = stage.server.count();
+            let given = run(reader.statuses(SHA)).unwrap();
+            // A page is full with what was asked for; the next one is asked for, and is empty.
+            assert_eq!(
+                (given.len(), stage.server.count() - before),
+                (size, 2),
+                "{kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_old_word_of_a_host_that_is_posted_again_is_no_news() {
+        let told = |sequence: u64, signed| Told {
+            report: serde_json::from_value(serde_json::json!({
+                "version": 1, "host": "web1", "commit": { "id": SHA, "subject": "s" },
+                "state": "success", "text": "because", "generation": null, "toplevel": null,
+                "time": "2026-11-26T04:00:00Z", "sequence": sequence,
+            }))
+            .unwrap(),
+            signed,
+            noticed_by: Vec::new(),
+        };
+        let mut numbers = BTreeMap::new();
+        let mut said = |sequence, signed| follows(&mut numbers, told(sequence, signed)).is_some();
+        assert!(said(5, Some(true)));
+        assert!(said(9, Some(true)));
+        // "success #5" after "failure #9".
+        assert!(!said(5, Some(true)));
+        assert!(said(9, Some(true)));
+        assert!(said(10, Some(true)));
+        // Where no key is known, numbers mean nothing.
+        assert!(said(1, None));
     }
 
     #[test]

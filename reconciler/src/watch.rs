@@ -27,7 +27,12 @@ pub enum End {
     NotKept,
     /// It went on to another commit before.
     Overtaken(String),
+    /// It never saw the commit as the head: it is on its way to another one that contains it.
+    PassedBy(String),
 }
+
+/// Whether a commit contains the one that is followed; nothing where that cannot be told.
+pub type Contains<'a> = &'a dyn Fn(&str) -> Option<bool>;
 
 impl Watch {
     /// Follows a commit. Where no hosts are named, those count that are heard of.
@@ -47,8 +52,24 @@ impl Watch {
         }
     }
 
+    /// The branch is at another commit that contains this one: a host that has not begun with it by now never
+    /// will.
+    pub fn is_passed_by(&mut self, head: &str) {
+        let short = head.get(..7).unwrap_or(head);
+        for seen in self.hosts.values_mut() {
+            if seen.last.is_none() && seen.end.is_none() {
+                seen.end = Some(End::PassedBy(short.to_owned()));
+            }
+        }
+    }
+
     /// Takes what hosts have said since, oldest first; gives what is news, in that order.
     pub fn take(&mut self, said: Vec<Report>) -> Vec<Report> {
+        self.take_where(said, &|_| None)
+    }
+
+    /// The same, where it may be known of other commits whether they contain this one.
+    pub fn take_where(&mut self, said: Vec<Report>, contains: Contains<'_>) -> Vec<Report> {
         let mut news = Vec::new();
         for report in said {
             if self.fixed && !self.hosts.contains_key(&report.host) {
@@ -59,6 +80,14 @@ impl Watch {
             if !ours {
                 // What a host did before this commit is no matter; after it, it went on.
                 let begun = known.is_some_and(|seen| seen.last.is_some() && seen.end.is_none());
+                let silent = known.is_some_and(|seen| seen.last.is_none() && seen.end.is_none());
+                if silent && contains(&report.commit.id) == Some(true) {
+                    if let Some(seen) = self.hosts.get_mut(&report.host) {
+                        seen.end = Some(End::PassedBy(report.commit.short().to_owned()));
+                        news.push(report);
+                    }
+                    continue;
+                }
                 if begun && let Some(seen) = self.hosts.get_mut(&report.host) {
                     seen.end = Some(End::Overtaken(report.commit.short().to_owned()));
                     seen.last = Some(report.clone());
@@ -127,6 +156,17 @@ impl Watch {
             |end| matches!(end, End::Overtaken(_)),
             "went on to another",
         ));
+        let mut passed: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (host, seen) in &self.hosts {
+            if let Some(End::PassedBy(by)) = &seen.end {
+                passed.entry(by).or_default().push(host);
+            }
+        }
+        parts.extend(
+            passed
+                .iter()
+                .map(|(by, hosts)| format!("overtaken by {by}: {}", hosts.join(", "))),
+        );
         let silent: Vec<&str> = self.busy().map(|(host, _)| host).collect();
         if !silent.is_empty() {
             parts.push(format!("not done: {}", silent.join(", ")));
@@ -223,6 +263,49 @@ mod tests {
             assert_eq!((watch.is_over(), watch.is_kept()), (over, kept), "{said:?}");
             assert_eq!(watch.summary(), summary);
         }
+    }
+
+    #[test]
+    fn a_commit_that_no_host_saw_as_the_head_is_not_waited_for() {
+        let hosts = ["db1".to_owned(), "web1".to_owned()];
+        // The forge says where the branch is.
+        let mut watch = Watch::new(&"a".repeat(40), &hosts);
+        watch.take(vec![report("web1", "a", Building, "building")]);
+        watch.is_passed_by(&"b".repeat(40));
+        // Who has begun with it is waited for.
+        assert!(!watch.is_over());
+        watch.take(vec![report("web1", "a", Success, "done")]);
+        assert!(watch.is_over() && !watch.is_kept());
+        assert_eq!(
+            watch.summary(),
+            "1 of 2 hosts kept commit aaaaaaa; overtaken by bbbbbbb: db1"
+        );
+        // It begins all the same: it had seen the branch before.
+        watch.take(vec![report("db1", "a", Success, "done")]);
+        assert!(watch.is_kept(), "{}", watch.summary());
+
+        // Reports of other commits say so where a clone knows their history.
+        let contains = |id: &str| match &id[..1] {
+            "b" => Some(true),
+            "0" => Some(false),
+            _ => None,
+        };
+        let mut watch = Watch::new(&"a".repeat(40), &hosts);
+        let before = vec![
+            report("web1", "0", Success, "done"),
+            report("db1", "c", Success, "done"),
+        ];
+        assert!(watch.take_where(before, &contains).is_empty());
+        let both = vec![
+            report("web1", "b", Building, "building"),
+            report("db1", "b", Success, "done"),
+        ];
+        assert_eq!(watch.take_where(both, &contains).len(), 2);
+        assert!(watch.is_over());
+        assert_eq!(
+            watch.summary(),
+            "0 of 2 hosts kept commit aaaaaaa; overtaken by bbbbbbb: db1, web1"
+        );
     }
 
     #[test]

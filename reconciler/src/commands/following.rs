@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use futures_util::StreamExt as _;
-use git2::Repository;
+use git2::{Oid, Repository};
 use jiff::Timestamp;
 use nixus::address::{Address, without_credentials};
 use nixus::cli::{Cli, ReportsFrom};
@@ -28,6 +28,7 @@ use nixus::state::{Paths, read_bounded};
 use nixus::tables;
 use nixus::watch::Watch;
 use nixus::{eprintln, println, say};
+use nixus_switcher::printable::printable;
 
 /// The longest file of host keys, in bytes.
 const LONGEST_KEYS: u64 = 4 * 1024 * 1024;
@@ -233,7 +234,7 @@ pub async fn watch(reports: &Reports, wanted: &Wanted<'_>) -> anyhow::Result<boo
         let now = Timestamp::now();
         let pause = follower.pause(looked.as_ref().err(), now);
         let news = match looked {
-            Ok(said) => watch.take(said),
+            Ok(said) => watch.take_where(said, &|id| contains(&commit, id)),
             Err(error) => {
                 let Some(_) = pause else {
                     return Err(error.into());
@@ -250,6 +251,9 @@ pub async fn watch(reports: &Reports, wanted: &Wanted<'_>) -> anyhow::Result<boo
         } else {
             live.show(&news, &watch, now);
         }
+        if let Some(head) = follower.passed_by(now).await {
+            watch.is_passed_by(&head);
+        }
         if watch.is_over() || !say::is_heard() {
             break;
         }
@@ -261,12 +265,25 @@ pub async fn watch(reports: &Reports, wanted: &Wanted<'_>) -> anyhow::Result<boo
         tokio::time::sleep(pause.unwrap_or_default().min(left)).await;
     }
     live.end();
-    let summary = watch.summary();
+    let summary = printable(&watch.summary());
     match wanted.json {
         true => eprintln!("{summary}"),
         false => println!("{summary}"),
     }
     Ok(watch.is_kept())
+}
+
+/// Whether another commit contains the one that is followed, where the clone in this folder knows both. One that it
+/// does not know is newer than it, unless it knows only the newest.
+fn contains(commit: &str, other: &str) -> Option<bool> {
+    let repository = Repository::discover(".").ok()?;
+    let of = |id: &str| Oid::from_str(id).ok();
+    let (commit, other) = (of(commit)?, of(other)?);
+    repository.find_commit(commit).ok()?;
+    if repository.find_commit(other).is_err() {
+        return (!repository.is_shallow()).then_some(true);
+    }
+    repository.graph_descendant_of(other, commit).ok()
 }
 
 /// The commit's whole id: as it was written, or as the clone in this folder knows it.
@@ -324,8 +341,7 @@ impl Asked {
                 continue;
             };
             if self.said.get(&host) != Some(&said) {
-                let plain: String = said.chars().filter(|letter| !letter.is_control()).collect();
-                println!("[{host}] {plain}");
+                println!("[{host}] {}", printable(&said));
                 self.said.insert(host, said);
             }
         }
