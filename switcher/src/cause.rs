@@ -32,8 +32,12 @@ impl fmt::Display for Cause {
                 }
                 findings.iter().try_for_each(|one| write!(f, ", {one}"))
             }
-            Self::ActivationTimedOut { seconds } => {
-                write!(f, "activation did not end within {seconds} s")
+            Self::ActivationTimedOut { seconds, waits_for } => {
+                write!(f, "activation did not end within {seconds} s")?;
+                match waits_for.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, ", waiting for {}", waits_for.join(", ")),
+                }
             }
             Self::RebootNeeded { changes } => {
                 f.write_str("the new generation needs a reboot")?;

@@ -185,7 +185,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             SwitchEnd::Exited(_) => Event::StageFailed(Cause::ChecksRefused {
                 said: last_words(&said),
             }),
-            SwitchEnd::TimedOut => Event::StageFailed(Cause::ChecksRefused {
+            SwitchEnd::TimedOut { .. } => Event::StageFailed(Cause::ChecksRefused {
                 said: format!("its checks did not end within {} s", limit.as_secs()),
             }),
             SwitchEnd::NotRun(reason) => Event::StageFailed(Cause::NotReady { reason }),
@@ -226,9 +226,10 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
                 }));
             }
             SwitchEnd::Exited(code) => code,
-            SwitchEnd::TimedOut => {
+            SwitchEnd::TimedOut { waits_for } => {
                 return Some(Event::ActivationFailed(Cause::ActivationTimedOut {
                     seconds: open.request.policy.activation_seconds,
+                    waits_for,
                 }));
             }
             SwitchEnd::NotRun(reason) => {
@@ -411,7 +412,7 @@ fn last_words(said: &str) -> String {
 fn how(end: &SwitchEnd, limit: Duration) -> String {
     match end {
         SwitchEnd::Exited(code) => format!("ended with exit code {code}"),
-        SwitchEnd::TimedOut => format!("did not end within {} s", limit.as_secs()),
+        SwitchEnd::TimedOut { .. } => format!("did not end within {} s", limit.as_secs()),
         SwitchEnd::NotRun(reason) => format!("could not be run: {reason}"),
     }
 }

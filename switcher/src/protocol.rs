@@ -382,6 +382,9 @@ pub enum Cause {
     ActivationTimedOut {
         /// The limit.
         seconds: u64,
+        /// The units that systemd was starting or stopping when it was given up.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        waits_for: Vec<String>,
     },
     /// The candidate needs a reboot before it can run.
     RebootNeeded {

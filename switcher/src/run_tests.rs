@@ -55,7 +55,7 @@ fn scripts() -> Vec<(&'static str, Script)> {
         (
             "activation hangs",
             Script {
-                activation: SwitchEnd::TimedOut,
+                activation: SwitchEnd::TimedOut { waits_for: vec![] },
                 ..base()
             },
         ),
@@ -107,7 +107,7 @@ fn scripts() -> Vec<(&'static str, Script)> {
         (
             "its checks hang",
             Script {
-                checks: SwitchEnd::TimedOut,
+                checks: SwitchEnd::TimedOut { waits_for: vec![] },
                 ..base()
             },
         ),

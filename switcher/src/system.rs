@@ -80,7 +80,10 @@ pub enum SwitchEnd {
     /// With this exit code, or 128 plus the signal that ended it.
     Exited(i32),
     /// It took too long; its whole cgroup was killed and is empty.
-    TimedOut,
+    TimedOut {
+        /// The units that systemd was starting or stopping then.
+        waits_for: Vec<String>,
+    },
     /// It could not be run.
     NotRun(String),
 }

@@ -24,8 +24,8 @@ use crate::waits::{self, Kind};
 mod answers;
 
 use answers::{
-    STOPPED_PROPERTIES, idle, parse_failing, parse_state, parse_stopped, parse_units, restarting,
-    sort_units,
+    STOPPED_PROPERTIES, idle, parse_failing, parse_running_jobs, parse_state, parse_stopped,
+    parse_units, restarting, sort_units,
 };
 
 /// The longest that systemd may take to answer; a daemon-reload can take long on a busy host.
@@ -246,12 +246,20 @@ impl Systemd {
                 _ => break,
             }
         }
+        let waits_for = self.running_jobs();
         let killed = self.kill(unit);
         let _ = fs::remove_file(&file);
         match (started, killed) {
             (Err(error), _) => SwitchEnd::NotRun(error.to_string()),
-            (Ok(_), _) => SwitchEnd::TimedOut,
+            (Ok(_), _) => SwitchEnd::TimedOut { waits_for },
         }
+    }
+
+    /// The units that systemd is starting or stopping right now; none where it does not say.
+    fn running_jobs(&self) -> Vec<String> {
+        let args = ["list-jobs", "--no-legend", "--plain"];
+        let listed = self.systemctl(&args, ANSWER);
+        listed.map_or_else(|_| Vec::new(), |listed| parse_running_jobs(&listed))
     }
 
     /// Where a run writes to. systemd does not start what cannot write to its file, so that where

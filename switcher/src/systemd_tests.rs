@@ -232,3 +232,28 @@ fn a_watchdog_fires_after_its_deadline_and_starts_again_when_it_dies() {
         ["expire", "--deployment", "d-1", "--phase", "on-trial"]
     );
 }
+
+#[test]
+fn what_an_activation_waits_for_is_named() {
+    let listed = "1532 notifier.service      start running\n\
+                  1533 multi-user.target     start waiting\n\
+                  1540 nixus-run-7.service   start running\n\
+                  1541 db.service            stop  running\n";
+    assert_eq!(
+        parse_running_jobs(listed),
+        ["notifier.service", "db.service"]
+    );
+    assert!(parse_running_jobs("No jobs listed.\n").is_empty());
+    let cause = crate::protocol::Cause::ActivationTimedOut {
+        seconds: 30,
+        waits_for: vec!["notifier.service".to_owned()],
+    };
+    assert_eq!(
+        cause.to_string(),
+        "activation did not end within 30 s, waiting for notifier.service"
+    );
+    // Releases before this one have named none.
+    let before = r#"{"kind":"activation-timed-out","seconds":30}"#;
+    let read: crate::protocol::Cause = serde_json::from_str(before).unwrap();
+    assert_eq!(read.to_string(), "activation did not end within 30 s");
+}

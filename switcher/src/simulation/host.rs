@@ -63,7 +63,7 @@ impl Inner {
             Story::FailsAtOnce => return SwitchEnd::Exited(1),
             Story::DoesNotRun => return SwitchEnd::Exited(0),
             Story::FailsHalfWay => SwitchEnd::Exited(2),
-            Story::ActivationHangs => SwitchEnd::TimedOut,
+            Story::ActivationHangs => SwitchEnd::TimedOut { waits_for: vec![] },
             Story::BreaksUnit => SwitchEnd::Exited(4),
             _ => SwitchEnd::Exited(0),
         };

@@ -16,6 +16,20 @@ pub(super) struct ListedUnit {
     pub(super) sub: String,
 }
 
+/// So many units are named at most.
+const MOST_JOBS: usize = 5;
+
+/// The units of running jobs in `systemctl list-jobs --plain`: number, unit, type and state. Others wait for these.
+pub(super) fn parse_running_jobs(listed: &str) -> Vec<String> {
+    let running = listed.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (_, unit, _, state) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        // The deployment's own are no reason.
+        (state == "running" && !unit.starts_with("nixus-")).then(|| unit.to_owned())
+    });
+    running.take(MOST_JOBS).collect()
+}
+
 pub(super) fn parse_units(json: &str) -> Result<Vec<ListedUnit>, SystemError> {
     serde_json::from_str(json).map_err(|error| SystemError::Command {
         what: "systemctl list-units".to_owned(),

@@ -31,7 +31,10 @@ pub(super) fn interrupted(phase: &Phase, event: Event) -> Step {
             phase,
             match phase {
                 Phase::OnTrial => Cause::NotConfirmed { seconds: limit },
-                _ => Cause::ActivationTimedOut { seconds: limit },
+                _ => Cause::ActivationTimedOut {
+                    seconds: limit,
+                    waits_for: Vec::new(),
+                },
             },
         ),
         // Nothing persistent pointed at the candidate, so the boot put the old system back.
