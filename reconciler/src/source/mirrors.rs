@@ -20,7 +20,10 @@ use crate::process::in_words;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// How long the first URL may take where mirrors count and one has answered: it may be well again, and slow.
-const FIRST_AGAIN: Duration = Duration::from_secs(10);
+const FIRST_AGAIN: Duration = Duration::from_secs(5);
+
+/// The same where all that have answered are behind: there is nothing to be had of them.
+const FIRST_ALONE: Duration = Duration::from_secs(20);
 
 /// What is believed, and what this pass has learned.
 #[derive(Debug, Default)]
@@ -98,10 +101,14 @@ impl Source {
                     if index == 0 && !self.is_passed_by(&head) {
                         return Ok(self.counts(0, head));
                     }
-                    answers.push((index, head));
                     if self.belief.mirrors_count {
-                        end = end.or_else(|| within(FIRST_AGAIN));
+                        let is_behind =
+                            matches!(&head, Head::At(id) if self.is_behind(id).is_some());
+                        let limit = if is_behind { FIRST_ALONE } else { FIRST_AGAIN };
+                        let own = within(limit);
+                        end = end.map_or(own, |end| own.map(|own| own.min(end)));
                     }
+                    answers.push((index, head));
                 }
                 Some(Ok((_, Ok(_)))) => {}
                 Some(Ok((index, Err(error)))) => {
