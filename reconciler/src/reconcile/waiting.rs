@@ -1,10 +1,9 @@
 //! A wait as others see it: a commit that a host does not take up yet says so on its page. What is
 //! said already is not said again.
 
-use jiff::Timestamp;
 use nixus_switcher::protocol::Commit;
 
-use super::{BuiltClosure, CommitId, Head, Pass, PassError, Reason, Report, Reporter};
+use super::{BuiltClosure, CommitId, Head, Pass, PassError, Reason, Report};
 use crate::process::in_words;
 use crate::report::unfinished;
 use crate::reports_repository::ReportsRepository;
@@ -60,6 +59,7 @@ impl Pass<'_> {
             | Reason::Stuck { .. }
             | Reason::HistoryRewritten { .. }
             | Reason::BackingOff { .. }
+            | Reason::PassOverdue { .. }
             | Reason::NoBranch => Ok(()),
         }
     }
@@ -116,13 +116,6 @@ impl Pass<'_> {
         ReportsRepository::new(path)
             .last(&self.config.host)
             .map_err(PassError::Reports)
-    }
-
-    fn reporter(&self) -> Reporter<'_> {
-        Reporter {
-            host: &self.config.host,
-            now: Timestamp::now(),
-        }
     }
 
     /// Where that cannot be told, it may be.

@@ -173,7 +173,7 @@ impl ReportsRepository {
         let repository = self.open()?;
         let read = || {
             let tip = tip(&repository, &local_ref(host))?;
-            Ok(tip.and_then(|tip| report_in(&repository, tip)))
+            Ok(tip.and_then(|tip| report_in(&repository, tip, host)))
         };
         read().map_err(|source| self.local("read reports", source))
     }

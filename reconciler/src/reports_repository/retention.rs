@@ -245,7 +245,10 @@ impl ReportsRepository {
             walk.set_sorting(Sort::TOPOLOGICAL)?;
             walk.push(tip)?;
             let ids = walk.collect::<Result<Vec<_>, _>>()?;
-            let reports: Vec<_> = ids.iter().map(|id| report_in(&repository, *id)).collect();
+            let reports: Vec<_> = ids
+                .iter()
+                .map(|id| report_in(&repository, *id, host))
+                .collect();
             let keeps = retention.keeps(&reports, now);
             let kept: Vec<Oid> = ids
                 .iter()
