@@ -51,6 +51,35 @@ fn the_units_are_as_hardened_as_documented_and_deploy_all_the_same() -> Result<(
     takes_the_next_commit(&story)
 }
 
+/// The lab's builds need Debian's tools; a fallback to no sandbox would show nothing.
+const SANDBOX: &str = r#"
+    nix.settings.sandbox = lib.mkForce true;
+    nix.settings.sandbox-fallback = false;
+    nix.settings.extra-sandbox-paths = [ "/bin" "/usr" "/lib" "/lib64" ];"#;
+
+/// Nix' sandbox names its host so.
+const IN_SANDBOX: &str = "localhost";
+
+#[test]
+fn a_pass_still_builds_in_nixs_sandbox() -> Result<()> {
+    let story = Story::alone(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let commit = story.lab().deploy("web1", SANDBOX, "build in a sandbox")?;
+    story.kept("web1", &commit)?;
+    let more = format!(
+        r#"{SANDBOX}
+        environment.etc."built-on".source =
+          pkgs.runCommand "built-on" {{ }} "cat /proc/sys/kernel/hostname > $out";"#
+    );
+    let commit = story
+        .lab()
+        .deploy("web1", &more, "say where it was built")?;
+    story.kept("web1", &commit)?;
+    let built_on = web1.read("/etc/built-on")?;
+    ensure!(built_on.trim() == IN_SANDBOX, "built on {built_on}");
+    Ok(())
+}
+
 /// Asks `to` from a peer, by its host key.
 fn ask(from: &Host, to: &Host, line: &str) -> Result<lab::Output> {
     let ssh = format!(
