@@ -346,6 +346,8 @@ mod tests {
             .unwrap(),
             signed,
             noticed_by: Vec::new(),
+            silent: false,
+            behind: false,
         };
         let mut numbers = BTreeMap::new();
         let mut said = |sequence, signed| follows(&mut numbers, told(sequence, signed)).is_some();

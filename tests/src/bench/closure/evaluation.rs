@@ -39,6 +39,7 @@ mod tests {
             let process = Process {
                 images: lines.iter().copied().map(image).collect(),
                 peak: 0,
+                threads: 0,
                 begun: 0.0,
                 ended: 0.0,
             };
