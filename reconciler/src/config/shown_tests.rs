@@ -19,6 +19,7 @@ branch = "live"
 ssh_key = "/etc/nixus/deploy_key"
 known_hosts = "/etc/nixus/known_hosts"
 timeout = "61s"
+mirror_after = "72s"
 
 [[repository.mirrors]]
 url = "https://mirror.example/deploy.git"
@@ -55,6 +56,7 @@ drift = "report"
 [passes]
 interval = "2min"
 boot_delay = "1500ms"
+timeout = "9h"
 
 [hooks]
 before = ["/bin/look", "-x"]

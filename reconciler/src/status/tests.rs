@@ -362,6 +362,7 @@ fn the_word_of_each_reason_is_the_one_in_its_json() {
             "boot-pinned",
             "state-damaged",
             "journal-damaged",
+            "pass-overdue",
         ];
         assert_eq!(reason.needs_operator(), called.contains(&reason.word()));
         let read: Reason = serde_json::from_value(json).unwrap();
