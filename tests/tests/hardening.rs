@@ -55,7 +55,7 @@ fn the_units_are_as_hardened_as_documented_and_deploy_all_the_same() -> Result<(
 const SANDBOX: &str = r#"
     nix.settings.sandbox = lib.mkForce true;
     nix.settings.sandbox-fallback = false;
-    nix.settings.extra-sandbox-paths = [ "/bin" "/usr" "/lib" "/lib64" ];"#;
+    nix.settings.sandbox-paths = [ "/bin" "/usr" "/lib" "/lib64" ];"#;
 
 /// Nix' sandbox names its host so.
 const IN_SANDBOX: &str = "localhost";
