@@ -90,7 +90,13 @@ impl Shared<'_> {
 
     /// ssh that makes the connection, where there is none yet.
     pub fn first(&self) -> Invocation {
-        super::invocation_with(self.remote, Some(&self.socket))
+        // A server that lost its power says nothing: others would wait for it as long as for an answer.
+        super::invocation_with(self.remote, Some(&self.socket)).args([
+            "-o",
+            "ServerAliveInterval=2",
+            "-o",
+            "ServerAliveCountMax=3",
+        ])
     }
 }
 
