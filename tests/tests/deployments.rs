@@ -223,19 +223,19 @@ fn a_host_gets_another_name_and_keeps_its_place_in_the_repository() -> Result<()
     let story = Story::alone(&["web1"])?;
     let web1 = story.host("web1")?;
     let before = web1.current_system()?;
-    // Without its own name, it would look for a description that nobody has written.
-    let renamed = r#"networking.hostName = lib.mkForce "shop1";"#;
-    let commit = story.lab().deploy("web1", renamed, "rename web1")?;
-    story.went_back("web1", &commit, &before, "shop1")?;
-    let pinned = format!(r#"{renamed} services.nixus.settings.host = "web1";"#);
+    // Under another name it would look for a description that nobody has written.
+    let elsewhere = r#"services.nixus.settings.host = lib.mkForce "shop1";"#;
     let commit = story
         .lab()
-        .deploy("web1", &pinned, "rename web1, and keep its place")?;
+        .deploy("web1", elsewhere, "rename web1 to Nixus")?;
+    story.went_back("web1", &commit, &before, "shop1")?;
+    let renamed = r#"networking.hostName = lib.mkForce "shop1";"#;
+    let commit = story.lab().deploy("web1", renamed, "rename web1")?;
     story.kept("web1", &commit)?;
     ensure!(web1.read("/etc/hostname")?.trim() == "shop1");
     let next = story
         .lab()
-        .deploy("web1", &format!("{pinned} {GREETING}"), "greet")?;
+        .deploy("web1", &format!("{renamed} {GREETING}"), "greet")?;
     story.kept("web1", &next)?;
     Ok(())
 }
