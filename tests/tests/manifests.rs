@@ -141,6 +141,56 @@ fn a_manifest_is_made_from_a_file_or_a_folder_in_a_clone_of_any_name() -> Result
 }
 
 #[test]
+fn what_a_flake_sets_for_nix_is_not_done_by_ci_whatever_its_account_accepts() -> Result<()> {
+    let pipeline = Pipeline::begin(&["web1"], "")?;
+    let operator = pipeline.story.lab().operator();
+    let server = pipeline.host("git")?;
+    server.write("/root/hook", "#!/bin/sh\ntouch /root/hooked\n")?;
+    server.must(["chmod", "755", "/root/hook"])?;
+    server.must(["mkdir", "-p", "/root/accepting/nix"])?;
+    server.write(
+        "/root/accepting/nix/nix.conf",
+        "accept-flake-config = true\n",
+    )?;
+    let accepting = "XDG_CONFIG_HOME=/root/accepting";
+    let flake = std::fs::read_to_string(operator.clone_path().join("flake.nix"))?;
+    let flake = flake.replacen('{', "{\n  nixConfig.post-build-hook = \"/root/hook\";", 1);
+    operator.commit(
+        &[("flake.nix".to_owned(), flake)].into(),
+        "run a program of mine after each build",
+    )?;
+    let commit = pipeline.commit("web1", GREETING, "greet")?;
+    pipeline.ci.check_out(&commit)?;
+    let mut words = pipeline.ci.words(&lab::ci::CREATE);
+    words.insert(3, accepting.to_owned());
+    server.must(words)?;
+    let hooked = || server.exec(["test", "-e", "/root/hooked"]);
+    ensure!(!hooked()?.ok(), "the flake's program was run");
+
+    // Nix itself does as the flake says.
+    let commit = pipeline.commit("web1", GOODBYE, "say goodbye")?;
+    pipeline.ci.check_out(&commit)?;
+    let toplevel = ".#nixosConfigurations.web1.config.system.build.toplevel";
+    server.must([
+        "env",
+        "-C",
+        lab::ci::CLONE,
+        accepting,
+        "nix",
+        "--extra-experimental-features",
+        "nix-command flakes",
+        "build",
+        "--no-link",
+        toplevel,
+    ])?;
+    ensure!(
+        hooked()?.ok(),
+        "no build of this test would run the program"
+    );
+    Ok(())
+}
+
+#[test]
 fn an_entry_that_is_missing_is_waited_for_and_then_taken() -> Result<()> {
     let pipeline = Pipeline::begin(&["web1"], "")?;
     let web1 = pipeline.host("web1")?;

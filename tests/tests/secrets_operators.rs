@@ -130,13 +130,14 @@ fn operators_edit_set_show_rekey_and_check_and_recipients_follow_from_the_fleet(
         "a key of web1 does not open it",
     )?;
     let rekey = ["nixus", "secrets", "rekey", "--identity", "/root/key"];
-    says(
-        web1,
-        &rekey,
-        b"",
-        0,
-        "Encrypted secrets/db.age anew to web1, the operators.",
-    )?;
+    let done = "Encrypted secrets/db.age anew to web1, the operators.";
+    let said = says(web1, &rekey, b"", 0, done)?.stdout;
+    // Whoever rekeys sees first to whom nothing was encrypted before.
+    let (before, _) = said.split_once(done).context("nothing is encrypted")?;
+    ensure!(
+        before.contains("secrets/db.age: a key of web1 does not open it"),
+        "{said}"
+    );
     says(web1, &["nixus", "secrets", "check"], b"", 0, "ok")?;
     says(web1, &rekey, b"", 0, "Nothing to do")?;
     // The host's own key opens it as well; a stranger's does not.
