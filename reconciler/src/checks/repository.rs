@@ -134,8 +134,7 @@ pub async fn not_reached(config: &Config, error: String) -> Vec<Finding> {
 }
 
 fn source(config: &Config, paths: &Paths) -> Source {
-    // What is proved is that a commit could be had, and this host has accepted it already.
-    Source::of(config, paths).believing(true, None)
+    Source::of(config, paths).any_will_do()
 }
 
 async fn list(config: &Config, paths: &Paths) -> Result<String, Problem> {

@@ -209,7 +209,7 @@ async fn login(at: &Place<'_>, peer: &Peer, key: &Arc<PrivateKey>) -> Found {
 
 /// Whether this host reaches the repository that it follows itself.
 async fn repository(config: &Config, paths: &Paths) -> Found {
-    let source = Source::of(config, paths).believing(true, None);
+    let source = Source::of(config, paths).any_will_do();
     match timeout(LIST, source.list()).await {
         Ok(Ok(Head::At(_))) => Found::new(CheckOutcome::Pass, "reaches the repository"),
         Ok(Ok(_)) => Found::new(CheckOutcome::Fail, "the repository has no such branch"),

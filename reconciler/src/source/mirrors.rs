@@ -19,6 +19,10 @@ use crate::process::in_words;
 /// How long the mirrors may take after the first URL has failed.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long the first URL may take where another has answered, whatever its own limit is: what it hangs for is what
+/// tells that it is silent.
+const FIRST_HANGS: Duration = Duration::from_secs(60);
+
 /// How long the first URL may take where mirrors count and one has answered: it may be well again, and slow.
 const FIRST_AGAIN: Duration = Duration::from_secs(5);
 
@@ -30,6 +34,8 @@ const FIRST_ALONE: Duration = Duration::from_secs(20);
 pub(super) struct Belief {
     /// Whether mirrors count although the first URL has not said the same.
     mirrors_count: bool,
+    /// Whether any answer will do that is not behind: the first URL is not waited for.
+    any_will_do: bool,
     /// A head that was refused in an earlier pass.
     refused: Option<CommitId>,
     /// Which of the URLs is fetched from first.
@@ -51,6 +57,15 @@ impl Source {
             refused,
             ..Belief::default()
         };
+        self
+    }
+
+    /// Takes any answer that is not behind: what is proved is that a commit could be had, and its commit is one that
+    /// this host has accepted.
+    #[must_use]
+    pub fn any_will_do(mut self) -> Self {
+        self.belief.mirrors_count = true;
+        self.belief.any_will_do = true;
         self
     }
 
@@ -101,13 +116,17 @@ impl Source {
                     if index == 0 && !self.is_passed_by(&head) {
                         return Ok(self.counts(0, head));
                     }
-                    if self.belief.mirrors_count {
-                        let is_behind =
-                            matches!(&head, Head::At(id) if self.is_behind(id).is_some());
-                        let limit = if is_behind { FIRST_ALONE } else { FIRST_AGAIN };
-                        let own = within(limit);
-                        end = end.map_or(own, |end| own.map(|own| own.min(end)));
-                    }
+                    let is_behind =
+                        || matches!(&head, Head::At(id) if self.is_behind(id).is_some());
+                    let limit = match (self.belief.mirrors_count, self.belief.any_will_do) {
+                        (false, _) => FIRST_HANGS,
+                        (true, true) if is_behind() => FIRST_AGAIN,
+                        (true, true) => GRACE,
+                        (true, false) if is_behind() => FIRST_ALONE,
+                        (true, false) => FIRST_AGAIN,
+                    };
+                    let own = within(limit);
+                    end = end.map_or(own, |end| own.map(|own| own.min(end)));
                     answers.push((index, head));
                 }
                 Some(Ok((_, Ok(_)))) => {}
