@@ -156,7 +156,16 @@ async fn come_again(config: &Config, open: &Open, paths: &Paths) -> Result<Strin
     };
     let head = source.fetch().await?;
     let accepted = CommitId::try_from(open.commit.id.clone())?;
-    if trust::verify(&source, &head, &accepted)?.is_none() {
+    let follows = trust::verify(&source, &head, &accepted)?.is_some();
+    if !follows && !source.is_of_the_first() {
+        // A mirror may have anything; the generation is not to blame for it.
+        return Err(Problem::Elsewhere(format!(
+            "{} has not answered, and what a mirror has does not contain commit {}",
+            config.repository.url,
+            accepted.short()
+        )));
+    }
+    if !follows {
         return Err(Problem::Own(format!(
             "the branch {} of {} does not contain commit {}",
             config.branch,

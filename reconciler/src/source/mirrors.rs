@@ -34,7 +34,7 @@ const FIRST_ALONE: Duration = Duration::from_secs(20);
 pub(super) struct Belief {
     /// Whether mirrors count although the first URL has not said the same.
     mirrors_count: bool,
-    /// Whether any answer will do that is not behind: the first URL is not waited for.
+    /// Whether any URL will do that has what was fetched last: the first one is not waited for.
     any_will_do: bool,
     /// A head that was refused in an earlier pass.
     refused: Option<CommitId>,
@@ -60,8 +60,8 @@ impl Source {
         self
     }
 
-    /// Takes any answer that is not behind: what is proved is that a commit could be had, and its commit is one that
-    /// this host has accepted.
+    /// Takes the answer of any URL that has what was fetched last: what is proved is that a commit could be had, and
+    /// that one is accepted. A mirror that has something else proves nothing.
     #[must_use]
     pub fn any_will_do(mut self) -> Self {
         self.belief.mirrors_count = true;
@@ -113,17 +113,16 @@ impl Source {
             match answered {
                 None => break,
                 Some(Ok((index, Ok(head)))) if !passed_over(index) => {
-                    if index == 0 && !self.is_passed_by(&head) {
-                        return Ok(self.counts(0, head));
+                    let will_do = self.belief.any_will_do && self.is_what_was_fetched(&head);
+                    if (index == 0 && !self.is_passed_by(&head)) || will_do {
+                        return Ok(self.counts(index, head));
                     }
                     let is_behind =
                         || matches!(&head, Head::At(id) if self.is_behind(id).is_some());
                     let limit = match (self.belief.mirrors_count, self.belief.any_will_do) {
                         (false, _) => FIRST_HANGS,
-                        (true, true) if is_behind() => FIRST_AGAIN,
-                        (true, true) => GRACE,
                         (true, false) if is_behind() => FIRST_ALONE,
-                        (true, false) => FIRST_AGAIN,
+                        (true, _) => FIRST_AGAIN,
                     };
                     let own = within(limit);
                     end = end.map_or(own, |end| own.map(|own| own.min(end)));
@@ -159,12 +158,11 @@ impl Source {
         let (refused, others): (Vec<_>, Vec<_>) = answers
             .into_iter()
             .partition(|(_, head)| self.was_refused(head));
-        let seen = self.fetched();
         let best = match self.belief.mirrors_count {
             true => self.newest(others),
             // The first URL said so itself, before.
             false => {
-                let said = |(_, head): &(usize, Head)| matches!((head, &seen), (Head::At(id), Some(seen)) if id == seen);
+                let said = |(_, head): &(usize, Head)| self.is_what_was_fetched(head);
                 match others.iter().position(said) {
                     Some(found) => others.into_iter().nth(found),
                     None => {
@@ -207,6 +205,10 @@ impl Source {
             *listed = Some(id.clone());
         }
         head
+    }
+
+    fn is_what_was_fetched(&self, head: &Head) -> bool {
+        matches!((head, self.fetched()), (Head::At(id), Some(fetched)) if *id == fetched)
     }
 
     fn was_refused(&self, head: &Head) -> bool {

@@ -126,3 +126,24 @@ fn a_head_that_is_refused_hides_no_better_one() {
     let alone = asks(vec![silent, bogus_mirror], Some(&bogus));
     assert_eq!(run(alone.list()).unwrap(), Head::At(bogus));
 }
+
+#[test]
+fn a_trial_takes_what_this_host_has_accepted_from_anywhere_and_nothing_else_from_a_mirror() {
+    let (place, mut source, one, two) = ahead();
+    let same = mirror(&place, "same.git", &one);
+    let ahead = source.remotes[1].clone();
+    let first = source.remotes[0].clone();
+    // The first URL or the one that is the same, never the one that has more.
+    source.remotes = vec![first.clone(), ahead.clone(), same.clone()];
+    let source = source.any_will_do();
+    assert_eq!(run(source.list()).unwrap(), Head::At(one.clone()));
+    let remotes = vec![dead(&first), ahead.clone(), same];
+    let source = Source::new(remotes, "main".into(), source.local.clone()).any_will_do();
+    assert_eq!(run(source.list()).unwrap(), Head::At(one.clone()));
+    assert_eq!(run(source.fetch()).unwrap(), one);
+    // Where there is nothing else, it is known that it is a mirror's.
+    let remotes = vec![dead(&first), ahead];
+    let source = Source::new(remotes, "main".into(), source.local.clone()).any_will_do();
+    assert_eq!(run(source.list()).unwrap(), Head::At(two));
+    assert!(!source.is_of_the_first());
+}
