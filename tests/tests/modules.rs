@@ -464,8 +464,7 @@ fn the_template_is_for_two_releases_of_nixos_and_the_next() -> Result<()> {
     // The newest one, which sorts last but for the next.
     let newest = releases
         .iter()
-        .filter(|reference| *reference != "nixos-unstable")
-        .next_back()
+        .rfind(|reference| *reference != "nixos-unstable")
         .context("there is no release")?;
     let newest = BTreeSet::from([newest.clone()]);
     for (flake, expected) in [
