@@ -14,6 +14,7 @@ fn git_is_given_the_token_of_the_file_without_its_newline() {
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("NIXUS_CALLED_AS_ASKPASS", "1")
         .env("NIXUS_TOKEN_FILE", &file)
+        .env("NIXUS_TOKEN_SERVER", "https://git.example")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -147,7 +147,7 @@ proptest! {
             let rest = text.split_once("://").unwrap().1;
             let authority = rest.split(['/', '?', '#']).next().unwrap();
             prop_assert!(!authority.contains('@'));
-            let port = text.starts_with("https").then_some(":443").unwrap_or(":80");
+            let port = if text.starts_with("https") { ":443" } else { ":80" };
             let plain = authority.to_ascii_lowercase();
             let plain = plain.strip_suffix(port).unwrap_or(&plain).to_owned();
             prop_assert_eq!(server.split_once("://").unwrap().1, plain);
