@@ -13,6 +13,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use futures_util::future::join_all;
+
 use crate::config::Remote;
 use crate::process::{Invocation, Session};
 
@@ -53,9 +55,8 @@ pub fn hold(session: Session) {
 /// Ends all connections; who asks after that makes new ones.
 pub async fn end() {
     let held = std::mem::take(&mut *HELD.lock().unwrap_or_else(PoisonError::into_inner));
-    for session in held {
-        session.end().await;
-    }
+    // At the same time: the session that made the connection ends after those that go through it.
+    join_all(held.into_iter().map(Session::end)).await;
 }
 
 /// How a server is asked over a shared connection.
