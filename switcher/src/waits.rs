@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 /// Names the file.
 pub const VARIABLE: &str = "NIXUS_WAITS";
-/// The longest description of a wait that is kept, in characters.
-const LONGEST: usize = 200;
+/// The longest description of a wait that is kept, in characters: git's subcommand comes after its settings.
+const LONGEST: usize = 2000;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,10 @@
 //! From a commit being seen to the new system confirmed: whose time it was.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
-use lab::fleet;
 use lab::story::Story;
+use lab::{Host, fleet};
 use nixus_switcher::waits::{Line, VARIABLE};
 
 use super::WAITS;
@@ -13,6 +15,8 @@ use super::trace;
 use super::yardstick::Pairs;
 
 const DEPLOYMENTS: usize = 5;
+/// So long after the confirmation the switcher's history is written at the latest.
+const WRITTEN: Duration = Duration::from_secs(10);
 /// How many times the time of Nix and `switch-to-configuration` is ours at most. On 2026-11-27 these
 /// took 199 + 185 ms, ours 25 ms, and the limit was 150 ms: 150 / 384.
 const OWN_TO_PROGRAMS: f64 = 0.39;
@@ -48,7 +52,7 @@ pub fn measure(story: &Story, plain: &[String]) -> Result<Table> {
         let more = format!(r#"environment.etc."bench".text = "{number}";"#);
         let commit = story.lab().deploy("web1", &more, "measure a deployment")?;
         story.kept("web1", &commit)?;
-        let lines = waits(&host.read(WAITS)?)?;
+        let lines = waits(host)?;
         let stretch = stretch(&lines)?;
         all.push(stretch.length());
         let nix = stretch.until(Name::Nix).context("Nix was not started")?;
@@ -100,8 +104,19 @@ pub fn programs(stretch: &Stretch<'_>) -> f64 {
         .sum()
 }
 
-/// The waits for a deployment. Reports are sent beside it: nothing waits for them.
-pub fn waits(text: &str) -> Result<Vec<Line>> {
+/// The waits for a deployment, once all of them are written: the switcher writes its history after it has
+/// confirmed. Reports are sent beside it: nothing waits for them.
+pub fn waits(host: &Host) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    let written = host.wait_until("the waits for a deployment", WRITTEN, |host| {
+        lines = parse(&host.read(WAITS)?)?;
+        Ok(seen_and_confirmed(&lines).is_some())
+    });
+    written.with_context(|| format!("the waits are {lines:?}"))?;
+    Ok(lines)
+}
+
+fn parse(text: &str) -> Result<Vec<Line>> {
     let lines: Result<Vec<Line>> = text
         .lines()
         .map(|line| serde_json::from_str(line).with_context(|| format!("no wait: {line}")))

@@ -40,7 +40,7 @@ fn trials(story: &Story, host: &Host) -> Result<Table> {
         let more = format!(r#"environment.etc."bench".text = "{number}";"#);
         let commit = story.lab().deploy("web1", &more, "measure a verdict")?;
         story.kept("web1", &commit)?;
-        let lines = deployment::waits(&host.read(WAITS)?)?;
+        let lines = deployment::waits(host)?;
         let programs = deployment::programs(&deployment::stretch(&lines)?);
         let lines = of_the_verification(lines);
         let begun = lines.iter().map(|line| line.begun).min();
