@@ -20,7 +20,7 @@ use crate::state::replace_link;
 use crate::trust::VerifiedCommit;
 
 mod expression;
-mod fetched;
+pub(crate) mod fetched;
 pub mod trifle;
 
 /// Keeps the newest built closure from being collected until the switcher has rooted it.

@@ -17,7 +17,7 @@ pub mod health;
 pub mod hooks;
 mod limits;
 pub mod settings;
-mod span;
+pub(crate) mod span;
 pub mod statuses;
 mod written;
 

@@ -54,7 +54,7 @@ pub fn answer_if_asked() -> Option<io::Result<()>> {
 
 /// git's questions are `Username for '<URL>': ` and `Password for '<URL>': ` (credential.c), with
 /// a path where `credential.useHttpPath` is set.
-fn answer(question: &str, file: &Path, server: &str) -> io::Result<String> {
+pub(crate) fn answer(question: &str, file: &Path, server: &str) -> io::Result<String> {
     let asked_by = question
         .split_once('\'')
         .and_then(|(_, rest)| rest.rsplit_once('\''))

@@ -116,7 +116,7 @@ pub fn load(path: &Path) -> Result<Ledger, LedgerFileError> {
 }
 
 /// The ledger, or what is wrong with it and whether a newer release wrote it.
-fn understand(bytes: &[u8]) -> Result<Ledger, (String, bool)> {
+pub(crate) fn understand(bytes: &[u8]) -> Result<Ledger, (String, bool)> {
     let damaged = |error: serde_json::Error| (format!("is damaged: {error}"), false);
     let Versioned { version } = serde_json::from_slice(bytes).map_err(damaged)?;
     if version > newest_version() {

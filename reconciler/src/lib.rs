@@ -34,6 +34,8 @@ pub mod flake_url;
 pub mod fleet;
 pub mod follow;
 pub mod forge;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod generation;
 pub mod health;
 pub mod hooks;

@@ -49,13 +49,13 @@ impl Place {
 }
 
 /// The start of a process, field 22 of its `stat` (proc_pid_stat(5)); the name in field 2 may hold anything.
-fn begun_in(stat: &str) -> Option<u64> {
+pub(crate) fn begun_in(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
     let ticks: u64 = rest.split_whitespace().nth(19)?.parse().ok()?;
-    Some(ticks * 1000 / TICKS)
+    Some(ticks.checked_mul(1000)? / TICKS)
 }
 
-fn unit_in(group: &str) -> Option<String> {
+pub(crate) fn unit_in(group: &str) -> Option<String> {
     let path = group.lines().find_map(|line| line.strip_prefix("0::"))?;
     path.rsplit('/').next().map(str::to_owned)
 }

@@ -353,7 +353,12 @@ fn report_in(repository: &Repository, id: Oid, host: &str) -> Option<Report> {
     let blob = repository
         .find_blob(Some(blob).filter(|id| is_short(*id))?)
         .ok()?;
-    let mut report: Report = serde_json::from_slice(blob.content()).ok()?;
+    understand(blob.content(), host)
+}
+
+/// The report in these bytes from the branch of this host.
+pub(crate) fn understand(content: &[u8], host: &str) -> Option<Report> {
+    let mut report: Report = serde_json::from_slice(content).ok()?;
     let is_own = report.host == host && CommitId::try_from(report.commit.id.clone()).is_ok();
     report.noticed.retain(|noticed| is_host_name(&noticed.host));
     report.text = printable_lines(&report.text);

@@ -26,15 +26,15 @@ use crate::state::Paths;
 
 mod fetching;
 mod history;
-mod lfs;
-mod list;
-mod ls_refs;
+pub(crate) mod lfs;
+pub(crate) mod list;
+pub(crate) mod ls_refs;
 mod manifests;
 mod mirrors;
 mod one_ref;
 mod over_https;
 pub mod reach;
-mod submodules;
+pub(crate) mod submodules;
 mod tree;
 
 pub(crate) use fetching::remove_leftovers;
@@ -564,7 +564,7 @@ pub fn without_advice(stderr: &str) -> String {
     address::without_credentials(&lines.join("\n"))
 }
 
-fn retry_trailers(message: &str) -> Result<Vec<Toplevel>, git2::Error> {
+pub(crate) fn retry_trailers(message: &str) -> Result<Vec<Toplevel>, git2::Error> {
     let trailers = git2::message_trailers_strs(message)?;
     Ok(trailers
         .iter()

@@ -96,7 +96,7 @@ pub async fn next_elapse(timer: &str) -> Result<Option<Timestamp>, SystemdError>
 }
 
 /// `next` is in microseconds since 1970 (systemd, src/systemctl/systemctl-list-units.c).
-fn elapse_in(output: &[u8]) -> Option<Timestamp> {
+pub(crate) fn elapse_in(output: &[u8]) -> Option<Timestamp> {
     let timers: serde_json::Value = serde_json::from_slice(output).ok()?;
     let next = timers.get(0)?.get("next")?.as_i64()?;
     // All bits set stands for never.

@@ -14,6 +14,8 @@ use crate::system::BootDefault;
 use installer::Installer;
 
 mod entries;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod grub;
 mod image;
 mod installer;

@@ -110,7 +110,12 @@ pub fn read(disk: &impl Disk, layout: &Layout, sequence: u64) -> Result<History,
 }
 
 fn read_outcome(disk: &impl Disk, path: &Path) -> io::Result<Option<Outcome>> {
-    let value: serde_json::Value = serde_json::from_slice(&disk.read(path, LIMIT)?)?;
+    outcome_in(&disk.read(path, LIMIT)?)
+}
+
+/// Nothing where a later release wrote it.
+pub(crate) fn outcome_in(bytes: &[u8]) -> io::Result<Option<Outcome>> {
+    let value: serde_json::Value = serde_json::from_slice(bytes)?;
     let version = value.get("version").and_then(serde_json::Value::as_u64);
     match version.and_then(|version| u32::try_from(version).ok()) {
         Some(version) if format::is_readable(version) => Ok(Some(serde_json::from_value(value)?)),

@@ -334,11 +334,12 @@ struct Found {
 }
 
 /// A file of the journal that is whole; its record is not looked at yet.
-struct Slot {
+#[derive(Debug)]
+pub(crate) struct Slot {
     path: PathBuf,
     version: u32,
     sequence: u64,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 fn newest(disk: &impl Disk, dir: &Path) -> Result<Found, JournalError> {
@@ -394,16 +395,18 @@ fn encode(format: u32, sequence: u64, record: &Record) -> Result<Vec<u8>, serde_
 }
 
 fn read_slot(disk: &impl Disk, path: &Path) -> Result<Option<Slot>, JournalError> {
-    let mut bytes = match disk.read(path, LIMIT) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => {
-            return Err(JournalError::Read {
-                path: path.to_owned(),
-                source,
-            });
-        }
-    };
+    match disk.read(path, LIMIT) {
+        Ok(bytes) => slot(path, bytes).map(Some),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(JournalError::Read {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// The content of a slot; `path` is for messages only.
+pub(crate) fn slot(path: &Path, mut bytes: Vec<u8>) -> Result<Slot, JournalError> {
     let damaged = |what: String| JournalError::Damaged {
         path: path.to_owned(),
         what,
@@ -425,12 +428,12 @@ fn read_slot(disk: &impl Disk, path: &Path) -> Result<Option<Slot>, JournalError
         return Err(damaged("its checksum is wrong".to_owned()));
     }
     bytes.drain(..=split);
-    Ok(Some(Slot {
+    Ok(Slot {
         path: path.to_owned(),
         version: header.version,
         sequence: header.sequence,
         body: bytes,
-    }))
+    })
 }
 
 /// FNV-1a, 64 bits: enough to tell a torn or rotten file; nobody but root can write it.

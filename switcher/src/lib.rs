@@ -22,6 +22,7 @@
 //! protocol      what reconciler and switcher say to each other
 //! state         what is going on, for those who only want to know
 //! waits         what time is spent on, likewise      say   what people read, if they do
+//! fuzzing       the parsers, for inputs that are to break them (with that feature only)
 //! simulation    a machine in memory, and searches for ways to lose it (with that feature only)
 //! ```
 //!
@@ -53,6 +54,8 @@ mod effects;
 pub mod exit_file;
 pub mod fault;
 pub mod format;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod history;
 pub mod holder;
 pub mod journal;

@@ -137,12 +137,14 @@ fn holds(pid: u32, file: &Metadata) -> bool {
         .filter(|one| fs::metadata(one.path()).is_ok_and(|found| same(&found, file)))
         .any(|one| {
             let info = folder.join("fdinfo").join(one.file_name());
-            read_bounded(&info, PROC_BYTES).is_ok_and(|text| {
-                String::from_utf8_lossy(&text)
-                    .lines()
-                    .any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
-            })
+            read_bounded(&info, PROC_BYTES)
+                .is_ok_and(|text| has_lock(&String::from_utf8_lossy(&text)))
         })
+}
+
+pub(crate) fn has_lock(info: &str) -> bool {
+    info.lines()
+        .any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
 }
 
 fn holder(pid: u32) -> Option<Holder> {
@@ -161,13 +163,13 @@ fn holder(pid: u32) -> Option<Holder> {
 }
 
 /// The first of the four (proc_pid_status(5)).
-fn real_uid(status: &str) -> Option<u32> {
+pub(crate) fn real_uid(status: &str) -> Option<u32> {
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
 /// Field 22, in ticks since the boot (proc_pid_stat(5)). The second may hold blanks and brackets.
-fn age(stat: &str) -> Option<Duration> {
+pub(crate) fn age(stat: &str) -> Option<Duration> {
     let (_, rest) = stat.rsplit_once(')')?;
     let started: u64 = rest.split_whitespace().nth(19)?.parse().ok()?;
     let ticks = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;

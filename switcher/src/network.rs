@@ -24,6 +24,8 @@ use crate::layout::Layout;
 use crate::protocol::Toplevel;
 
 mod declared;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod paths;
 mod sockets;
 

@@ -39,7 +39,7 @@ fn named(login: Option<u32>, sudo: Option<(u32, String)>, real: u32, passwd: &st
 }
 
 /// A user's name by passwd(5).
-fn user(passwd: &str, uid: u32) -> Option<&str> {
+pub(crate) fn user(passwd: &str, uid: u32) -> Option<&str> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;

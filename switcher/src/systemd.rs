@@ -22,6 +22,8 @@ use crate::system::{Switch, SwitchEnd, SystemError, Units};
 use crate::waits::{self, Kind};
 
 mod answers;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 
 use answers::{
     STOPPED_PROPERTIES, idle, parse_failing, parse_running_jobs, parse_state, parse_stopped,

@@ -28,6 +28,7 @@ pub mod descriptions;
 pub mod disk_full;
 pub mod evaluator;
 pub mod fleet;
+pub mod fuzz;
 pub mod git_server;
 pub mod gitea;
 pub mod go;

@@ -21,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(
     name = "lab",
     after_help = "Example:\n  lab demo
-  lab up --hosts 2\n  lab up --nixos --hosts 1\n  lab exec web1 -- nixus status\n  lab bench poll\n  lab crash --quick\n  lab storm --minutes 3"
+  lab up --hosts 2\n  lab up --nixos --hosts 1\n  lab exec web1 -- nixus status\n  lab bench poll\n  lab crash --quick\n  lab fuzz --coverage --seconds 300\n  lab storm --minutes 3"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -42,6 +42,8 @@ enum What {
     },
     /// Show that no crash loses a host: a table of what was tried, and what broke
     Crash(crash::Options),
+    /// Give the parsers of what comes from outside inputs that are to break them
+    Fuzz(lab::fuzz::Options),
     /// Let random commits, faults and operators loose on three hosts, and judge them from outside
     Storm(storm::Options),
     /// Boot a git server and some hosts, and give a prompt; the fleet ends with it
@@ -142,6 +144,7 @@ fn main() -> ExitCode {
         What::Demo { hosts } => demo::demo(hosts.kind()),
         What::Walk { part } => walk::walk(part.as_deref()),
         What::Crash(options) => crash::crash(&options),
+        What::Fuzz(options) => lab::fuzz::fuzz(&options),
         What::Storm(options) => storm::storm(&options),
         What::Up { hosts, kind } => up::up(hosts, kind.kind()),
         What::Nixos { .. } => lab::nixos::differences::list().map(|list| {

@@ -18,9 +18,9 @@ use crate::process::{Invocation, ProcessError, in_words};
 use crate::state::read_bounded;
 use settings::{Account, Settings};
 
-mod lines;
+pub(crate) mod lines;
 pub mod patterns;
-mod settings;
+pub(crate) mod settings;
 
 /// How long sshd may take to say what its settings are, or PAM to say what it makes of an account.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -50,7 +50,7 @@ pub fn locked(operators: &[Operator]) -> Vec<Found> {
 }
 
 /// passwd(5) and shadow(5).
-fn problem(user: &str, passwd: &str, shadow: &str, today: i64) -> Option<String> {
+pub(crate) fn problem(user: &str, passwd: &str, shadow: &str, today: i64) -> Option<String> {
     let fields = |text: &str| {
         text.lines()
             .map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>())

@@ -223,7 +223,7 @@ async fn is_by_content(toplevel: &Toplevel) -> Result<bool, ClosureError> {
     Ok(has_content_address(&said))
 }
 
-fn has_content_address(said: &[u8]) -> bool {
+pub(crate) fn has_content_address(said: &[u8]) -> bool {
     // A list before Nix 2.19, an object by path since.
     let paths: Vec<Value> = match serde_json::from_slice(said) {
         Ok(Value::Array(paths)) => paths,

@@ -101,7 +101,7 @@ async fn builds_elsewhere() -> bool {
     }
 }
 
-fn names_a_machine(text: &str) -> bool {
+pub(crate) fn names_a_machine(text: &str) -> bool {
     let lines = text.lines().map(str::trim);
     lines
         .flat_map(|line| line.split(';'))

@@ -101,6 +101,11 @@ impl Description {
             path: path.to_owned(),
             source,
         })?;
+        Self::parse(path, &bytes)
+    }
+
+    /// Checks the text of a description; `path` is for messages only.
+    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, DescriptionError> {
         let parse = |source| DescriptionError::Parse {
             path: path.to_owned(),
             source,
@@ -109,14 +114,14 @@ impl Description {
         struct Versioned {
             version: u32,
         }
-        let versioned: Versioned = serde_json::from_slice(&bytes).map_err(parse)?;
+        let versioned: Versioned = serde_json::from_slice(bytes).map_err(parse)?;
         if versioned.version != VERSION {
             return Err(DescriptionError::Version {
                 path: path.to_owned(),
                 found: versioned.version,
             });
         }
-        let description: Self = serde_json::from_slice(&bytes).map_err(parse)?;
+        let description: Self = serde_json::from_slice(bytes).map_err(parse)?;
         match description.problem() {
             None => Ok(description),
             Some(problem) => Err(DescriptionError::Wrong {

@@ -66,7 +66,7 @@ fn names_lfs(repository: &Repository, tree: &Tree<'_>) -> Result<bool, git2::Err
 }
 
 /// Whether attributes (gitattributes(5)) have the filter of LFS in them, also as a macro.
-fn gives_to_lfs(attributes: &str) -> bool {
+pub(crate) fn gives_to_lfs(attributes: &str) -> bool {
     attributes
         .lines()
         .map(str::trim)
@@ -97,7 +97,7 @@ fn pointers(repository: &Repository, tree: &Tree<'_>) -> Result<Vec<String>, git
     Ok(found)
 }
 
-fn is_pointer(content: &[u8]) -> bool {
+pub(crate) fn is_pointer(content: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(content) else {
         return false;
     };

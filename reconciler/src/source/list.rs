@@ -38,7 +38,7 @@ pub(super) fn list_failed(remote: &Remote, source: ProcessError) -> SourceError 
     }
 }
 
-pub(super) fn head_in(output: &[u8], name: &str) -> Result<Head, String> {
+pub(crate) fn head_in(output: &[u8], name: &str) -> Result<Head, String> {
     let text = String::from_utf8_lossy(output);
     for line in text.lines() {
         let (id, found) = line

@@ -4,7 +4,7 @@ use super::{CommitId, Head};
 
 /// What has come of an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Read {
+pub(crate) enum Read {
     /// Nothing unusual, but not all.
     More,
     /// All of it.
@@ -14,7 +14,7 @@ pub(super) enum Read {
 }
 
 /// It can be put before the server has said anything, which saves a round trip.
-pub(super) fn question(name: &str) -> Vec<u8> {
+pub(crate) fn question(name: &str) -> Vec<u8> {
     let line = |text: &str| format!("{:04x}{text}\n", text.len() + 5);
     let lines = [
         line("command=ls-refs"),
@@ -29,7 +29,7 @@ pub(super) fn question(name: &str) -> Vec<u8> {
 pub(super) const FLUSH: &str = "0000";
 
 /// What a server says in a session of its own: its version and capabilities, a flush, and the refs.
-pub(super) fn in_session(answer: &[u8], name: &str) -> Read {
+pub(crate) fn in_session(answer: &[u8], name: &str) -> Read {
     let mut rest = answer;
     match packet(&mut rest) {
         Packet::Line(b"version 2") => {}
@@ -47,7 +47,7 @@ pub(super) fn in_session(answer: &[u8], name: &str) -> Read {
 }
 
 /// What a server says to a single question: the refs, and a flush.
-pub(super) fn refs(answer: &[u8], name: &str) -> Read {
+pub(crate) fn refs(answer: &[u8], name: &str) -> Read {
     let mut rest = answer;
     let mut head = Head::Missing;
     loop {

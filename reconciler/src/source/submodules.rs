@@ -279,7 +279,7 @@ fn filled_tree(
 }
 
 /// `git config --null --list` of a `.gitmodules`, as URLs by path (gitmodules(5)).
-fn urls_in(listed: &str) -> BTreeMap<String, String> {
+pub(crate) fn urls_in(listed: &str) -> BTreeMap<String, String> {
     let mut paths = BTreeMap::new();
     let mut urls = BTreeMap::new();
     for (key, value) in listed
@@ -306,7 +306,7 @@ fn urls_in(listed: &str) -> BTreeMap<String, String> {
 
 /// The URL of a submodule: one that begins with `./` or `../` is relative to the URL of the
 /// repository that it is in (gitmodules(5)). Nothing where it leaves the server, or is an option.
-fn resolve(base: &str, url: &str) -> Option<String> {
+pub(crate) fn resolve(base: &str, url: &str) -> Option<String> {
     if url.is_empty() || url.starts_with('-') {
         return None;
     }

@@ -42,7 +42,7 @@ impl Entry {
         matches!(self.tries, Some((0, _)))
     }
 
-    fn compare(&self, other: &Self) -> Ordering {
+    pub(super) fn compare(&self, other: &Self) -> Ordering {
         let newest = |a: &str, b: &str| version::compare(a, b).reverse();
         let keyed = match (&self.order, &other.order) {
             (Some(a), Some(b)) => (a.key.cmp(&b.key))
@@ -76,6 +76,20 @@ pub fn menu(partitions: &[PathBuf]) -> Vec<Entry> {
     }
     entries.sort_by(Entry::compare);
     entries
+}
+
+/// The entry that a file of this name and text is.
+#[cfg(feature = "fuzzing")]
+pub(super) fn of_text(name: &str, text: &str) -> Entry {
+    let (stem, tries) = counted(name);
+    let (order, system) = in_text(text);
+    Entry {
+        id: format!("{stem}.conf"),
+        path: PathBuf::from(name),
+        tries,
+        system,
+        order,
+    }
 }
 
 fn entry(path: &Path, end: &str) -> Option<Entry> {
@@ -117,7 +131,10 @@ fn counted(stem: &str) -> (&str, Option<(u32, u32)>) {
 
 fn of_file(path: &Path) -> Option<(Option<Order>, Option<Toplevel>)> {
     let bytes = read_bounded(path, LIMIT).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
+    Some(in_text(&String::from_utf8_lossy(&bytes)))
+}
+
+fn in_text(text: &str) -> (Option<Order>, Option<Toplevel>) {
     let all = |key: &'static str| {
         text.lines().filter_map(move |line| {
             let (name, value) = line.trim().split_once(char::is_whitespace)?;
@@ -131,7 +148,7 @@ fn of_file(path: &Path) -> Option<(Option<Order>, Option<Toplevel>)> {
         version: last("version"),
     });
     let options = all("options").collect::<Vec<_>>().join(" ");
-    Some((order, init_of(&options)))
+    (order, init_of(&options))
 }
 
 /// os-release(5) in the image gives its sort key and version (`bootspec_pick_name_version_sort_key`).

@@ -1,7 +1,7 @@
 //! Sections of a unified kernel image (UAPI.5): a PE file whose `.cmdline` and `.osrel` are text.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// The headers and the table of sections, with much to spare.
@@ -15,7 +15,14 @@ const ENTRY: usize = 40;
 /// The text of each of these sections; nothing where it is not there. Only the headers and the sections are
 /// read: an image with kernel and initrd inside has a hundred megabytes.
 pub fn sections<const N: usize>(path: &Path, names: [&str; N]) -> io::Result<[Option<String>; N]> {
-    let mut file = File::open(path)?;
+    sections_in(File::open(path)?, names)
+}
+
+/// The same, of an image that is open.
+pub(super) fn sections_in<const N: usize>(
+    mut file: impl Read + Seek,
+    names: [&str; N],
+) -> io::Result<[Option<String>; N]> {
     let mut headers = Vec::new();
     (&mut file).take(HEADERS).read_to_end(&mut headers)?;
     let table = table(&headers).ok_or_else(|| {

@@ -39,7 +39,7 @@ pub fn read(layout: &Layout) -> Variables {
     }
 }
 
-fn text(bytes: &[u8]) -> Option<String> {
+pub(super) fn text(bytes: &[u8]) -> Option<String> {
     let units: Vec<u16> = bytes
         .get(4..)?
         .chunks_exact(2)

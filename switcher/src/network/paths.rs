@@ -211,7 +211,7 @@ pub(super) fn own_address(to: IpAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-fn links(dumped: &[u8]) -> Vec<Link> {
+pub(super) fn links(dumped: &[u8]) -> Vec<Link> {
     messages(dumped)
         .take_while(|(kind, _)| *kind != DONE)
         .filter(|(kind, _)| *kind == NEW_LINK)

@@ -66,7 +66,7 @@ fn listening(family: u8, inodes: &[String]) -> io::Result<Vec<String>> {
 }
 
 /// The inode and the local address in a struct inet_diag_msg.
-fn socket_in(body: &[u8]) -> Option<(String, String)> {
+pub(super) fn socket_in(body: &[u8]) -> Option<(String, String)> {
     let words = match *body.first()? {
         IPV4 => 1,
         IPV6 => 4,
