@@ -258,16 +258,19 @@ fn server(
 
 /// `user@host:path`, or a path: what has a slash before any colon is one (git-fetch(1)).
 fn short_form(text: &str) -> Result<Address, AddressError> {
-    let place = match text.find("]:") {
-        Some(bracket) if text[..bracket].contains('[') => Some(bracket + 1),
-        _ => text.find(':'),
-    };
     let slash = text.find('/').unwrap_or(text.len());
-    let Some(colon) = place.filter(|colon| *colon < slash) else {
+    // As git has it, whatever stands in brackets (connect.c, url_is_local_not_ssh).
+    let Some(first) = text.find(':').filter(|colon| *colon < slash) else {
         return match text.is_empty() || text.starts_with('-') {
             true => Err(AddressError::Strange("is neither a URL nor a path")),
             false => Ok(Address::local(text.to_owned())),
         };
+    };
+    // Brackets are those of an address only where the host begins.
+    let host = text.find("@[").map_or(0, |at| at + 1);
+    let colon = match text[host..].find("]:") {
+        Some(bracket) if text[host..].starts_with('[') => host + bracket + 1,
+        _ => first,
     };
     let (host, path) = (&text[..colon], &text[colon + 1..]);
     // With two colons it names a program of git's to run.

@@ -31,7 +31,9 @@ impl TryFrom<String> for CommitId {
         if digits && matches!(text.len(), 40 | 64) {
             Ok(Self(text))
         } else {
-            Err(format!("{text:?} is not a commit id"))
+            // Whoever sent it may have sent anything.
+            let shown: String = text.chars().take(80).collect();
+            Err(format!("{shown:?} is not a commit id"))
         }
     }
 }

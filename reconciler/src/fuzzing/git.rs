@@ -94,7 +94,7 @@ fn url(bytes: &[u8]) -> Result<(), String> {
         "{server} is read as {again:?}"
     );
     // reqwest and the browser's rules lead to the same server.
-    if text.starts_with("http") {
+    if text.starts_with("http://") || text.starts_with("https://") {
         let url =
             Url::parse(&text).map_err(|error| format!("{text:?} is none for others: {error}"))?;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);

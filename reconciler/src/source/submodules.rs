@@ -315,6 +315,7 @@ pub(crate) fn resolve(base: &str, url: &str) -> Option<String> {
     }
     let mut base = base.trim_end_matches('/');
     let mut rest = url;
+    let mut joint = '/';
     loop {
         if let Some(inside) = rest.strip_prefix("./") {
             rest = inside;
@@ -324,9 +325,15 @@ pub(crate) fn resolve(base: &str, url: &str) -> Option<String> {
             let root = base.find("://").map_or(0, |scheme| scheme + 3);
             let path = base[root..].find(['/', ':']).map(|path| root + path)?;
             let cut = base.rfind(['/', ':']).filter(|cut| *cut >= path)?;
+            // `git@host:x` has no slash after its host (git, remote.c, relative_url).
+            joint = if base[cut..].starts_with(':') {
+                ':'
+            } else {
+                '/'
+            };
             base = &base[..cut];
         } else {
-            return Some(format!("{base}/{rest}"));
+            return Some(format!("{base}{joint}{rest}"));
         }
     }
 }
@@ -370,6 +377,10 @@ mod tests {
         check("https://forge.example/deploy", "../../lib", None);
         check(deploy, "--upload-pack=touch", None);
         check(deploy, "", None);
+        let short = "git@git.example:fleet/deploy.git";
+        check(short, "../lib", Some("git@git.example:fleet/lib"));
+        check(short, "../../lib", Some("git@git.example:lib"));
+        check(short, "../../../lib", None);
     }
 
     fn commit_of(repository: &Repository, tree: Oid) -> Oid {

@@ -74,8 +74,20 @@ pub fn menu(partitions: &[PathBuf]) -> Vec<Entry> {
             entries.extend(paths.filter_map(|path| entry(&path, end)));
         }
     }
-    entries.sort_by(Entry::compare);
+    sort(&mut entries);
     entries
+}
+
+/// As the loader sorts (systemd-boot, `sort_pointer_array`). What it compares by is no order for every menu: the
+/// result depends on the way of sorting then, and that of the standard library may panic.
+pub(super) fn sort(entries: &mut [Entry]) {
+    for end in 1..entries.len() {
+        let mut at = end;
+        while at > 0 && entries[at - 1].compare(&entries[at]) == Ordering::Greater {
+            entries.swap(at - 1, at);
+            at -= 1;
+        }
+    }
 }
 
 /// The entry that a file of this name and text is.

@@ -27,7 +27,7 @@ pub fn systemd_boot(bytes: &[u8]) -> Result<(), String> {
         .map(|part| part.split_once('\n').unwrap_or((part, "")))
         .map(|(name, text)| entries::of_text(name, text))
         .collect();
-    // A sort whose order is none may panic, or put the default anywhere.
+    // A sort whose order is none may put the default anywhere.
     for one in found.iter().take(8) {
         for other in found.iter().take(8) {
             let (there, back) = (one.compare(other), other.compare(one));
@@ -39,7 +39,7 @@ pub fn systemd_boot(bytes: &[u8]) -> Result<(), String> {
             );
         }
     }
-    found.sort_by(entries::Entry::compare);
+    entries::sort(&mut found);
     for version in [None, Some(249), Some(250), Some(260)] {
         let _ = loader::decide(&loader::Read {
             conf,

@@ -33,7 +33,9 @@ pub fn is_like(pattern: &str, text: &str) -> bool {
 
 /// Whether an address is like a pattern or within a network.
 pub fn address_is(pattern: &str, address: &str) -> bool {
-    is_like(pattern, address) || is_within(pattern, address)
+    let same = || Some(pattern.parse::<IpAddr>().ok()? == address.parse::<IpAddr>().ok()?);
+    // sshd compares addresses, however they are written (OpenSSH, addr_match_list).
+    is_like(pattern, address) || is_within(pattern, address) || same() == Some(true)
 }
 
 fn is_within(network: &str, address: &str) -> bool {
@@ -92,7 +94,8 @@ pub fn example(pattern: &str) -> Option<String> {
     }
     let filled = pattern.replace(['*', '?'], "1");
     let address: IpAddr = filled.parse().ok()?;
-    Some(address.to_string())
+    // Patterns are about how addresses are written, and some fit none.
+    Some(address.to_string()).filter(|address| address_is(pattern, address))
 }
 
 #[cfg(test)]
@@ -123,6 +126,8 @@ mod tests {
             ("fd77::/64", "fd78::12", false),
             ("10.77.0.*", "10.77.0.12", true),
             ("10.77.0.0/99", "10.77.0.12", false),
+            ("fd77:0::1", "fd77::1", true),
+            ("FD77::1", "fd77::1", true),
         ] {
             assert_eq!(
                 address_is(pattern, address),
@@ -146,6 +151,7 @@ mod tests {
             ("192.0.2.7/32", Some("192.0.2.7")),
             ("2001:db8::/32", Some("2001:db8::1")),
             ("192.0.2.*", Some("192.0.2.1")),
+            ("::0*", None),
             ("*.example.org", None),
             ("web1", None),
             ("192.0.2.0/40", None),
