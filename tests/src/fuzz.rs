@@ -27,8 +27,8 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
     /// How long each target is tried
-    #[arg(long, default_value_t = 1, value_name = "SECONDS")]
-    seconds: u64,
+    #[arg(long, default_value_t = 0.9, value_name = "SECONDS")]
+    seconds: f64,
     /// The seed of the changes; with the same corpus and program, the same inputs are tried
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
@@ -60,13 +60,15 @@ pub fn fuzz(options: &Options) -> Result<ExitCode> {
             .collect::<Vec<_>>()
             .join(", ")
     );
+    let time =
+        Duration::try_from_secs_f64(options.seconds).context("--seconds is no length of time")?;
     run::limit_memory()?;
     run::silence_panics();
     println!("{}", run::HEADING);
     let mut broken = Vec::new();
     let mut inputs = 0;
     for target in chosen {
-        let found = run::campaign(target, Duration::from_secs(options.seconds), options.seed)?;
+        let found = run::campaign(target, time, options.seed)?;
         println!("{found}");
         inputs += found.inputs;
         broken.extend(found.broken);
