@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 /// Longer inputs are not added: they show seldom more than shorter ones, and all are in the repository.
 const LONGEST: usize = 2048;
 /// So many files of a target are added to at most.
-const MOST: usize = 48;
+const MOST: usize = 100;
 
 /// Where the inputs of a target are.
 pub fn folder(target: &str) -> PathBuf {
@@ -50,15 +50,15 @@ pub fn read(target: &str) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     Ok(files)
 }
 
-/// Adds an input that showed something new, where there is room for it.
+/// Adds an input that reaches what no other does, where there is room for it; whether there was.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn add(target: &str, bytes: &[u8]) -> Result<()> {
+pub fn add(target: &str, bytes: &[u8]) -> Result<bool> {
     if bytes.len() > LONGEST || read(target)?.len() >= MOST {
-        return Ok(());
+        return Ok(false);
     }
-    write(&folder(target), bytes).map(drop)
+    write(&folder(target), bytes).map(|_| true)
 }
 
 /// Keeps an input that broke a target outside the corpus, until the target is mended.

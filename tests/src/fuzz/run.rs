@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::resource::{Resource, setrlimit};
 use nixus::fuzzing::Target;
 
-use super::coverage::Reached;
+use super::coverage::{New, Reached};
 use super::mutation::Mutation;
 use super::{corpus, coverage};
 
@@ -137,7 +137,9 @@ pub fn campaign(target: Target, time: Duration, seed: u64) -> Result<Found> {
         if took > found.slowest.0 {
             found.slowest = (took, input.len());
         }
-        let is_new = reached.as_mut().is_some_and(Reached::take);
+        let is_new = reached
+            .as_mut()
+            .is_some_and(|reached| reached.take() != New::Nothing);
         if let Some(why) = problem {
             let short = shortened(target, input);
             found
@@ -147,13 +149,35 @@ pub fn campaign(target: Target, time: Duration, seed: u64) -> Result<Found> {
                 break;
             }
         } else if is_new && is_changed {
-            corpus::add(target.name, &input)?;
             pool.push(input);
-            found.kept += 1;
         }
     }
     found.branches = reached.map(|reached| reached.branches());
+    if found.branches.is_some() {
+        let (before, new) = pool.split_at_mut(corpus);
+        found.kept = keep(target, before, new)?;
+    }
     Ok(found)
+}
+
+/// Adds to the corpus what reaches a branch that nothing else in it reaches, the shortest first; how many those are.
+fn keep(target: Target, before: &[Vec<u8>], new: &mut [Vec<u8>]) -> Result<usize> {
+    let mut reached = Reached::default();
+    let mut reaches_more = |input: &[u8]| {
+        let is_broken = problem(target, input).is_some();
+        reached.take() == New::Branch && !is_broken
+    };
+    for input in before {
+        reaches_more(input);
+    }
+    new.sort_by_key(Vec::len);
+    let mut kept = 0;
+    for input in new {
+        if reaches_more(input) && corpus::add(target.name, input)? {
+            kept += 1;
+        }
+    }
+    Ok(kept)
 }
 
 /// The same input without what does not matter.
