@@ -112,7 +112,7 @@ pub fn waits(host: &Host) -> Result<Vec<Line>> {
         lines = parse(&host.read(WAITS)?)?;
         Ok(seen_and_confirmed(&lines).is_some())
     });
-    written.with_context(|| format!("the waits are {lines:?}"))?;
+    written.with_context(|| format!("{} waits, and no fetch or no end among them", lines.len()))?;
     Ok(lines)
 }
 
