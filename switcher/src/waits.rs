@@ -31,6 +31,8 @@ pub enum Kind {
     Sync,
     /// The time that checks have to go on passing.
     Soak,
+    /// The timer of the generation on trial to start its pass.
+    Timer,
     /// Another host, or a service, that is spoken to without another program.
     Network,
 }

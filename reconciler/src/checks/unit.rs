@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nixus_switcher::Open;
 use nixus_switcher::protocol::CheckOutcome;
+use nixus_switcher::waits::{self, Kind};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Scene;
@@ -63,6 +64,7 @@ async fn await_the_timer(newest: impl Fn() -> Option<Handed>) {
     let Some(left) = left.filter(|left| *left <= SOON) else {
         return;
     };
+    let _wait = waits::begin(Kind::Timer, || PASS_TIMER.to_owned());
     let end = Instant::now() + left + LOOK;
     let _ = timeout_at(end, async {
         while newest().is_none() {

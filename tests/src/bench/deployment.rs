@@ -41,6 +41,7 @@ pub fn measure(story: &Story, plain: &[String]) -> Result<Table> {
         ("syncs to disk", Use::Sync),
         ("sshd (network)", Use::Network),
         ("the configured soak", Use::Soak),
+        ("the timer of the generation on trial", Use::Timer),
         ("ours", Use::Own),
     ];
     let mut all = Vec::new();

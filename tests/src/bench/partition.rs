@@ -13,6 +13,8 @@ pub enum Use {
     Network,
     /// The checks to go on passing.
     Soak,
+    /// The timer of the generation on trial to start its pass.
+    Timer,
     /// Nothing: it is our own.
     Own,
 }
@@ -96,6 +98,8 @@ impl<'a> Stretch<'a> {
             Use::Network
         } else if over(Kind::Soak).next().is_some() {
             Use::Soak
+        } else if over(Kind::Timer).next().is_some() {
+            Use::Timer
         } else {
             Use::Own
         }
@@ -157,6 +161,7 @@ mod tests {
             line(Kind::Sync, "/nix/store", 95, 110),
             line(Kind::Soak, "soak", 105, 150),
             line(Kind::Child, "nix build", 140, 170),
+            line(Kind::Timer, "nixus-reconcile.timer", 100, 175),
             line(
                 Kind::Sync,
                 "/var/lib/nixus/switcher/history/1.json",
@@ -179,7 +184,8 @@ mod tests {
             (Use::Sync, 10.0),
             (Use::Soak, 30.0),
             (Use::Child(Name::Nix), 30.0),
-            (Use::Own, 2.0 + 10.0 + 10.0),
+            (Use::Timer, 5.0),
+            (Use::Own, 2.0 + 10.0 + 5.0),
         ];
         for (what, expected) in table {
             assert_eq!(stretch.spent(what), expected, "{what:?}");

@@ -45,6 +45,7 @@ pub fn of(cost: &Cost) -> [u64; USES.len()] {
 fn of_host(kind: Kind, what: &str) -> usize {
     match (kind, what.split_whitespace().next()) {
         (Kind::Soak, _) => SOAK,
+        (Kind::Timer, _) => TIMERS,
         (Kind::Child, Some("nix" | "nix-build" | "nix-store")) => NIX,
         (Kind::Child, Some("git" | "ssh")) => GIT,
         (Kind::Child, Some("switch-to-configuration")) => SWITCH,
@@ -117,6 +118,7 @@ mod tests {
             (Kind::Sync, "/nix/store", OTHER),
             (Kind::Network, "sshd", OTHER),
             (Kind::Soak, "soak", SOAK),
+            (Kind::Timer, "nixus-reconcile.timer", TIMERS),
         ] {
             assert_eq!(of_host(kind, what), expected, "{what}");
         }
