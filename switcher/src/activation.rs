@@ -2,6 +2,7 @@
 //! little, since the code 4 of failed units takes the place of any other (`said`).
 
 use crate::protocol::FailedUnits;
+use crate::system::Stopped;
 use crate::systemd::is_ours;
 
 pub mod mark;
@@ -13,15 +14,6 @@ use said::Said;
 pub const UNITS_FAILED: i32 = 4;
 /// `switch-to-configuration` gave up, for instance because of a user's session that ended meanwhile.
 const GAVE_UP: i32 = 1;
-
-/// A unit that ran before and does not run any more, although the new system wants it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stopped {
-    /// Its name.
-    pub unit: String,
-    /// How it is, for people.
-    pub how: String,
-}
 
 /// What is known of an activation that has ended by itself.
 #[derive(Debug)]

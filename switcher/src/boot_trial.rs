@@ -9,14 +9,14 @@ use crate::disk::{Disk, HostDisk};
 use crate::holder;
 use crate::journal::{self, BootBefore, Deployment, Unproven};
 use crate::layout::Layout;
-use crate::network::Network;
 use crate::nixos::NixOs;
 use crate::phase::Phase;
 use crate::protocol::{BootId, DeploymentId, SystemRef};
 use crate::run::{ALL_WATCHDOGS, RunError, Switcher};
 use crate::system::System;
-use crate::takeover::{KILLED, Taken, TakeoverError, settle, take_over};
+use crate::takeover::{KILLED, Taken, TakeoverError, alone, settle, take_over};
 use crate::transaction::Event;
+use crate::ways::Network;
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {
     /// Opens the trial, if the system that was booted is due for one; says whether it is.
@@ -110,6 +110,12 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
             not_running: Vec::new(),
         }
     }
+}
+
+/// Settles what a crash left, at boot or later, and opens the trial of a boot that is due for one.
+/// Leaves at once where a switcher works.
+pub fn recover(layout: &Layout, system: &mut NixOs) -> Result<Taken, TakeoverError> {
+    alone(layout, system, at_boot)
 }
 
 /// What the recovery does at boot: settles what a crash left, then opens the trial that is due.

@@ -6,10 +6,12 @@ use std::io::ErrorKind;
 
 use serde::{Deserialize, Serialize};
 
+use crate::boot_trial;
+use crate::error_chain::chain;
 use crate::journal::{self, WAY_ON};
 use crate::layout::Layout;
 use crate::lost_journal::{self, LostError};
-use crate::nixos::{NixOs, chain};
+use crate::nixos::NixOs;
 use crate::operator;
 use crate::phase::PhaseName;
 use crate::protocol::{Cause, DeploymentId, newest_version};
@@ -180,7 +182,7 @@ pub fn recover(layout: &Layout, host: Host<'_>, set_aside: bool) -> Answer {
         (Ok(open), false) => {
             let taken = host()
                 .map_err(TakeoverError::System)
-                .and_then(|mut host| takeover::recover(layout, &mut host));
+                .and_then(|mut host| boot_trial::recover(layout, &mut host));
             match taken {
                 // A switcher at work needs nobody, and the boot does not wait for it.
                 Ok(Taken::Busy) => {

@@ -7,12 +7,12 @@ use crate::activation::said::Said;
 use crate::activation::{self, Facts, UNITS_FAILED, Verdict};
 use crate::boot_proven;
 use crate::disk::Disk;
+use crate::error_chain::chain;
 use crate::journal::Deployment;
-use crate::nixos::chain;
 use crate::protocol::{Cause, Toplevel};
 use crate::roots::{self, Root};
 use crate::run::Switcher;
-use crate::system::{Action, PinKind, Switch, SwitchEnd, System, TrialEnd};
+use crate::system::{Action, BUSY, PinKind, Switch, SwitchEnd, System, TrialEnd};
 use crate::transaction::{Effect, Event};
 
 mod back;
@@ -21,8 +21,6 @@ mod close;
 mod default;
 mod others;
 
-/// `switch-to-configuration` ends with EAGAIN when somebody else holds its lock.
-pub(crate) const BUSY: i32 = 11;
 /// The new system cannot take over from the one that runs.
 const REBOOT_NEEDED: i32 = 100;
 /// The exit code that stands for SIGKILL.

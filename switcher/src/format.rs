@@ -15,7 +15,6 @@ use serde::de::DeserializeOwned;
 use crate::disk::read_bounded;
 use crate::layout::Layout;
 use crate::protocol::{Toplevel, newest_version};
-use crate::toplevel::verify_unit;
 
 /// The oldest version that this release reads and writes.
 pub fn oldest() -> u32 {
@@ -42,7 +41,7 @@ pub fn to_write<'a>(layout: &Layout, also: impl IntoIterator<Item = &'a Toplevel
         .filter_map(|link| Toplevel::try_from(fs::canonicalize(link).ok()?).ok());
     let read = linked
         .chain(also.into_iter().cloned())
-        .filter_map(|system| read_up_to(&verify_unit(layout, &system)?));
+        .filter_map(|system| read_up_to(&layout.verify_unit(&system)?));
     in_common(read, oldest(), newest_version())
 }
 
@@ -128,7 +127,7 @@ mod tests {
         let units = layout.at(system.path()).join("etc/systemd/system");
         fs::create_dir_all(&units).unwrap();
         assert_eq!(to_write(&layout, [&system]), newest_version());
-        let unit = units.join(crate::toplevel::VERIFY_UNIT);
+        let unit = units.join(crate::layout::VERIFY_UNIT);
         fs::write(&unit, "[Unit]\n").unwrap();
         assert_eq!(to_write(&layout, [&system]), oldest());
         assert_eq!(read_up_to(&unit), Some(1));

@@ -5,9 +5,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use crate::disk::{Disk, Held, HostDisk, read_bounded};
+use crate::disk::{Disk, Held, HostDisk};
 use crate::layout::Layout;
-use crate::systemd::{SECOND, Systemd, is_ours};
 
 /// Takes the lock, for at most `wait`; `None` where somebody else holds it.
 pub fn take(layout: &Layout, wait: Duration) -> io::Result<Option<Held>> {
@@ -32,35 +31,8 @@ pub fn is_held(layout: &Layout) -> bool {
         )
 }
 
-/// Kills whatever still works on a deployment: switchers, watchdogs that hang, and
-/// `switch-to-configuration`. The caller's own unit is spared.
-pub fn kill_others(layout: &Layout, systemd: &Systemd, deployment: &str) -> Vec<String> {
-    let own = own_unit();
-    let mut units = vec![format!("nixus-switch-{deployment}.service")];
-    if is_held(layout)
-        && let Ok(bytes) = read_bounded(&layout.lock(), 512)
-    {
-        units.push(String::from_utf8_lossy(&bytes).trim().to_owned());
-    }
-    for kind in ["nixus-expire-", "nixus-stc-", SECOND] {
-        // systemd that does not answer cannot tell; then the first two are what can be known.
-        units.extend(
-            systemd
-                .names(&format!("{kind}{deployment}-*.service"))
-                .unwrap_or_default(),
-        );
-    }
-    units.retain(|unit| is_ours(unit) && unit.ends_with(".service") && Some(unit) != own.as_ref());
-    units.dedup();
-    units
-        .iter()
-        .filter_map(|unit| systemd.end(unit).err())
-        .map(|error| error.to_string())
-        .collect()
-}
-
 /// The unit that this process runs in (cgroup 2: one line, `0::/system.slice/<unit>`).
-fn own_unit() -> Option<String> {
+pub(crate) fn own_unit() -> Option<String> {
     let text = fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
     Some(path.rsplit('/').next()?.to_owned())

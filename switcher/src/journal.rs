@@ -14,10 +14,10 @@ use thiserror::Error;
 use crate::disk::{Disk, keep_dir, write_atomic};
 use crate::format;
 use crate::layout::Layout;
-use crate::network::{Network, Ways};
 use crate::phase::{Phase, PhaseName};
 use crate::profile::Plan;
 use crate::protocol::{BootId, Cause, Evidence, Request, SystemRef, newest_version};
+use crate::ways::{Network, Ways};
 
 const SLOTS: [&str; 2] = ["journal-a.json", "journal-b.json"];
 /// Evidence is at most 256 KiB, and a host has some thousand units.

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::protocol::DeploymentId;
+use crate::protocol::{DeploymentId, Toplevel};
+
+/// The unit of a generation that alone may confirm it.
+pub const VERIFY_UNIT: &str = "nixus-verify.service";
 
 /// All paths that the switcher uses. Tests put them below a directory of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,16 @@ impl Layout {
     pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Where a system's verification unit is, if it has one. The links of a NixOS `etc` point into the store,
+    /// absolute.
+    pub fn verify_unit(&self, toplevel: &Toplevel) -> Option<PathBuf> {
+        let path = self
+            .at(toplevel.path())
+            .join("etc/systemd/system")
+            .join(VERIFY_UNIT);
+        path.is_file().then_some(path)
     }
 
     /// The switcher's state: `/var/lib/nixus/switcher`.

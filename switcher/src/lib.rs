@@ -51,6 +51,7 @@ mod cause;
 pub mod cli;
 pub mod disk;
 mod effects;
+pub mod error_chain;
 pub mod exit_file;
 pub mod fault;
 pub mod format;
@@ -85,6 +86,7 @@ pub mod toplevel;
 pub mod transaction;
 pub mod trial;
 pub mod waits;
+pub mod ways;
 
 pub use layout::Layout;
 pub use phase::PhaseName;

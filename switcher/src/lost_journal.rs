@@ -15,7 +15,6 @@ use crate::history;
 use crate::holder;
 use crate::journal::{self, BootBefore, Deployment, Journal, JournalError, Record};
 use crate::layout::Layout;
-use crate::network::{Network, Ways};
 use crate::nixos::NixOs;
 use crate::phase::{Phase, PhaseName, Touched};
 use crate::profile::Profile;
@@ -27,6 +26,7 @@ use crate::roots::Root;
 use crate::system::{BootDefault, System, SystemError};
 use crate::takeover::{self, KILLED, Taken, TakeoverError};
 use crate::transaction::Event;
+use crate::ways::{Network, Ways};
 
 const REQUEST_LIMIT: u64 = 1 << 20;
 /// Units of runs in a deployment that is taken over without its journal have numbers from here on.
@@ -63,7 +63,7 @@ pub struct Replaced {
 
 /// Sets the journal aside, ends whoever works on a deployment, and goes back where one was open.
 pub fn replace(layout: &Layout, system: &mut NixOs, cause: Cause) -> Result<Replaced, LostError> {
-    for problem in holder::kill_others(layout, system.systemd(), "*") {
+    for problem in takeover::kill_others(layout, system.systemd(), "*") {
         system.say(&problem);
     }
     let Some(_held) = holder::take(layout, KILLED).map_err(LostError::Lock)? else {

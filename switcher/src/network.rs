@@ -18,10 +18,10 @@ use nix::sys::socket::{
     sockopt::ReceiveTimeout,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
-use serde::{Deserialize, Serialize};
 
 use crate::layout::Layout;
 use crate::protocol::Toplevel;
+use crate::ways::Network;
 
 mod declared;
 #[cfg(feature = "fuzzing")]
@@ -29,7 +29,7 @@ pub(crate) mod fuzzing;
 mod paths;
 mod sockets;
 
-pub use paths::{Connection, Link, Paths, Ways};
+pub use paths::{Connection, Link, Paths};
 
 use declared::Declared;
 
@@ -59,52 +59,19 @@ const BY_DHCP: u8 = 16;
 /// What BIRD and zebra use.
 const BY_DAEMON: [u8; 4] = [10, 11, 12, 14];
 
-/// What stays as it is while nobody changes it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Network {
-    /// `10.0.0.7/24`.
-    pub addresses: Vec<String>,
-    /// `10.0.0.0/24`, `default via 10.0.0.1`.
-    pub routes: Vec<String>,
-    /// Those whom this host needs and has a route to: its repository, its peers.
-    #[serde(default)]
-    pub ways: Vec<IpAddr>,
-    /// What the own sshd listens on: the address and the port as the kernel writes them.
-    pub ssh: Vec<String>,
-}
-
-impl Network {
-    /// What was there before and is not now, in words.
-    pub fn lost(&self, now: &Self) -> Vec<String> {
-        let lost = |what: &str, before: &[String], now: &[String]| {
-            before
-                .iter()
-                .filter(|one| !now.contains(one))
-                .map(|one| format!("{what} {one}"))
-                .collect::<Vec<_>>()
-        };
-        let mut all = lost("address", &self.addresses, &now.addresses);
-        all.extend(lost("route", &self.routes, &now.routes));
-        let ways = self.ways.iter().filter(|to| !now.ways.contains(to));
-        all.extend(ways.map(|to| format!("a route to {to}")));
-        all.extend(lost("sshd's socket", &self.ssh, &now.ssh));
-        all
-    }
-
-    /// The network now: what `system` declares of it, and the ways to `to`.
-    pub fn now(layout: &Layout, system: &Toplevel, to: &[IpAddr]) -> io::Result<Self> {
-        let all = |kind| dump(SockProtocol::NetlinkRoute, kind, &[0; 16]);
-        let declared = Declared::by(layout, system);
-        let addresses = addresses(&all(GET_ADDRESS)?, declared.as_ref());
-        let routes = routes(&all(GET_ROUTE)?, &addresses, declared.as_ref());
-        let ways = to.iter().filter(|to| paths::own_address(**to).is_some());
-        Ok(Self {
-            addresses: sorted(addresses.iter().map(|(ip, bits)| format!("{ip}/{bits}"))),
-            routes: sorted(routes.into_iter()),
-            ways: ways.copied().collect(),
-            ssh: sorted(sockets::of_sshd(layout).into_iter()),
-        })
-    }
+/// The network now: what `system` declares of it, and the ways to `to`.
+pub fn now(layout: &Layout, system: &Toplevel, to: &[IpAddr]) -> io::Result<Network> {
+    let all = |kind| dump(SockProtocol::NetlinkRoute, kind, &[0; 16]);
+    let declared = Declared::by(layout, system);
+    let addresses = addresses(&all(GET_ADDRESS)?, declared.as_ref());
+    let routes = routes(&all(GET_ROUTE)?, &addresses, declared.as_ref());
+    let ways = to.iter().filter(|to| paths::own_address(**to).is_some());
+    Ok(Network {
+        addresses: sorted(addresses.iter().map(|(ip, bits)| format!("{ip}/{bits}"))),
+        routes: sorted(routes.into_iter()),
+        ways: ways.copied().collect(),
+        ssh: sorted(sockets::of_sshd(layout).into_iter()),
+    })
 }
 
 /// A route of the kernel's main table.
@@ -455,7 +422,7 @@ mod tests {
     #[test]
     fn this_machine_tells_its_network() {
         let to = ["127.0.0.1".parse().unwrap()];
-        let now = Network::now(&Layout::host(), &toplevel("none"), &to).unwrap();
+        let now = now(&Layout::host(), &toplevel("none"), &to).unwrap();
         assert_eq!(now.ways, to);
         let paths = Paths::now(&to).unwrap();
         assert_eq!(paths.connection(&paths.to_be_missed()), Connection::Open);

@@ -10,21 +10,23 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::sys::statvfs::statvfs;
 use nix::time::{ClockId, clock_gettime};
 
-use crate::activation::{Stopped, mark};
+use crate::activation::mark;
 use crate::bootloader;
 use crate::disk::{Disk, Held, HostDisk, read_bounded};
-use crate::effects::BUSY;
+use crate::error_chain::chain;
 use crate::journal::{Deployment, Watch};
-use crate::layout::Layout;
+use crate::layout::{Layout, VERIFY_UNIT};
 use crate::lock_file;
-use crate::network::{Network, Paths};
+use crate::network;
+use crate::network::Paths;
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::say::say;
-use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
+use crate::system::{Action, BUSY, BootDefault, Stopped, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
 use crate::systemd::{Systemd, UnitState};
-use crate::toplevel::{self, VERIFY_UNIT, named_by};
+use crate::toplevel::{self, named_by};
 use crate::trial::{self, Door};
 use crate::waits::{self, Kind};
+use crate::ways::Network;
 
 mod soundness;
 
@@ -114,7 +116,7 @@ impl NixOs {
     /// The loaded unit must be the candidate's, or the old system would vouch for the new one.
     fn loaded_verify(&self, candidate: &Toplevel) -> Result<bool, SystemError> {
         let state = self.systemd.state(VERIFY_UNIT)?;
-        let Some(ours) = toplevel::verify_unit(&self.layout, candidate) else {
+        let Some(ours) = self.layout.verify_unit(candidate) else {
             return Ok(false);
         };
         let read = |path: &Path| {
@@ -251,7 +253,7 @@ impl System for NixOs {
     }
 
     fn network(&self, of: &Toplevel, to: &[IpAddr]) -> Result<Network, SystemError> {
-        Network::now(&self.layout, of, to).map_err(|source| SystemError::File {
+        network::now(&self.layout, of, to).map_err(|source| SystemError::File {
             path: self.layout.at("/proc/net"),
             source,
         })
@@ -431,17 +433,6 @@ fn private(path: &Path) -> io::Result<()> {
         fs::create_dir_all(dir)?;
     }
     lock_file::open(path).map(drop)
-}
-
-/// An error and its causes, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 fn tail(text: &str, lines: usize) -> Vec<String> {

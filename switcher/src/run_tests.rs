@@ -1,8 +1,8 @@
 use super::*;
-use crate::activation::Stopped;
 use crate::history;
 use crate::phase::PhaseName;
 use crate::protocol::{Cause, CheckOutcome, Ending, Outcome};
+use crate::system::Stopped;
 use crate::system::SwitchEnd;
 use crate::takeover::{settle, take_over};
 use crate::testing::{Crash, Fault, Machine, Script, layout, request, toplevel};

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::activation::Stopped;
 use crate::journal::{Deployment, Watch};
-use crate::network::{Network, Paths};
+use crate::network::Paths;
 use crate::phase::{Phase, PhaseName};
 use crate::protocol::{BootId, Cause, DeploymentId, Evidence, Toplevel};
 use crate::transaction::Event;
+use crate::ways::Network;
+
+/// `switch-to-configuration` ends with EAGAIN when somebody else holds its lock.
+pub(crate) const BUSY: i32 = 11;
 
 /// Something on the machine did not work.
 #[derive(Debug, Error)]
@@ -178,6 +181,15 @@ impl BootDefault {
             Self::Unknown(_) | Self::Broken(_) => None,
         }
     }
+}
+
+/// A unit that ran before and does not run any more, although the new system wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// Its name.
+    pub unit: String,
+    /// How it is, for people.
+    pub how: String,
 }
 
 /// The machine. None of these decides anything; each is bounded in time.

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::activation::Stopped;
 use crate::arrival::Arrivals;
 use crate::disk::read_bounded;
 use crate::exit_file::Exit;
@@ -18,6 +17,7 @@ use crate::layout::Layout;
 use crate::phase::PhaseName;
 use crate::process::{find, run, run_well};
 use crate::protocol::DeploymentId;
+use crate::system::Stopped;
 use crate::system::{Switch, SwitchEnd, SystemError, Units};
 use crate::waits::{self, Kind};
 

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::boot_trial;
-use crate::disk::{Disk, HostDisk};
+use crate::disk::{Disk, HostDisk, read_bounded};
 use crate::holder;
 use crate::journal::{self, Deployment, JournalError};
 use crate::layout::Layout;
@@ -17,6 +16,7 @@ use crate::profile::Profile;
 use crate::protocol::{DeploymentId, Toplevel};
 use crate::run::{RunError, Switcher};
 use crate::system::{System, SystemError};
+use crate::systemd::{SECOND, Systemd, is_ours};
 use crate::transaction::{Boot, Event};
 
 /// Processes that were killed release the lock within this time, or not at all.
@@ -55,18 +55,14 @@ pub enum Taken {
     Settled(PhaseName),
 }
 
-/// Settles what a crash left, at boot or later, and opens the trial of a boot that is due for one.
-/// Leaves at once where a switcher works.
-pub fn recover(layout: &Layout, system: &mut NixOs) -> Result<Taken, TakeoverError> {
-    alone(layout, system, boot_trial::at_boot)
-}
-
 /// Only settles what a crash left: the caller has something else in mind.
 pub fn settle_only(layout: &Layout, system: &mut NixOs) -> Result<Taken, TakeoverError> {
     alone(layout, system, settle)
 }
 
-fn alone(
+/// Does some work on an open deployment under the lock, once nobody else works on it. Leaves at once where a
+/// switcher works.
+pub(crate) fn alone(
     layout: &Layout,
     system: &mut NixOs,
     work: impl FnOnce(&HostDisk, &Layout, &mut NixOs) -> Result<Taken, TakeoverError>,
@@ -77,7 +73,7 @@ fn alone(
     let record = journal::read(&HostDisk, layout).map_err(TakeoverError::Journal)?;
     if let Some(open) = record.deployment {
         let id = open.request.deployment.as_str();
-        for problem in holder::kill_others(layout, system.systemd(), id) {
+        for problem in kill_others(layout, system.systemd(), id) {
             system.say(&problem);
         }
     }
@@ -208,7 +204,7 @@ fn oust(
     deployment: &DeploymentId,
     event: Event,
 ) -> Result<Taken, TakeoverError> {
-    let problems = holder::kill_others(layout, system.systemd(), deployment.as_str());
+    let problems = kill_others(layout, system.systemd(), deployment.as_str());
     let Some(_held) = holder::take(layout, KILLED).map_err(TakeoverError::Lock)? else {
         return Err(TakeoverError::Held(
             problems.iter().map(|text| format!("; {text}")).collect(),
@@ -254,4 +250,31 @@ fn is_set(disk: &impl Disk, layout: &Layout, system: &impl System, toplevel: &To
     let profile = Profile::new(disk, layout.profiles()).current();
     profile.is_ok_and(|now| now.is_some_and(|now| &now.toplevel == toplevel))
         || system.boot_default().installed() == Some(toplevel)
+}
+
+/// Kills whatever still works on a deployment: switchers, watchdogs that hang, and
+/// `switch-to-configuration`. The caller's own unit is spared.
+pub(crate) fn kill_others(layout: &Layout, systemd: &Systemd, deployment: &str) -> Vec<String> {
+    let own = holder::own_unit();
+    let mut units = vec![format!("nixus-switch-{deployment}.service")];
+    if holder::is_held(layout)
+        && let Ok(bytes) = read_bounded(&layout.lock(), 512)
+    {
+        units.push(String::from_utf8_lossy(&bytes).trim().to_owned());
+    }
+    for kind in ["nixus-expire-", "nixus-stc-", SECOND] {
+        // systemd that does not answer cannot tell; then the first two are what can be known.
+        units.extend(
+            systemd
+                .names(&format!("{kind}{deployment}-*.service"))
+                .unwrap_or_default(),
+        );
+    }
+    units.retain(|unit| is_ours(unit) && unit.ends_with(".service") && Some(unit) != own.as_ref());
+    units.dedup();
+    units
+        .iter()
+        .filter_map(|unit| systemd.end(unit).err())
+        .map(|error| error.to_string())
+        .collect()
 }

@@ -10,17 +10,18 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::activation::Stopped;
 use crate::disk::{Disk, Held};
 use crate::journal::{self, Deployment, Watch};
 use crate::layout::Layout;
-use crate::network::{Network, Paths};
+use crate::network::Paths;
 use crate::phase::PhaseName;
 use crate::protocol::{
     BootId, Cause, CheckOutcome, CheckResult, Commit, DeploymentId, Evidence, FailedUnits, Policy,
     Request, Toplevel, newest_version,
 };
+use crate::system::Stopped;
 use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
+use crate::ways::Network;
 
 pub fn toplevel(name: &str) -> Toplevel {
     PathBuf::from(format!(

@@ -9,9 +9,6 @@ use crate::disk::read_bounded;
 use crate::layout::Layout;
 use crate::protocol::{Cause, Toplevel};
 
-/// The unit of a generation that alone may confirm it.
-pub const VERIFY_UNIT: &str = "nixus-verify.service";
-
 /// What a candidate lacks, in words; empty where it can be activated.
 pub fn missing(layout: &Layout, toplevel: &Toplevel) -> Vec<String> {
     let path = layout.at(toplevel.path());
@@ -55,22 +52,12 @@ pub fn can_switch(layout: &Layout, toplevel: &Toplevel) -> bool {
     .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
-/// Where the candidate's verification unit is, if it has one. The links of a NixOS `etc` point into
-/// the store, absolute.
-pub fn verify_unit(layout: &Layout, toplevel: &Toplevel) -> Option<PathBuf> {
-    let path = layout
-        .at(toplevel.path())
-        .join("etc/systemd/system")
-        .join(VERIFY_UNIT);
-    path.is_file().then_some(path)
-}
-
 /// Why a candidate must not be activated, if anything speaks against it.
 pub fn refusal(layout: &Layout, toplevel: &Toplevel) -> Option<Cause> {
     let missing = missing(layout, toplevel);
     if !missing.is_empty() {
         Some(Cause::NotAToplevel { missing })
-    } else if verify_unit(layout, toplevel).is_none() {
+    } else if layout.verify_unit(toplevel).is_none() {
         Some(Cause::NoVerification)
     } else {
         None

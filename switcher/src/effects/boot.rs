@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::disk::Disk;
+use crate::error_chain::chain;
 use crate::journal::Deployment;
 use crate::network::Connection;
-use crate::nixos::chain;
 use crate::protocol::{Cause, CheckOutcome, CheckResult, Evidence, NETWORK};
 use crate::roots::{self, Root};
 use crate::run::Switcher;

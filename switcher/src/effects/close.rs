@@ -2,16 +2,16 @@
 
 use crate::boot_proven;
 use crate::disk::Disk;
+use crate::error_chain::chain;
 use crate::history;
 use crate::journal::{Deployment, ToldNothing, Unproven};
-use crate::network::Ways;
-use crate::nixos::chain;
 use crate::phase::Phase;
 use crate::protocol::{Cause, Ending, Outcome, SystemRef};
 use crate::roots;
 use crate::run::Switcher;
 use crate::system::System;
 use crate::transaction::Event;
+use crate::ways::Ways;
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {
     pub(super) fn close(&mut self, open: &Deployment) -> Event {

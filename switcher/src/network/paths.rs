@@ -9,7 +9,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use nix::sys::socket::SockProtocol;
-use serde::{Deserialize, Serialize};
+
+use crate::ways::Ways;
 
 use super::{DONE, GET_ADDRESS, all_addresses, attributes, dump, messages, number};
 
@@ -27,15 +28,6 @@ const LOOPBACK: u32 = 1 << 3;
 const PORT: u16 = 9;
 /// What a program makes in place of a card: the cable of a container.
 const CABLES: [&str; 3] = ["veth", "macvlan", "ipvlan"];
-
-/// The ways that a system had, and what they began at, when it was confirmed. Its first boot is judged by it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ways {
-    /// Whom it reached: the addresses of the repository and of peers that it had a route to.
-    pub to: Vec<IpAddr>,
-    /// The interfaces below them that no program makes.
-    pub links: Vec<String>,
-}
 
 /// An interface.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use super::{NixOs, chain};
+use super::NixOs;
 use crate::boot_mark;
 use crate::disk::HostDisk;
+use crate::error_chain::chain;
 use crate::protocol::{Cause, Toplevel};
 use crate::store::{self, Soundness};
 use crate::system::{System, SystemError};

@@ -13,10 +13,10 @@ use super::files::{Files, Node};
 use super::rng::Rng;
 use super::teeth::Tooth;
 use crate::layout::Layout;
-use crate::network::Network;
 use crate::phase::PhaseName;
 use crate::protocol::{BootId, DeploymentId, Toplevel};
 use crate::system::Units;
+use crate::ways::Network;
 
 /// The systems of the story, by the ends of their store paths.
 pub(super) const OLDER: &str = "older";

@@ -6,7 +6,8 @@
 //! ```text
 //! book      phases, events and decisions as numbers
 //! world     the machine, the journal and the switcher, small enough to be a key
-//! process   one step of the switcher; mirrors `run`
+//! process   from one phase to the next; mirrors `run`
+//! successors  the next step of a process, in every way that it can go
 //! effects   what each effect does to the machine, and how it may end
 //! around    everybody else: watchdogs, boot, operators, crashes
 //! promises  what must be so in every state
@@ -19,6 +20,7 @@ mod effects;
 mod process;
 mod promises;
 mod search;
+mod successors;
 mod world;
 
 pub use search::{Explored, Violation, explore};

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::{UnitState, is_ours};
-use crate::activation::Stopped;
 use crate::exit_file;
+use crate::system::Stopped;
 use crate::system::{SystemError, Units};
 
 #[derive(Debug, Deserialize)]

@@ -2,6 +2,7 @@
 
 use super::book::{Book, Happening};
 use super::process::{self, Next};
+use super::successors;
 use super::world::{At, Kept, Process, Reach, Sys, Timers, Unit, WATCHED, World};
 use crate::phase::PhaseName;
 use crate::transaction::{Boot, Effect};
@@ -16,7 +17,7 @@ pub(super) fn successors(book: &Book<'_>, world: World) -> Next {
     if world.going_down {
         return vec![("it boots again", power_on(world.synced_all(), None))];
     }
-    let mut next = process::successors(book, world);
+    let mut next = successors::of_process(book, world);
     request(book, world, &mut next);
     watchdogs(book, world, &mut next);
     recover(book, world, &mut next);
