@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::commit_id::CommitId;
 use crate::config;
+use crate::config::forge::Kind;
 use crate::exit_code;
-use crate::forge::Kind;
 use crate::ledger::release::Retry;
 
 mod init;

@@ -13,6 +13,7 @@ use crate::address::Address;
 
 mod check;
 mod closure;
+pub mod forge;
 pub mod health;
 pub mod hooks;
 mod limits;

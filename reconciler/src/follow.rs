@@ -226,7 +226,7 @@ fn follows(numbers: &mut BTreeMap<String, u64>, told: Told) -> Option<Report> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forge::Kind;
+    use crate::config::forge::Kind;
     use crate::forge::contract::Stage;
     use crate::forge::contract::rules::SHA;
     use crate::forge::status::{Status, Word};

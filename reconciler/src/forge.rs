@@ -3,14 +3,12 @@
 //! Nothing here does anything but [`http`]: the others say what is to be sent, and what an answer
 //! means.
 
-use serde::{Deserialize, Serialize};
-
 use self::answer::Answer;
 use self::status::{Status, Word};
+use crate::config::forge::{Kind, Repository};
 
 pub mod answer;
 mod bitbucket;
-pub mod detect;
 mod gitea;
 mod github;
 mod gitlab;
@@ -22,43 +20,7 @@ pub mod token;
 #[cfg(test)]
 pub(crate) mod contract;
 
-/// A forge that takes commit statuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// GitHub, and GitHub Enterprise Server.
-    GitHub,
-    /// GitLab, hosted or self-managed.
-    GitLab,
-    /// Gitea.
-    Gitea,
-    /// Forgejo, such as Codeberg.
-    Forgejo,
-    /// Bitbucket Cloud.
-    Bitbucket,
-}
-
 impl Kind {
-    /// All of them, by their words.
-    pub const ALL: [Self; 5] = [
-        Self::GitHub,
-        Self::GitLab,
-        Self::Gitea,
-        Self::Forgejo,
-        Self::Bitbucket,
-    ];
-
-    /// The word for it in configurations.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::GitHub => "github",
-            Self::GitLab => "gitlab",
-            Self::Gitea => "gitea",
-            Self::Forgejo => "forgejo",
-            Self::Bitbucket => "bitbucket",
-        }
-    }
-
     /// How it is spoken to.
     pub fn forge(self) -> &'static dyn Forge {
         match self {
@@ -69,19 +31,6 @@ impl Kind {
             Self::Bitbucket => &bitbucket::Bitbucket,
         }
     }
-}
-
-/// A repository on a forge.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repository {
-    /// The forge's kind.
-    pub kind: Kind,
-    /// The URL of its interface, without a slash at the end.
-    pub api: String,
-    /// Owner and name, with groups between them where the forge has such.
-    pub path: String,
-    /// The repository's own page.
-    pub page: String,
 }
 
 /// What is asked of a forge; the token is no part of it.
@@ -177,4 +126,15 @@ fn owner_and_name(path: &str) -> String {
 /// The first line of a commit's message.
 fn subject(message: &str) -> String {
     message.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_groups_is_one_part_for_gitlab() {
+        assert_eq!(part("g/sub/r"), "g%2Fsub%2Fr");
+        assert_eq!(owner_and_name("o.x/r-1"), "o.x/r-1");
+    }
 }

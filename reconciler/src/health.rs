@@ -19,6 +19,8 @@ use sightings::Heard;
 
 /// The check that a pass of the new generation can do its work.
 pub const REPOSITORY: &str = "repository";
+/// The check that the repository's host accepts connections, made where a pass could not.
+pub const REACH: &str = "reach";
 /// The check that what starts passes starts one.
 pub const PASS: &str = "pass";
 /// The check that the own sshd lets operators in.

@@ -42,6 +42,7 @@ pub mod hooks;
 pub mod http;
 pub mod https;
 pub mod init;
+pub mod last_pass;
 pub mod ledger;
 pub mod ledger_file;
 pub mod live;

@@ -9,12 +9,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::forge::answer::{Judged, Judgement};
+use self::judgement::{Judged, Judgement};
+use crate::config::statuses::Policy;
 use crate::forge::status::Word;
 
+pub mod judgement;
 mod kept;
 
-pub use kept::{GivenUp, Held, Item, Outbox, Policy, Posted, VERSION, Wait};
+pub use kept::{GivenUp, Held, Item, Outbox, Posted, VERSION, Wait};
 
 /// In a fleet with more hosts, not each of them posts everything: a forge's page of a commit is for
 /// people, and its limits are for all hosts together.

@@ -6,11 +6,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use nixus_switcher::lock_file::{self, Holder};
 
-use crate::pass_lock;
+use crate::last_pass::{LastPass, booted, last_pass};
 use crate::plan::Reason;
-use crate::reconcile::LastPass;
 use crate::state::Paths;
-use crate::status::{booted, last_pass};
 
 /// What is said of a pass that has come to its limit.
 pub fn of_own(since: Timestamp, limit: Duration) -> Reason {
@@ -54,7 +52,7 @@ fn decide(
         why: format!(
             "passes are kept out for longer than the {} s that one may take{}",
             limit.as_secs(),
-            pass_lock::of(holders)
+            lock_file::in_brackets(holders)
         ),
     })
 }

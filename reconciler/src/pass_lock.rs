@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(50);
 #[derive(Debug, Error)]
 pub enum PassLockError {
     /// Another pass runs.
-    #[error("another pass is running{}", of(holders))]
+    #[error("another pass is running{}", lock_file::in_brackets(holders))]
     Busy {
         /// Who holds the lock, where that can be seen.
         holders: Vec<lock_file::Holder>,
@@ -32,15 +32,6 @@ pub enum PassLockError {
         #[source]
         source: std::io::Error,
     },
-}
-
-/// The holders in brackets.
-pub(crate) fn of(holders: &[lock_file::Holder]) -> String {
-    let named: Vec<String> = holders.iter().map(ToString::to_string).collect();
-    match named.as_slice() {
-        [] => String::new(),
-        named => format!(" ({})", named.join(", ")),
-    }
 }
 
 /// Held while a pass, or something that must not meet one, runs.

@@ -6,13 +6,14 @@
 use jiff::Timestamp;
 use nixus_switcher::protocol::{DeploymentId, Toplevel};
 
+use self::suspension::Suspension;
 use crate::commit_id::CommitId;
 use crate::config::Drift;
 use crate::ledger::{Backoff, Ledger};
-use crate::suspension::Suspension;
 
 mod entry;
 mod reason;
+pub mod suspension;
 
 pub use entry::{Entry, Gap, Then, WithoutEntry};
 pub use reason::Reason;

@@ -15,9 +15,10 @@ use crate::activation::Switcher;
 use crate::commit_id::CommitId;
 use crate::config::Config;
 use crate::config::statuses::Statuses;
-use crate::forge::answer::{Judged, Judgement, judge};
+use crate::forge::answer::judge;
 use crate::forge::http::{Client, HttpError};
 use crate::forge::status::{Seal, Status, Word};
+use crate::outbox::judgement::{Judged, Judgement};
 use crate::outbox::{Item, Next, Outbox};
 use crate::outbox_file::{self, OutboxFileError};
 use crate::process::in_words;
@@ -60,7 +61,7 @@ pub enum PostError {
         source: std::io::Error,
     },
     /// Somebody holds the lock for longer than one who posts.
-    #[error("statuses are not posted: {} is held for too long{}", path.display(), crate::pass_lock::of(holders))]
+    #[error("statuses are not posted: {} is held for too long{}", path.display(), lock_file::in_brackets(holders))]
     Held {
         /// The lock.
         path: PathBuf,

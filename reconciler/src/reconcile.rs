@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use nixus_switcher::PhaseName;
 use nixus_switcher::protocol::{Before, Commit, DeploymentId, Toplevel};
 use nixus_switcher::system::Pin;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::activation::{ActivationError, Candidate, Switcher};
@@ -15,6 +14,7 @@ use crate::closure::{BuiltClosure, ClosureError};
 use crate::commit_id::CommitId;
 use crate::config::Config;
 use crate::hooks::HookError;
+use crate::last_pass::LastPass;
 use crate::ledger::release::Retry;
 use crate::ledger::{Jitter, Kept, Ledger};
 use crate::ledger_file::previous::{self, Shown};
@@ -97,30 +97,6 @@ enum StepError {
     Secrets(#[from] CandidateError),
     #[error(transparent)]
     Hooks(#[from] HookError),
-}
-
-/// How the last pass ended, for `nixus status`; of this boot only.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct LastPass {
-    /// When it ended.
-    pub time: Timestamp,
-    /// What it waits for.
-    pub waits_for: Reason,
-}
-
-impl LastPass {
-    /// The same as it stands beside what is open now: what it waited for may have ended since.
-    #[must_use]
-    pub fn beside(mut self, open: Option<&DeploymentId>) -> Self {
-        if let Some(deployment) = self.waits_for.deployment()
-            && Some(deployment) != open
-        {
-            self.waits_for = Reason::DeploymentEnded {
-                deployment: deployment.clone(),
-            };
-        }
-        self
-    }
 }
 
 /// A pass under way: what it knows so far.

@@ -8,7 +8,6 @@ use nixus_switcher::protocol::{
 use serde::{Deserialize, Serialize};
 
 use crate::commit_id::CommitId;
-use crate::generation::Generation;
 use crate::health::sightings::Noticed;
 use crate::health::{REPAIRED, UNWITNESSED};
 use crate::ledger::shorten;
@@ -275,15 +274,17 @@ impl Reporter<'_> {
     /// An operator goes back to a generation from before.
     pub fn rolling_back(
         self,
-        generation: &Generation,
+        generation: u64,
+        commit: &Commit,
+        toplevel: &Toplevel,
         deployment: &DeploymentId,
         why: &str,
     ) -> Report {
-        let text = format!("going back to generation {}: {why}", generation.number());
+        let text = format!("going back to generation {generation}: {why}");
         Report {
-            toplevel: Some(generation.toplevel().clone()),
+            toplevel: Some(toplevel.clone()),
             deployment: Some(deployment.clone()),
-            ..self.report(generation.commit(), State::Activating, text)
+            ..self.report(commit, State::Activating, text)
         }
     }
 

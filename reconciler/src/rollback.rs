@@ -125,7 +125,13 @@ pub async fn begin(
     let deployment = name(ledger.deployments, generation.number())?;
     ledger_file::save(&paths.ledger(), &ledger, switcher.format())
         .map_err(RollbackError::Ledger)?;
-    let report = Reporter { host, now }.rolling_back(&generation, &deployment, &why);
+    let report = Reporter { host, now }.rolling_back(
+        generation.number(),
+        generation.commit(),
+        generation.toplevel(),
+        &deployment,
+        &why,
+    );
     reports.keep(&report).map_err(RollbackError::Reports)?;
     let switch = &config.switch;
     switcher

@@ -16,28 +16,25 @@ use crate::commit_id::CommitId;
 use crate::config::Config;
 use crate::explain;
 use crate::health::sightings::Noticed;
+use crate::last_pass::{self, LastPass, last_pass, wall};
 use crate::ledger::{Backoff, Damage, Kept, Ledger, Quarantined};
 use crate::ledger_file::{self, LedgerFileError};
 use crate::overdue;
 use crate::plan::Reason;
+use crate::plan::suspension::Suspension;
 use crate::process::in_words;
-use crate::reconcile::LastPass;
 use crate::report::Unproven;
 use crate::reports_repository::ReportsRepository;
 use crate::set_aside;
-use crate::state::{Paths, read_bounded};
-use crate::suspension::{self, Suspension};
+use crate::state::Paths;
+use crate::suspension;
 use crate::systemd::{self, PASS_TIMER};
 
 pub mod statuses;
-pub mod stopped;
 pub mod summary;
 mod text;
 
 pub use text::{age, first_line};
-
-/// The longest note of a pass that is read, in bytes.
-const MAX_NOTE: u64 = 256 * 1024;
 
 /// Why the status could not be told.
 #[derive(Debug, Error)]
@@ -236,7 +233,7 @@ pub async fn status(
         },
         running,
         last_pass,
-        passes_stopped: stopped::of_host(config, paths).await,
+        passes_stopped: last_pass::of_host(config, paths).await,
         pass_overdue: overdue::of_lock(paths, config.passes.timeout),
         noticed: ledger
             .sightings
@@ -275,26 +272,6 @@ pub async fn status(
         },
         journal_damage,
     })
-}
-
-/// What the last pass of this boot ended with.
-pub(crate) fn last_pass(paths: &Paths) -> Option<LastPass> {
-    let text = read_bounded(&paths.last_pass(), MAX_NOTE).ok()?;
-    serde_json::from_slice(&text).ok()
-}
-
-/// When this boot began.
-pub(crate) fn booted(now: Timestamp) -> Option<Timestamp> {
-    wall(0, now)
-}
-
-/// A time of the boot clock, in seconds, as the wall clock shows it.
-fn wall(boot_seconds: u64, now: Timestamp) -> Option<Timestamp> {
-    let boot_now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?;
-    let left = i64::try_from(boot_seconds)
-        .ok()?
-        .checked_sub(boot_now.tv_sec())?;
-    now.checked_add(jiff::SignedDuration::from_secs(left)).ok()
 }
 
 /// The newest of what the switcher, the builder and the network did not manage.

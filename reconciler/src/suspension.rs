@@ -5,26 +5,13 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use nixus_switcher::protocol::newest_version;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::plan::suspension::Suspension;
 use crate::state::{Paths, read_bounded, write_durably};
 
 /// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
-
-/// That, since when, until when and why a host is held still.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Suspension {
-    /// The version of this file's format.
-    pub version: u32,
-    /// Since when.
-    pub since: Timestamp,
-    /// Until when; until `nixus resume` where there is none.
-    pub until: Option<Timestamp>,
-    /// Why, in the operator's words.
-    pub why: Option<String>,
-}
 
 /// Why a suspension could not be noted or ended.
 #[derive(Debug, Error)]
@@ -53,13 +40,6 @@ pub enum SuspensionError {
         /// When it would have ended.
         until: Timestamp,
     },
-}
-
-impl Suspension {
-    /// Whether it still holds.
-    pub fn holds(&self, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| now < until)
-    }
 }
 
 /// The suspension of this host, ended ones included. One that cannot be understood holds: an

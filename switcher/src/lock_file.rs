@@ -43,6 +43,16 @@ impl fmt::Display for Holder {
     }
 }
 
+/// The holders, as a message ends with them: in brackets, and nothing where none is known.
+#[must_use]
+pub fn in_brackets(holders: &[Holder]) -> String {
+    let named: Vec<String> = holders.iter().map(ToString::to_string).collect();
+    match named.as_slice() {
+        [] => String::new(),
+        named => format!(" ({})", named.join(", ")),
+    }
+}
+
 /// Opens a lock file, 0600, in a folder that is there.
 ///
 /// One that is held by a process of this account, or of root, is only made private: that process may be

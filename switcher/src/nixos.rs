@@ -21,7 +21,9 @@ use crate::network;
 use crate::network::Paths;
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::say::say;
-use crate::system::{Action, BUSY, BootDefault, Stopped, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
+use crate::system::{
+    Action, BUSY, BootDefault, Stopped, Switch, SwitchEnd, System, SystemError, TrialEnd, Units,
+};
 use crate::systemd::{Systemd, UnitState};
 use crate::toplevel::{self, named_by};
 use crate::trial::{self, Door};

@@ -10,7 +10,7 @@ use super::{Scene, unit};
 use crate::closure::{self, ClosureError, ResolveError};
 use crate::commit_id::CommitId;
 use crate::config::Config;
-use crate::health::{Finding, REPOSITORY};
+use crate::health::{Finding, REACH, REPOSITORY};
 use crate::manifest::ManifestError;
 use crate::plan::Head;
 use crate::process::in_words;
@@ -18,9 +18,6 @@ use crate::source::reach::{Reach, reach};
 use crate::source::{Source, SourceError};
 use crate::state::Paths;
 use crate::trust;
-
-/// The check that the repository's host accepts connections, made where a pass could not.
-pub const REACH: &str = "reach";
 
 /// Why a dry pass did not come to its end.
 enum Problem {

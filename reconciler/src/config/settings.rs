@@ -6,7 +6,7 @@ use std::time::Duration;
 use nixus_switcher::protocol::FailedUnits;
 use serde::Serialize;
 
-use crate::forge::token::TokenSource;
+use crate::config::forge::TokenSource;
 use crate::public_key::PublicKey;
 
 use super::health::{Health, Kind, Quorum};

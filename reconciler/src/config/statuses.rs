@@ -1,8 +1,7 @@
 //! Where commit statuses go, and which of them.
 
-use crate::forge::Repository;
-use crate::forge::http::Reach;
-use crate::outbox::Policy;
+use crate::config::forge::Reach;
+use crate::config::forge::Repository;
 
 /// Everything about commit statuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,4 +16,15 @@ pub struct Statuses {
     pub sign: bool,
     /// Which statuses this host posts.
     pub policy: Policy,
+}
+
+/// Which statuses a host posts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How many hosts the fleet has.
+    pub hosts: u32,
+    /// Whether this host is one of those that take a commit first.
+    pub canary: bool,
+    /// Whether the forge takes a status of the same state as the last one.
+    pub repeats: bool,
 }

@@ -507,7 +507,7 @@ token_file = "/run/keys/forge"
 #[test]
 fn a_forge_is_found_from_the_repository_or_set() {
     let statuses = parse(FORGE).unwrap().statuses.unwrap();
-    assert_eq!(statuses.repository.kind, crate::forge::Kind::GitLab);
+    assert_eq!(statuses.repository.kind, crate::config::forge::Kind::GitLab);
     assert_eq!(statuses.repository.api, "https://gitlab.example/api/v4");
     assert_eq!(statuses.repository.path, "group/deploy");
     assert_eq!((statuses.sign, statuses.policy.hosts), (false, 1));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::Lfs;
-use crate::forge::Kind;
+use crate::config::forge::Kind;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,6 +6,7 @@ use nixus_switcher::printable;
 use super::status::Status;
 use super::{Forge, Meaning};
 use crate::address::without_credentials;
+use crate::outbox::judgement::{Judged, Judgement};
 use crate::sshd::printable;
 
 /// A time further away than this is not waited for: a clock is wrong, or somebody wants silence.
@@ -66,45 +67,6 @@ impl Answer {
         let words: String = printable::printable(&words).chars().take(TOLD).collect();
         format!("{} {words}", self.status).trim_end().to_owned()
     }
-}
-
-/// What is to be done about a status after an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Judgement {
-    /// It stands on the commit.
-    Taken,
-    /// It stood there already.
-    AlreadySo,
-    /// It was refused.
-    Refused {
-        /// The forge's words.
-        why: String,
-        /// Another try would be refused too, whoever makes it.
-        for_good: bool,
-    },
-    /// Too much was asked; the time is the one that the forge named.
-    Limited {
-        /// Nothing is to be asked before it.
-        until: Option<Timestamp>,
-        /// The forge's words.
-        why: String,
-    },
-    /// The forge is in trouble, or was not reached.
-    Trouble {
-        /// Why.
-        why: String,
-        /// It was reached, and said so itself.
-        answered: bool,
-    },
-}
-
-/// A judgement, and a time before which nothing more is to be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
-    /// About the status.
-    pub judgement: Judgement,
-    /// The limit was reached with this request.
-    pub pause: Option<Timestamp>,
 }
 
 /// Judges an answer, to a status that was posted or to a question.

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::{Judged, Judgement, judge};
-use super::http::{Client, Reach};
+use super::answer::judge;
+use super::http::Client;
 use super::read::{Reader, Seen};
 use super::status::{Seal, Status, Word};
-use super::token::TokenSource;
 use super::{Kind, Repository};
+use crate::config::forge::{Reach, TokenSource};
+use crate::outbox::judgement::{Judged, Judgement};
 use crate::report::Report;
 use crate::testing::run;
 

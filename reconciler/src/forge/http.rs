@@ -1,33 +1,18 @@
 //! Requests to a forge over HTTPS: with the system's authorities and perhaps one more, through a
 //! proxy where there is one, bounded in time and size.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use nixus_switcher::waits::{self, Kind as Wait};
 use reqwest::header::{HeaderValue, InvalidHeaderValue};
 use thiserror::Error;
 
 use super::answer::Answer;
-use super::token::{Token, TokenError, TokenSource};
+use super::token::{Token, TokenError};
 use super::{Forge, Request};
+use crate::config::forge::{Reach, TokenSource};
 use crate::http::{self, Authorities, ClientError, RequestError, Via};
 
 /// The longest answer that is read, in bytes: a page of statuses is far shorter.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
-
-/// How a forge is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reach {
-    /// The token; nothing where only what is public is read.
-    pub token: Option<TokenSource>,
-    /// Authorities that are accepted beside the system's.
-    pub ca_file: Option<PathBuf>,
-    /// The proxy, where it is not the one of the environment.
-    pub proxy: Option<String>,
-    /// The longest that one request may take.
-    pub timeout: Duration,
-}
 
 /// Why a forge could not be asked.
 #[derive(Debug, Error)]

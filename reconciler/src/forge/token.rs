@@ -6,21 +6,13 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::config::forge::TokenSource;
 use crate::state::read_bounded;
 
 /// The longest token that is read, in bytes.
 const LONGEST: u64 = 16 * 1024;
 /// Where systemd puts a unit's credentials (systemd.exec(5), CREDENTIALS).
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
-
-/// Where a token is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenSource {
-    /// In a file.
-    File(PathBuf),
-    /// In a credential of the unit that sends.
-    Credential(String),
-}
 
 /// Why there is no token.
 #[derive(Debug, Error)]

@@ -6,11 +6,12 @@ use nixus_switcher::holds;
 use nixus_switcher::printable::is_printable;
 
 use super::{Target, target};
+use crate::config::forge::Kind;
 use crate::config::is_host_name;
 use crate::fleet::HostKeys;
 use crate::forge::answer::{Answer, judge};
 use crate::forge::status::{self, Word};
-use crate::forge::{Given, Kind, Listed};
+use crate::forge::{Given, Listed};
 use crate::public_key::PublicKey;
 use crate::report::Report;
 use crate::signed::{Signed, Statement};

@@ -13,12 +13,12 @@ use crate::ledger::release::Retry;
 use crate::ledger_file;
 use crate::outbox::Outbox;
 use crate::own_pass::{Handed, Question};
+use crate::plan::suspension::Suspension;
 use crate::secrets::ciphertext::{self, Plaintext};
 use crate::secrets::description::Description;
 use crate::secrets::identity::Identities;
 use crate::secrets::recipient::Recipient;
 use crate::status::summary::Summary;
-use crate::suspension::Suspension;
 
 pub(super) const TARGETS: &[Target] = &[
     target("config", config),

@@ -6,8 +6,8 @@ use nixus_switcher::protocol::{CheckOutcome, Outcome, Toplevel};
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, quarantined};
-use crate::checks::repository::REACH;
 use crate::commit_id::CommitId;
+use crate::health::REACH;
 use crate::health::{REPOSITORY, SOAK};
 
 /// After this many trials that told nothing, a toplevel is not tried again.

@@ -8,17 +8,6 @@ use crate::forge::status::{Status, Word};
 /// The version of the file that this is kept in.
 pub const VERSION: u32 = 1;
 
-/// Which statuses a host posts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// How many hosts the fleet has.
-    pub hosts: u32,
-    /// Whether this host is one of those that take a commit first.
-    pub canary: bool,
-    /// Whether the forge takes a status of the same state as the last one.
-    pub repeats: bool,
-}
-
 /// A status that waits, made of one report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {

@@ -1,7 +1,7 @@
 use nixus_switcher::protocol::Commit;
 
 use super::*;
-use crate::forge::Kind;
+use crate::config::forge::Kind;
 use crate::forge::contract::Stage;
 use crate::forge::contract::rules::SHA;
 use crate::forge::contract::server::Fault;

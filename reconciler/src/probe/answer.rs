@@ -18,12 +18,12 @@ use crate::activation::Switcher;
 use crate::checks::{ssh, tcp};
 use crate::config::health::Peer;
 use crate::config::{Config, ConfigError};
+use crate::last_pass;
 use crate::plan::Head;
 use crate::process::in_words;
 use crate::source::Source;
 use crate::sshd::{Place, Session, own_key};
 use crate::state::Paths;
-use crate::status::stopped;
 
 /// A look at a caller may take this long.
 const LOOK: Duration = Duration::from_secs(25);
@@ -109,7 +109,7 @@ pub async fn answer(
         version: VERSION,
         host: config.host.clone(),
         on_trial: is_on_trial(switcher),
-        passes_stopped: stopped::of_host(&config, paths).await,
+        passes_stopped: last_pass::of_host(&config, paths).await,
         found,
     };
     for found in &answer.found {

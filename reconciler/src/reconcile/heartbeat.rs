@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-use super::{Head, LastPass, Pass, PassError, Reason};
+use super::{Head, Pass, PassError, Reason};
 use crate::config::Config;
+use crate::last_pass::LastPass;
 use crate::report::{Pulse, Report};
 use crate::reports_repository::ReportsRepository;
 use crate::state::{Paths, read_bounded};

@@ -8,10 +8,12 @@ use std::collections::BinaryHeap;
 
 use anyhow::{Result, ensure};
 use jiff::{SignedDuration, Timestamp};
-use nixus::forge::Kind;
-use nixus::forge::answer::{Judged, Judgement, judge};
+use nixus::config::forge::Kind;
+use nixus::config::statuses::Policy;
+use nixus::forge::answer::judge;
 use nixus::forge::status::{Status, Word, context};
-use nixus::outbox::{ALL_POST, Item, Next, Outbox, Policy};
+use nixus::outbox::judgement::{Judged, Judgement};
+use nixus::outbox::{ALL_POST, Item, Next, Outbox};
 
 use self::github::GitHub;
 use super::figures::{Figure, Table};

@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::super::statuses::Statuses;
+use super::super::statuses::{Policy, Statuses};
 use super::super::{ConfigError, written};
 use super::Place;
 use crate::address::{Address, AddressError, Scheme, credentials_in};
-use crate::forge::detect::{self, is_name};
-use crate::forge::http::Reach;
-use crate::forge::token::TokenSource;
+use crate::config::forge::Reach;
+use crate::config::forge::TokenSource;
+use crate::config::forge::detect::{self, is_name};
 use crate::http;
-use crate::outbox::Policy;
 
 /// Longer than this no request is waited for.
 const LONGEST: Duration = Duration::from_secs(60);
