@@ -91,7 +91,7 @@ pub async fn run(cli: &Cli) -> anyhow::Result<Exit> {
             if output.json {
                 print_json(&summary)?;
             } else {
-                print!("{summary}");
+                print!("{}", summary.text(Timestamp::now()));
             }
         }
         Command::Status(output) => {

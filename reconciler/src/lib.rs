@@ -20,6 +20,7 @@
 pub mod activation;
 pub mod address;
 pub mod adopt;
+pub mod age;
 pub mod build_scope;
 pub mod cause;
 pub mod checks;

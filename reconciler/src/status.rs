@@ -34,7 +34,7 @@ pub mod statuses;
 pub mod summary;
 mod text;
 
-pub use text::{age, first_line};
+pub use text::first_line;
 
 /// Why the status could not be told.
 #[derive(Debug, Error)]
@@ -106,6 +106,9 @@ pub struct Failure {
 /// The state of one host; the JSON of `nixus status --json` has these fields.
 #[derive(Debug, Serialize)]
 pub struct Status {
+    /// When it was asked for: ages are counted from it.
+    #[serde(skip)]
+    pub now: Timestamp,
     /// The version of this format.
     pub version: u32,
     /// The host.
@@ -206,6 +209,7 @@ pub async fn status(
         (None, None) => "the first pass of this boot looks at everything anew".to_owned(),
     };
     Ok(Status {
+        now,
         version: 1,
         host: config.host.clone(),
         generation: switcher.generation_of(&running),

@@ -5,13 +5,14 @@ use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use nixus_switcher::printable::printable;
 use nixus_switcher::protocol::{CheckOutcome, CheckResult};
 
+use crate::age::age;
 use crate::fleet::{NoticedBy, Told};
 use crate::health::sightings::Sign;
 use crate::log::Entry;
 use crate::manifest::Manifest;
 use crate::report::{Report, State};
 use crate::secrets::operator;
-use crate::status::age;
+use jiff::Timestamp;
 
 /// The width of a table where the terminal's is not known.
 const WIDTH: u16 = 160;
@@ -19,7 +20,7 @@ const WIDTH: u16 = 160;
 const NARROWEST: u16 = 40;
 
 /// The last report of each host.
-pub fn fleet(told: &[Told]) -> Table {
+pub fn fleet(told: &[Told], now: Timestamp) -> Table {
     let mut header = vec!["HOST", "COMMIT", "GENERATION", "STATE", "AGE", "REASON"];
     let signed = told.iter().any(|told| told.signed.is_some());
     if signed {
@@ -47,11 +48,11 @@ pub fn fleet(told: &[Told]) -> Table {
             Cell::new(printable(report.commit.short())),
             Cell::new(generation(report)),
             state(report.state),
-            Cell::new(age(report.since())),
+            Cell::new(age(report.since(), now)),
             Cell::new(printable(&report.text)),
         ];
         if marked {
-            let silent = silent.then(|| format!("silent for {}", age(report.time)));
+            let silent = silent.then(|| format!("silent for {}", age(report.time, now)));
             let behind = behind.then(|| "not on the head".to_owned());
             let marks: Vec<String> = silent.into_iter().chain(behind).collect();
             row.push(Cell::new(marks.join(", ")).fg(Color::Red));
@@ -65,7 +66,7 @@ pub fn fleet(told: &[Told]) -> Table {
             row.insert(4, cell);
         }
         if noticed {
-            row.push(Cell::new(others(noticed_by)).fg(Color::Red));
+            row.push(Cell::new(others(noticed_by, now)).fg(Color::Red));
         }
         table.add_row(row);
     }
@@ -73,13 +74,17 @@ pub fn fleet(told: &[Told]) -> Table {
 }
 
 /// What others say of a host, those who say the same together.
-fn others(noticed: &[NoticedBy]) -> String {
+fn others(noticed: &[NoticedBy], now: Timestamp) -> String {
     let signs = [Sign::PassesStopped, Sign::Silent];
     let said = signs.into_iter().filter_map(|sign| {
         let of_it: Vec<&NoticedBy> = noticed.iter().filter(|one| one.what == sign).collect();
         let since = of_it.iter().map(|one| one.since).min()?;
         let by: Vec<String> = of_it.iter().map(|one| printable(&one.by)).collect();
-        Some(format!("{sign} for {} ({})", age(since), by.join(", ")))
+        Some(format!(
+            "{sign} for {} ({})",
+            age(since, now),
+            by.join(", ")
+        ))
     });
     said.collect::<Vec<_>>().join("; ")
 }
@@ -227,7 +232,7 @@ mod tests {
             ..Told::from(report.clone())
         };
         for shown in [
-            fleet(&[told]).to_string(),
+            fleet(&[told], Timestamp::UNIX_EPOCH).to_string(),
             log(&[entry]).to_string(),
             checks(&[check]).to_string(),
             settings(&[(NASTY.to_owned(), NASTY.to_owned())]).to_string(),

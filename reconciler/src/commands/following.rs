@@ -180,7 +180,7 @@ pub async fn fleet(
                     (true, false) => super::print_json(&told)?,
                     // One line for each state of the fleet.
                     (true, true) => println!("{}", serde_json::to_string(&told)?),
-                    (false, _) => println!("{}", tables::fleet(&told)),
+                    (false, _) => println!("{}", tables::fleet(&told, Timestamp::now())),
                 }
                 if watch && !json {
                     println!();

@@ -6,8 +6,9 @@ use anstyle::Style;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::text::{BAD, BUSY, PLAIN, age};
+use super::text::{BAD, BUSY, PLAIN};
 use crate::activation::Switcher;
+use crate::age::age;
 use crate::config::Config;
 use crate::forge::status::Word;
 use crate::outbox::{Next, Outbox};
@@ -134,7 +135,7 @@ const SHOWN: usize = 3;
 
 impl StatusesView {
     /// The lines for people.
-    pub(super) fn lines(&self) -> Vec<(Style, String)> {
+    pub(super) fn lines(&self, now: Timestamp) -> Vec<(Style, String)> {
         let mut lines = Vec::new();
         let short = |id: &str| id.get(..7).unwrap_or(id).to_owned();
         let last = self.last.as_ref().map_or_else(
@@ -144,7 +145,7 @@ impl StatusesView {
                 format!(
                     "last {commit}: {} ({} ago)",
                     last.description,
-                    age(last.time)
+                    age(last.time, now)
                 )
             },
         );

@@ -10,7 +10,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::age;
+use crate::age::age;
 use crate::plan::Reason;
 use crate::state::{Paths, read_bounded, write_with_mode};
 
@@ -77,8 +77,16 @@ impl Summary {
     }
 }
 
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Summary {
+    /// The lines for people.
+    pub fn text(&self, now: Timestamp) -> String {
+        let mut text = String::new();
+        // A string takes all that is written.
+        let _ = self.write_lines(&mut text, now);
+        text
+    }
+
+    fn write_lines(&self, f: &mut impl fmt::Write, now: Timestamp) -> fmt::Result {
         let mut line = |name: &str, value: String| writeln!(f, "{name:<14}{value}");
         line("host", self.host.clone())?;
         let generation = self
@@ -91,7 +99,7 @@ impl fmt::Display for Summary {
                 None => "none confirmed yet".to_owned(),
             },
         )?;
-        let ended = age(self.pass_ended);
+        let ended = age(self.pass_ended, now);
         line(
             "waiting",
             format!("{} (pass ended {ended} ago)", self.waits_for),
@@ -132,12 +140,13 @@ mod tests {
         let mode = fs::metadata(&paths.summary).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o644);
         assert_eq!(Summary::read(&paths.summary).unwrap(), summary);
-        let text = format!("{summary}{}", serde_json::to_string(&summary).unwrap());
+        let shown = summary.text(summary.pass_ended);
+        let text = format!("{shown}{}", serde_json::to_string(&summary).unwrap());
         assert!(
             !text.contains("SECRET") && text.contains("backing-off"),
             "{text}"
         );
-        assert!(summary.to_string().contains("aaaaaaa (generation 3)"));
+        assert!(shown.contains("aaaaaaa (generation 3)"));
         fs::write(&paths.summary, "{}").unwrap();
         assert!(Summary::read(&paths.summary).is_err());
     }

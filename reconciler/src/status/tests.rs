@@ -28,6 +28,7 @@ fn full() -> Status {
         since: time,
     };
     Status {
+        now: Timestamp::now(),
         version: 1,
         host: "web1".into(),
         running: toplevel("a"),
@@ -241,7 +242,8 @@ fn the_json_keeps_its_shape() {
 
 #[test]
 fn people_are_told_the_same_line_by_line() {
-    let text = full().to_string();
+    let status = full();
+    let text = status.to_string();
     assert!(text.contains("\u{1b}["));
     let system = |letter: &str| toplevel(letter).to_string();
     let expected = format!(
@@ -269,7 +271,7 @@ left out      of the history: /x/history/0000000002-2-a.json: torn
 set aside     /x/ledger.json.damaged-1
 ",
         a = system("a"),
-        stopped = age(Timestamp::from_second(1_790_000_000).unwrap())
+        stopped = crate::age::age(Timestamp::from_second(1_790_000_000).unwrap(), status.now)
     );
     assert_eq!(strip_str(&text).to_string(), expected);
 }

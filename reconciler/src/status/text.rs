@@ -4,11 +4,10 @@
 use std::fmt;
 
 use anstyle::{AnsiColor, Style};
-use jiff::Timestamp;
 use nixus_switcher::printable::printable_lines;
 
 use super::Status;
-use super::statuses::StatusesView;
+use crate::age::age;
 use crate::health::sightings::Noticed;
 use crate::plan::Reason;
 use crate::report::name;
@@ -61,7 +60,11 @@ impl fmt::Display for Status {
         }
         match &self.last_pass {
             Some(pass) => {
-                let text = format!("{} (pass ended {} ago)", pass.waits_for, age(pass.time));
+                let text = format!(
+                    "{} (pass ended {} ago)",
+                    pass.waits_for,
+                    age(pass.time, self.now)
+                );
                 line("waiting", style_of(&pass.waits_for), text)?;
             }
             None => line("waiting", BUSY, waiting(self))?,
@@ -69,7 +72,7 @@ impl fmt::Display for Status {
         if let Some(since) = self.passes_stopped {
             let text = format!(
                 "none since {since:.0} ({}), although they are due: see `systemctl status {PASS_TIMER} {PASS_UNIT}`",
-                age(since)
+                age(since, self.now)
             );
             line("passes", BAD, text)?;
         }
@@ -77,7 +80,10 @@ impl fmt::Display for Status {
             line("passes", BAD, overdue.to_string())?;
         }
         for Noticed { host, what, since } in &self.noticed {
-            let text = format!("{host} {what}, since {since:.0} ({})", age(*since));
+            let text = format!(
+                "{host} {what}, since {since:.0} ({})",
+                age(*since, self.now)
+            );
             line("peers", BUSY, text)?;
         }
         let next_pass = self
@@ -95,7 +101,7 @@ impl fmt::Display for Status {
             let commit = failure.commit.as_deref().and_then(|id| id.get(..7));
             let commit = commit.map_or(String::new(), |short| format!("{short}: "));
             let text = first_line(&failure.text);
-            let text = format!("{commit}{text} ({} ago)", age(failure.time));
+            let text = format!("{commit}{text} ({} ago)", age(failure.time, self.now));
             line("last failure", PLAIN, text)?;
         }
         for entry in self.quarantine.iter().rev().take(SHOWN_QUARANTINED) {
@@ -108,7 +114,11 @@ impl fmt::Display for Status {
         if self.reports_unsent == Some(true) {
             line("reports", BUSY, "some wait to be sent".to_owned())?;
         }
-        for (style, text) in self.statuses.iter().flat_map(StatusesView::lines) {
+        for (style, text) in self
+            .statuses
+            .iter()
+            .flat_map(|statuses| statuses.lines(self.now))
+        {
             line("statuses", style, text)?;
         }
         if let Some(damage) = &self.damage {
@@ -134,7 +144,7 @@ impl fmt::Display for Status {
 /// What is waited for where no pass has noted it: the ledger may know.
 fn waiting(status: &Status) -> String {
     match &status.backoff {
-        Some(backoff) if Timestamp::now() < backoff.until => Reason::BackingOff {
+        Some(backoff) if status.now < backoff.until => Reason::BackingOff {
             until: backoff.until,
             why: backoff.reason.clone(),
         }
@@ -191,17 +201,4 @@ fn style_of(reason: &Reason) -> Style {
 /// The first line of a text.
 pub fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
-}
-
-/// How old something is, in its largest unit.
-pub fn age(time: Timestamp) -> String {
-    let seconds = Timestamp::now()
-        .as_second()
-        .saturating_sub(time.as_second());
-    match seconds {
-        ..=119 => format!("{} s", seconds.max(0)),
-        120..=7199 => format!("{} min", seconds / 60),
-        7200..=172_799 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86400),
-    }
 }
