@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nixus_switcher::Open;
+use nixus_switcher::PhaseName;
 use nixus_switcher::bootloader;
 use nixus_switcher::disk::HostDisk;
 use nixus_switcher::format;
@@ -18,7 +20,6 @@ use nixus_switcher::protocol::{
 };
 use nixus_switcher::state::{self as switcher_state, UnprovenView};
 use nixus_switcher::system::{BootDefault, PinKind};
-use nixus_switcher::{Open, PhaseName};
 use thiserror::Error;
 
 use crate::closure::BuiltClosure;

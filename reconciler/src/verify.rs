@@ -6,9 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nixus_switcher::Open;
+use nixus_switcher::PhaseName;
 use nixus_switcher::protocol::{CheckOutcome, CheckResult, Evidence};
 use nixus_switcher::trial::{Message, tell};
-use nixus_switcher::{Open, PhaseName};
 use thiserror::Error;
 
 use crate::activation::{ActivationError, Switcher};

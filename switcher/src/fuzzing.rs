@@ -9,11 +9,13 @@ use crate::bootloader::fuzzing as loader;
 use crate::exit_file::Exit;
 use crate::history::outcome_in;
 use crate::journal::{Record, checksum, slot};
+use crate::lock_file;
+use crate::network;
 use crate::operator::user;
 use crate::printable::{is_printable, printable, printable_lines};
 use crate::protocol::{DeploymentId, EvidenceReply, Outcome, Request, Toplevel, newest_version};
+use crate::systemd;
 use crate::trial::Message;
-use crate::{lock_file, network, systemd};
 
 /// A parser and what must hold of it.
 #[derive(Debug, Clone, Copy)]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use nixus_switcher::Open;
+use nixus_switcher::PhaseName;
 use nixus_switcher::protocol::{CheckOutcome, Toplevel};
-use nixus_switcher::{Open, PhaseName};
 use tokio::time::timeout;
 
 use super::{Scene, unit};

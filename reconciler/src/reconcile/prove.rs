@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use nixus_switcher::Open;
+use nixus_switcher::PhaseName;
 use nixus_switcher::protocol::DeploymentId;
-use nixus_switcher::{Open, PhaseName};
 
 use super::{Pass, PassError};
 use crate::checks::{Scene, build, repository};

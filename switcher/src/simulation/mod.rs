@@ -35,5 +35,4 @@ pub use teeth::{Caught, TEETH, Tooth, catch};
 pub use world::{Run, run};
 
 #[cfg(test)]
-#[path = "simulation/tests.rs"]
 mod tests;

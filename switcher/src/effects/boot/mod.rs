@@ -130,5 +130,4 @@ fn judge(cause: Cause, evidence: Option<&Evidence>, connection: &Connection) -> 
 }
 
 #[cfg(test)]
-#[path = "boot_tests.rs"]
 mod tests;

@@ -27,5 +27,4 @@ pub use search::{Explored, Violation, explore};
 pub use world::{Bounds, Reach};
 
 #[cfg(test)]
-#[path = "model/tests.rs"]
 mod tests;

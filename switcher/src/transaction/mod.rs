@@ -230,5 +230,4 @@ pub fn step(phase: &Phase, event: Event) -> Step {
 }
 
 #[cfg(test)]
-#[path = "transaction_tests.rs"]
 mod tests;

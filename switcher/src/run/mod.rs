@@ -378,5 +378,4 @@ fn new_watch(phase: PhaseName, open: &Deployment, now: u64) -> Watch {
 }
 
 #[cfg(test)]
-#[path = "run_tests.rs"]
 mod tests;

@@ -302,5 +302,4 @@ pub fn tell(path: &Path, message: &Message) -> io::Result<EvidenceReply> {
 }
 
 #[cfg(test)]
-#[path = "trial_tests.rs"]
 mod tests;

@@ -58,5 +58,4 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
 }
 
 #[cfg(test)]
-#[path = "others_tests.rs"]
 mod tests;

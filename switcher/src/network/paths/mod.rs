@@ -253,5 +253,4 @@ fn text(bytes: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "paths_tests.rs"]
 mod tests;

@@ -619,5 +619,4 @@ fn switch_args(switch: &Switch, exe: &str, file: &str, log: Option<&Path>) -> Ve
 }
 
 #[cfg(test)]
-#[path = "systemd_tests.rs"]
 mod tests;

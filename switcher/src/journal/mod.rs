@@ -445,5 +445,4 @@ pub fn checksum(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[path = "journal_tests.rs"]
 mod tests;

@@ -224,5 +224,4 @@ fn unknown(candidate: Toplevel, now: u64) -> Request {
 }
 
 #[cfg(test)]
-#[path = "lost_journal_tests.rs"]
 mod tests;

@@ -255,5 +255,4 @@ fn number_of(name: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[path = "profile_tests.rs"]
 mod tests;
