@@ -5,17 +5,17 @@
 //! boot menu, are not on trial.
 
 use crate::boot_proven;
+use crate::decide::phase::Phase;
+use crate::decide::transaction::Event;
 use crate::disk::{Disk, HostDisk};
 use crate::holder;
 use crate::journal::{self, BootBefore, Deployment, Unproven};
 use crate::layout::Layout;
 use crate::nixos::NixOs;
-use crate::phase::Phase;
 use crate::protocol::{BootId, DeploymentId, SystemRef};
 use crate::run::{ALL_WATCHDOGS, RunError, Switcher};
 use crate::system::System;
 use crate::takeover::{KILLED, Taken, TakeoverError, alone, settle, take_over};
-use crate::transaction::Event;
 use crate::ways::Network;
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {

@@ -7,13 +7,13 @@ use std::io::ErrorKind;
 use serde::{Deserialize, Serialize};
 
 use crate::boot_trial;
+use crate::decide::phase::PhaseName;
 use crate::error_chain::chain;
 use crate::journal::{self, WAY_ON};
 use crate::layout::Layout;
 use crate::lost_journal::{self, LostError};
 use crate::nixos::NixOs;
 use crate::operator;
-use crate::phase::PhaseName;
 use crate::protocol::{Cause, DeploymentId, newest_version};
 use crate::say::say;
 use crate::state;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::by_hand::EXIT_CODES;
-use crate::phase::PhaseName;
+use crate::decide::phase::PhaseName;
 use crate::protocol::DeploymentId;
 
 /// Activates a NixOS system and keeps it only when it is confirmed.

@@ -47,8 +47,8 @@ mod boot_proven;
 pub mod boot_trial;
 pub mod bootloader;
 pub mod by_hand;
-mod cause;
 pub mod cli;
+pub mod decide;
 pub mod disk;
 mod effects;
 pub mod error_chain;
@@ -67,7 +67,6 @@ pub mod network;
 pub mod nixos;
 pub mod operator;
 pub mod panic;
-pub mod phase;
 pub mod printable;
 pub mod process;
 pub mod profile;
@@ -83,13 +82,12 @@ pub mod system;
 pub mod systemd;
 pub mod takeover;
 pub mod toplevel;
-pub mod transaction;
 pub mod trial;
 pub mod waits;
 pub mod ways;
 
+pub use decide::phase::PhaseName;
 pub use layout::Layout;
-pub use phase::PhaseName;
 pub use state::Open;
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::decide::phase::{Phase, PhaseName};
 use crate::disk::HostDisk;
 use crate::error_chain::chain;
 use crate::history::{self, History};
 use crate::holder;
 use crate::journal::{self, JournalError, Record, Unproven};
 use crate::layout::Layout;
-use crate::phase::{Phase, PhaseName};
 use crate::protocol::{
     Before, BootId, Commit, DeploymentId, Outcome, SystemRef, Toplevel, newest_version,
 };

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::decide::phase::{Phase, PhaseName};
+use crate::decide::transaction::Event;
 use crate::journal::{Deployment, Watch};
 use crate::network::Paths;
-use crate::phase::{Phase, PhaseName};
 use crate::protocol::{BootId, Cause, DeploymentId, Evidence, Toplevel};
-use crate::transaction::Event;
 use crate::ways::Network;
 
 /// `switch-to-configuration` ends with EAGAIN when somebody else holds its lock.

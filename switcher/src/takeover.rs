@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::decide::phase::{Phase, PhaseName};
+use crate::decide::transaction::{Boot, Event};
 use crate::disk::{Disk, HostDisk, read_bounded};
 use crate::holder;
 use crate::journal::{self, Deployment, JournalError};
 use crate::layout::Layout;
 use crate::nixos::NixOs;
-use crate::phase::{Phase, PhaseName};
 use crate::profile::Profile;
 use crate::protocol::{DeploymentId, Toplevel};
 use crate::run::{RunError, Switcher};
 use crate::system::{System, SystemError};
 use crate::systemd::{SECOND, Systemd, is_ours};
-use crate::transaction::{Boot, Event};
 
 /// Processes that were killed release the lock within this time, or not at all.
 pub(crate) const KILLED: Duration = Duration::from_secs(60);

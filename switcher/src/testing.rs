@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::decide::phase::PhaseName;
 use crate::disk::{Disk, Held};
 use crate::journal::{self, Deployment, Watch};
 use crate::layout::Layout;
 use crate::network::Paths;
-use crate::phase::PhaseName;
 use crate::protocol::{
     BootId, Cause, CheckOutcome, CheckResult, Commit, DeploymentId, Evidence, FailedUnits, Policy,
     Request, Toplevel, newest_version,

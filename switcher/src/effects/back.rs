@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::how;
 use crate::activation::UNITS_FAILED;
+use crate::decide::phase::Phase;
+use crate::decide::transaction::Restore;
 use crate::disk::Disk;
 use crate::error_chain::chain;
 use crate::journal::Deployment;
-use crate::phase::Phase;
 use crate::run::{Switcher, back_seconds};
 use crate::system::{Action, SwitchEnd, System, Units};
-use crate::transaction::Restore;
 
 /// The activation script failed, and all after it was done.
 const SNIPPET_FAILED: i32 = 2;

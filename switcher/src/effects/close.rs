@@ -1,16 +1,16 @@
 //! Bookkeeping: what became of a deployment.
 
 use crate::boot_proven;
+use crate::decide::phase::Phase;
+use crate::decide::transaction::Event;
 use crate::disk::Disk;
 use crate::error_chain::chain;
 use crate::history;
 use crate::journal::{Deployment, ToldNothing, Unproven};
-use crate::phase::Phase;
 use crate::protocol::{Cause, Ending, Outcome, SystemRef};
 use crate::roots;
 use crate::run::Switcher;
 use crate::system::System;
-use crate::transaction::Event;
 use crate::ways::Ways;
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {

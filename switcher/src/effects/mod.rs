@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::activation::said::Said;
 use crate::activation::{self, Facts, UNITS_FAILED, Verdict};
 use crate::boot_proven;
+use crate::decide::transaction::{Effect, Event};
 use crate::disk::Disk;
 use crate::error_chain::chain;
 use crate::journal::Deployment;
@@ -13,7 +14,6 @@ use crate::protocol::{Cause, Toplevel};
 use crate::roots::{self, Root};
 use crate::run::Switcher;
 use crate::system::{Action, BUSY, PinKind, Switch, SwitchEnd, System, TrialEnd};
-use crate::transaction::{Effect, Event};
 
 mod back;
 mod boot;

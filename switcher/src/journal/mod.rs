@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::decide::phase::{Phase, PhaseName};
 use crate::disk::{Disk, keep_dir, write_atomic};
 use crate::format;
 use crate::layout::Layout;
-use crate::phase::{Phase, PhaseName};
 use crate::profile::Plan;
 use crate::protocol::{BootId, Cause, Evidence, Request, SystemRef, newest_version};
 use crate::ways::{Network, Ways};

@@ -10,13 +10,14 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::bootloader;
+use crate::decide::phase::{Phase, PhaseName, Touched};
+use crate::decide::transaction::Event;
 use crate::disk::{Disk, HostDisk};
 use crate::history;
 use crate::holder;
 use crate::journal::{self, BootBefore, Deployment, Journal, JournalError, Record};
 use crate::layout::Layout;
 use crate::nixos::NixOs;
-use crate::phase::{Phase, PhaseName, Touched};
 use crate::profile::Profile;
 use crate::protocol::{
     Cause, Commit, DeploymentId, FailedUnits, Policy, Request, SystemRef, Toplevel,
@@ -25,7 +26,6 @@ use crate::protocol::{
 use crate::roots::Root;
 use crate::system::{BootDefault, System, SystemError};
 use crate::takeover::{self, KILLED, Taken, TakeoverError};
-use crate::transaction::Event;
 use crate::ways::{Network, Ways};
 
 const REQUEST_LIMIT: u64 = 1 << 20;

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::decide::phase::{Phase, PhaseName};
+use crate::decide::transaction::{Effect, Event, Step, step};
 use crate::disk::Disk;
 use crate::error_chain::chain;
 use crate::format;
 use crate::history;
 use crate::journal::{BootBefore, Deployment, Journal, JournalError, Record, Watch};
 use crate::layout::Layout;
-use crate::phase::{Phase, PhaseName};
 use crate::profile::{Profile, ProfileError};
 use crate::protocol::{BootId, Policy, Request, SystemRef};
 use crate::system::{System, SystemError};
-use crate::transaction::{Effect, Event, Step, step};
 use crate::ways::{Network, Ways};
 
 /// Inspecting a candidate and syncing its closure may take this long.

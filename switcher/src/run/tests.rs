@@ -1,6 +1,6 @@
 use super::*;
+use crate::decide::phase::PhaseName;
 use crate::history;
-use crate::phase::PhaseName;
 use crate::protocol::{Cause, CheckOutcome, Ending, Outcome};
 use crate::system::Stopped;
 use crate::system::SwitchEnd;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::fault::Kind;
 use super::machine::{Inner, Machine, dead};
 use super::teeth::Tooth;
+use crate::decide::phase::PhaseName;
 use crate::disk::{Disk, Held};
-use crate::phase::PhaseName;
 use crate::simulation::kinds::PHASES;
 
 /// What a path belongs to.

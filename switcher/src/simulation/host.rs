@@ -6,9 +6,9 @@ use super::fault::{Death, Story};
 use super::machine::{Inner, NEW, NEXT, OLD, RESCUE, name_of, store_path};
 use super::teeth::Tooth;
 use crate::boot_proven;
+use crate::decide::phase::PhaseName;
 use crate::journal::Deployment;
 use crate::layout::Layout;
-use crate::phase::PhaseName;
 use crate::protocol::{Cause, CheckOutcome, CheckResult, Evidence, Toplevel, newest_version};
 use crate::system::{Action, Switch, SwitchEnd, TrialEnd};
 

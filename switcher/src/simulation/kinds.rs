@@ -1,7 +1,7 @@
 //! The phases and the kinds of events: what tables and coverage count.
 
-use crate::phase::PhaseName;
-use crate::transaction::{Boot, Event, Restore};
+use crate::decide::phase::PhaseName;
+use crate::decide::transaction::{Boot, Event, Restore};
 
 /// Makes the list and the function from the same lines, so that neither can lack a kind; and the
 /// function does not compile while an event has none.

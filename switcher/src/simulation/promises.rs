@@ -3,9 +3,9 @@
 use super::fault::{Kind, Story};
 use super::machine::{Machine, NEW, NEXT, OLD, RESCUE, healthy, name_of, store_path};
 use crate::Layout;
+use crate::decide::phase::Phase;
 use crate::history;
 use crate::journal::Record;
-use crate::phase::Phase;
 use crate::profile::Profile;
 use crate::protocol::{Cause, Ending, Outcome, Toplevel};
 

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::fault::Kind;
 use super::world::run;
-use crate::phase::PhaseName;
+use crate::decide::phase::PhaseName;
 
 /// So many broken promises are kept; the rest is counted.
 const KEPT: usize = 20;

@@ -9,14 +9,14 @@ use super::fault::{Kind, Story};
 use super::host::inconclusive;
 use super::machine::{Machine, NEW, OLD, SWITCHER, Timer, healthy_network, name_of, store_path};
 use super::teeth::Tooth;
+use crate::decide::phase::{Phase, PhaseName};
+use crate::decide::transaction::Event;
 use crate::journal::{Deployment, Watch};
 use crate::network::Paths;
-use crate::phase::{Phase, PhaseName};
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::simulation::kinds::kind;
 use crate::system::Stopped;
 use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
-use crate::transaction::Event;
 use crate::ways::Network;
 
 fn failed(what: &'static str) -> impl FnOnce(io::Error) -> SystemError {

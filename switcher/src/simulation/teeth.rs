@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::phase::PhaseName;
+use crate::decide::phase::PhaseName;
 
 /// A step that is taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

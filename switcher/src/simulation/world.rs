@@ -7,14 +7,14 @@ use super::promises;
 use super::teeth::Tooth;
 use crate::Layout;
 use crate::boot_trial::{at_boot, judge};
+use crate::decide::phase::{Phase, PhaseName};
+use crate::decide::transaction::Event;
 use crate::journal::{self, Record};
-use crate::phase::{Phase, PhaseName};
 use crate::protocol::{
     Before, Commit, DeploymentId, FailedUnits, Policy, Request, Toplevel, newest_version,
 };
 use crate::run::Switcher;
 use crate::takeover::{settle, take_over};
-use crate::transaction::Event;
 use std::collections::BTreeSet;
 
 /// So much may follow one fault; more never ends.

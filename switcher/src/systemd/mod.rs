@@ -10,11 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::arrival::Arrivals;
+use crate::decide::phase::PhaseName;
 use crate::disk::read_bounded;
 use crate::exit_file::Exit;
 use crate::journal::Watch;
 use crate::layout::Layout;
-use crate::phase::PhaseName;
 use crate::process::{find, run, run_well};
 use crate::protocol::DeploymentId;
 use crate::system::Stopped;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::phase::PhaseName;
+use crate::decide::phase::PhaseName;
 use crate::system::Action;
 use crate::testing::toplevel;
 

@@ -1,6 +1,6 @@
 use super::*;
+use crate::decide::phase::Phase;
 use crate::disk::Disk;
-use crate::phase::Phase;
 use crate::protocol::{BootId, DeploymentId};
 use crate::run::Switcher;
 use crate::testing::{Fault, Machine, Script, evidence, layout, request, toplevel};

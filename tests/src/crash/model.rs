@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
+use nixus_switcher::decide::transaction::step;
 use nixus_switcher::simulation::kinds::{KINDS, PHASES};
 use nixus_switcher::simulation::model::{Bounds, Explored, explore};
-use nixus_switcher::transaction::step;
 
 use super::{Coverage, Options, Section, Violations};
 

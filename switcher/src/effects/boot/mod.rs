@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::decide::transaction::Event;
 use crate::disk::Disk;
 use crate::error_chain::chain;
 use crate::journal::Deployment;
@@ -10,7 +11,6 @@ use crate::protocol::{Cause, CheckOutcome, CheckResult, Evidence, NETWORK};
 use crate::roots::{self, Root};
 use crate::run::Switcher;
 use crate::system::{System, TrialEnd};
-use crate::transaction::Event;
 
 /// A carrier comes without being asked for.
 const CARRIER_PAUSE: Duration = Duration::from_secs(1);

@@ -4,8 +4,8 @@ use super::book::{Book, Happening};
 use super::process::{self, Next};
 use super::successors;
 use super::world::{At, Kept, Process, Reach, Sys, Timers, Unit, WATCHED, World};
-use crate::phase::PhaseName;
-use crate::transaction::{Boot, Effect};
+use crate::decide::phase::PhaseName;
+use crate::decide::transaction::{Boot, Effect};
 
 /// What can come next in the best case: nothing crashes, nothing fails, nobody steps in.
 pub(super) fn calm(book: &Book<'_>, world: World) -> Next {

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use crate::phase::{Phase, PhaseName};
+use crate::decide::phase::{Phase, PhaseName};
+use crate::decide::transaction::{Boot, Effect, Event, Restore, Step};
 use crate::protocol::{BootId, Cause, CheckOutcome, Evidence, Toplevel, newest_version};
 use crate::simulation::kinds::kind;
-use crate::transaction::{Boot, Effect, Event, Restore, Step};
 
 /// A phase, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

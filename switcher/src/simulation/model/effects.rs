@@ -3,8 +3,8 @@
 use super::book::{Book, Happening};
 use super::process::{Next, decide, end};
 use super::world::{At, Ended, Kept, Process, Sys, World};
-use crate::phase::PhaseName;
-use crate::transaction::{Effect, Restore};
+use crate::decide::phase::PhaseName;
+use crate::decide::transaction::{Effect, Restore};
 
 /// The ends of the effect that a process is at.
 pub(super) fn outcomes(book: &Book<'_>, world: World, process: Process) -> Next {

@@ -2,8 +2,8 @@
 
 use super::book::{Book, Happening};
 use super::world::{At, Process, Record, Unit, World};
-use crate::phase::PhaseName;
-use crate::transaction::Effect;
+use crate::decide::phase::PhaseName;
+use crate::decide::transaction::Effect;
 
 /// What can come next, and what it is called.
 pub(super) type Next = Vec<(&'static str, World)>;

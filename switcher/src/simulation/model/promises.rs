@@ -2,8 +2,8 @@
 
 use super::book::Book;
 use super::world::{At, Ended, Kept, Sys, World};
-use crate::phase::PhaseName;
-use crate::transaction::Effect;
+use crate::decide::phase::PhaseName;
+use crate::decide::transaction::Effect;
 
 /// After a crash all is settled within this many boots, the one after the crash included.
 const BOOTS: u8 = 2;

@@ -6,7 +6,7 @@ use super::around::{calm, successors};
 use super::book::{Book, Decide};
 use super::promises::{broken, broken_at_rest, is_settled};
 use super::world::{Bounds, World};
-use crate::phase::{Phase, PhaseName};
+use crate::decide::phase::{Phase, PhaseName};
 
 /// What an exploration came to.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use super::book::{Book, Happening};
 use super::effects;
 use super::process::{Next, begin_effect, entered, not_entered, write_or_go_on};
 use super::world::{At, Process, World};
-use crate::phase::PhaseName;
+use crate::decide::phase::PhaseName;
 
 /// Lists what can come next, with what it is called.
 pub(super) fn of_process(book: &Book<'_>, world: World) -> Next {

@@ -1,7 +1,7 @@
 use super::book::Book;
 use super::*;
-use crate::phase::{Phase, Revert};
-use crate::transaction::{Boot, Effect, Event, Restore, Step, step};
+use crate::decide::phase::{Phase, Revert};
+use crate::decide::transaction::{Boot, Effect, Event, Restore, Step, step};
 
 /// Enough to see each wrong decision.
 const FEW: Bounds = Bounds {

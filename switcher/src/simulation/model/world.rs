@@ -1,8 +1,8 @@
 //! The abstract machine, small enough to be the key of a table.
 
 use super::book::PhaseId;
-use crate::phase::PhaseName;
-use crate::transaction::Effect;
+use crate::decide::phase::PhaseName;
+use crate::decide::transaction::Effect;
 
 /// How much may go wrong in one deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

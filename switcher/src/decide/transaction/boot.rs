@@ -6,7 +6,7 @@
 
 use super::back::{refuse, revert_by_reboot};
 use super::{BOOT_TRIAL_ATTEMPTS, BOOTS_TRIED, Boot, Effect, Event, Step, to};
-use crate::phase::{Phase, Touched};
+use crate::decide::phase::{Phase, Touched};
 use crate::protocol::Cause;
 
 pub(super) fn booted(phase: &Phase, boots: u8, late: bool, event: Event) -> Step {

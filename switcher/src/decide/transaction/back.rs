@@ -1,7 +1,7 @@
 //! The way back: how a deployment ends that is not kept.
 
 use super::{Boot, Effect, Event, REVERT_ATTEMPTS, Restore, Step, to};
-use crate::phase::{Phase, Revert, Touched};
+use crate::decide::phase::{Phase, Revert, Touched};
 use crate::protocol::Cause;
 
 pub(super) fn refuse(cause: Cause) -> Step {

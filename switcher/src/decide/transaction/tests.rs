@@ -1,5 +1,5 @@
 use super::*;
-use crate::phase::{PhaseName, Revert, Touched};
+use crate::decide::phase::{PhaseName, Revert, Touched};
 use crate::protocol::{BootId, CheckOutcome};
 use crate::simulation::kinds::{KINDS, PHASES, kind};
 use crate::testing::evidence;

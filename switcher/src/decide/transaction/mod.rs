@@ -1,7 +1,7 @@
 //! The decisions of a deployment: `step(phase, event) -> (phase, effect)`. No file, clock,
 //! environment or process is touched here.
 
-use crate::phase::Phase;
+use crate::decide::phase::Phase;
 use crate::protocol::{Cause, Evidence};
 
 mod back;

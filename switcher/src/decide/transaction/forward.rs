@@ -2,7 +2,7 @@
 
 use super::back::{refuse, revert, revert_what};
 use super::{Boot, COMMIT_ATTEMPTS, Effect, Event, Step, to};
-use crate::phase::{Phase, Touched};
+use crate::decide::phase::{Phase, Touched};
 use crate::protocol::{Cause, Evidence};
 
 pub(super) fn staged(event: Event) -> Step {
