@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use nixus_switcher::Open;
 use nixus_switcher::PhaseName;
 use nixus_switcher::bootloader;
-use nixus_switcher::disk::HostDisk;
-use nixus_switcher::format;
-use nixus_switcher::history::{self, HistoryError};
-use nixus_switcher::holder;
-use nixus_switcher::journal::{self, JournalError};
-use nixus_switcher::layout::Layout;
-use nixus_switcher::profile::{Profile, ProfileError};
 use nixus_switcher::protocol::{
     Before, Cause, Commit, DeploymentId, Outcome, Policy, Request, Toplevel, newest_version,
 };
-use nixus_switcher::state::{self as switcher_state, UnprovenView};
+use nixus_switcher::state::disk::HostDisk;
+use nixus_switcher::state::format;
+use nixus_switcher::state::history::{self, HistoryError};
+use nixus_switcher::state::holder;
+use nixus_switcher::state::journal::{self, JournalError};
+use nixus_switcher::state::layout::Layout;
+use nixus_switcher::state::profile::{Profile, ProfileError};
+use nixus_switcher::state::status::{self as switcher_state, UnprovenView};
 use nixus_switcher::system::{BootDefault, PinKind};
 use thiserror::Error;
 

@@ -31,8 +31,8 @@ use nixus::systemd::PASS_UNIT;
 use nixus::{hooks, log, retry, suspension, systemd, tables, verify};
 use nixus::{print, println};
 use nixus_switcher::cli::Arguments;
-use nixus_switcher::layout::Layout;
 use nixus_switcher::protocol::{CheckOutcome, Ending, Outcome};
+use nixus_switcher::state::layout::Layout;
 
 mod following;
 mod init;

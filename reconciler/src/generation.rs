@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use nixus_switcher::profile::ProfileError;
 use nixus_switcher::protocol::{Commit, Toplevel};
+use nixus_switcher::state::profile::ProfileError;
 use thiserror::Error;
 
 use crate::report::{Report, State};

@@ -7,9 +7,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nixus_switcher::format;
-use nixus_switcher::journal::checksum;
 use nixus_switcher::protocol::newest_version;
+use nixus_switcher::state::format;
+use nixus_switcher::state::journal::checksum;
 use serde::Deserialize;
 use thiserror::Error;
 

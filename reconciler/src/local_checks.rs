@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use nixus_switcher::activation::mark;
-use nixus_switcher::layout::Layout;
 use nixus_switcher::protocol::{CheckOutcome, Toplevel};
+use nixus_switcher::state::layout::Layout;
 
 use crate::config::Passes;
 use crate::health::Finding;

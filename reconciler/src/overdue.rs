@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use nixus_switcher::lock_file::{self, Holder};
+use nixus_switcher::state::lock_file::{self, Holder};
 
 use crate::last_pass::{LastPass, booted, last_pass};
 use crate::plan::Reason;

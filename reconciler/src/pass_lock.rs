@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use nixus_switcher::disk::{Disk as _, Held, HostDisk};
-use nixus_switcher::lock_file;
+use nixus_switcher::state::disk::{Disk as _, Held, HostDisk};
+use nixus_switcher::state::lock_file;
 use thiserror::Error;
 
 use crate::state::Paths;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use nixus_switcher::PhaseName;
-use nixus_switcher::disk::{Disk as _, Held, HostDisk};
-use nixus_switcher::lock_file;
+use nixus_switcher::state::disk::{Disk as _, Held, HostDisk};
+use nixus_switcher::state::lock_file;
 use thiserror::Error;
 
 use crate::activation::Switcher;

@@ -4,19 +4,19 @@
 //! units are up. The default that somebody else set, and an older system that somebody picked in the
 //! boot menu, are not on trial.
 
-use crate::boot_proven;
 use crate::decide::phase::Phase;
 use crate::decide::transaction::Event;
-use crate::disk::{Disk, HostDisk};
-use crate::holder;
-use crate::journal::{self, BootBefore, Deployment, Unproven};
-use crate::layout::Layout;
 use crate::nixos::NixOs;
 use crate::protocol::{BootId, DeploymentId, SystemRef};
 use crate::run::{ALL_WATCHDOGS, RunError, Switcher};
+use crate::state::boot_proven;
+use crate::state::disk::{Disk, HostDisk};
+use crate::state::holder;
+use crate::state::journal::{self, BootBefore, Deployment, Unproven};
+use crate::state::layout::Layout;
+use crate::state::network::Network;
 use crate::system::System;
 use crate::takeover::{KILLED, Taken, TakeoverError, alone, settle, take_over};
-use crate::ways::Network;
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {
     /// Opens the trial, if the system that was booted is due for one; says whether it is.

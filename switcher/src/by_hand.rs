@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::boot_trial;
 use crate::decide::phase::PhaseName;
 use crate::error_chain::chain;
-use crate::journal::{self, WAY_ON};
-use crate::layout::Layout;
 use crate::lost_journal::{self, LostError};
 use crate::nixos::NixOs;
 use crate::operator;
 use crate::protocol::{Cause, DeploymentId, newest_version};
 use crate::say::say;
-use crate::state;
+use crate::state::journal::{self, WAY_ON};
+use crate::state::layout::Layout;
+use crate::state::status;
 use crate::system::SystemError;
 use crate::takeover::{self, Taken, TakeoverError};
 use crate::trial::{self, Message, Wish};
@@ -103,7 +103,7 @@ type Host<'a> = &'a dyn Fn() -> Result<NixOs, SystemError>;
 
 /// Keeps the system that is on trial.
 pub fn confirm(layout: &Layout) -> Answer {
-    let open = state::open(layout).ok().flatten();
+    let open = status::open(layout).ok().flatten();
     match tell(layout, Wish::Confirm) {
         Told::Taken => Answer::new(
             Ended::Done,
@@ -134,14 +134,14 @@ pub fn confirm(layout: &Layout) -> Answer {
 /// Goes back to the old system, whoever works on the deployment.
 pub fn revert(layout: &Layout, host: Host<'_>) -> Answer {
     if matches!(tell(layout, Wish::Revert), Told::Taken) {
-        let open = state::open(layout).ok().flatten();
+        let open = status::open(layout).ok().flatten();
         return Answer::new(
             Ended::Done,
             "going back; nixus-switcher status shows when it is done",
         )
         .about(open.map(|open| open.deployment), Some(PhaseName::Reverting));
     }
-    let open = match state::open(layout) {
+    let open = match status::open(layout) {
         Ok(Some(open)) => open,
         Ok(None) => {
             return Answer::new(
@@ -169,7 +169,7 @@ pub fn revert(layout: &Layout, host: Host<'_>) -> Answer {
 /// Settles what a crash left, where nobody works on it. A journal that cannot be used is left as it
 /// is, unless the operator wants it set aside.
 pub fn recover(layout: &Layout, host: Host<'_>, set_aside: bool) -> Answer {
-    match (state::open(layout), set_aside) {
+    match (status::open(layout), set_aside) {
         (Err(_), true) => replace(layout, host),
         (Err(error), false) => Answer::new(
             Ended::WrongInput,

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::activation::said::Said;
 use crate::bootloader::fuzzing as loader;
 use crate::exit_file::Exit;
-use crate::history::outcome_in;
-use crate::journal::{Record, checksum, slot};
-use crate::lock_file;
 use crate::network;
 use crate::operator::user;
 use crate::printable::{is_printable, printable, printable_lines};
 use crate::protocol::{DeploymentId, EvidenceReply, Outcome, Request, Toplevel, newest_version};
+use crate::state::history::outcome_in;
+use crate::state::journal::{Record, checksum, slot};
+use crate::state::lock_file;
 use crate::systemd;
 use crate::trial::Message;
 

@@ -42,26 +42,17 @@
 
 pub mod activation;
 pub mod arrival;
-pub mod boot_mark;
-mod boot_proven;
 pub mod boot_trial;
 pub mod bootloader;
 pub mod by_hand;
 pub mod cli;
 pub mod decide;
-pub mod disk;
 mod effects;
 pub mod error_chain;
 pub mod exit_file;
 pub mod fault;
-pub mod format;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-pub mod history;
-pub mod holder;
-pub mod journal;
-pub mod layout;
-pub mod lock_file;
 pub mod lost_journal;
 pub mod network;
 pub mod nixos;
@@ -69,9 +60,7 @@ pub mod operator;
 pub mod panic;
 pub mod printable;
 pub mod process;
-pub mod profile;
 pub mod protocol;
-pub mod roots;
 pub mod run;
 pub mod say;
 #[cfg(any(test, feature = "simulation"))]
@@ -84,11 +73,10 @@ pub mod takeover;
 pub mod toplevel;
 pub mod trial;
 pub mod waits;
-pub mod ways;
 
 pub use decide::phase::PhaseName;
-pub use layout::Layout;
-pub use state::Open;
+pub use state::layout::Layout;
+pub use state::status::Open;
 
 #[cfg(test)]
 mod testing;

@@ -10,21 +10,21 @@ use anyhow::{Context, anyhow};
 use clap::Parser;
 use nix::sys::stat::{Mode, umask};
 use nixus_switcher::Layout;
-use nixus_switcher::boot_mark;
 use nixus_switcher::boot_trial;
 use nixus_switcher::by_hand::{self, Answer, Ended};
 use nixus_switcher::cli::{Arguments, Command, Output};
-use nixus_switcher::disk::{HostDisk, read_bounded};
 use nixus_switcher::error_chain::chain;
 use nixus_switcher::exit_file::Exit;
-use nixus_switcher::history;
-use nixus_switcher::holder;
 use nixus_switcher::nixos::NixOs;
 use nixus_switcher::panic;
 use nixus_switcher::protocol::{Cause, Ending, Request, newest_version};
 use nixus_switcher::run::{RunError, Switcher};
 use nixus_switcher::say::{print, say};
-use nixus_switcher::state;
+use nixus_switcher::state::boot_mark;
+use nixus_switcher::state::disk::{HostDisk, read_bounded};
+use nixus_switcher::state::history;
+use nixus_switcher::state::holder;
+use nixus_switcher::state::status;
 use nixus_switcher::system::SystemError;
 use nixus_switcher::takeover::{self, Taken, TakeoverError};
 
@@ -98,7 +98,7 @@ fn carry_out(command: Command) -> anyhow::Result<u8> {
             "what is going on needs root: `sudo nixus-switcher status`; `nixus status` has a summary for all"
         )),
         Command::Status(output) => {
-            let status = state::status(&layout);
+            let status = status::status(&layout);
             if output.json {
                 print(format_args!("{}\n", serde_json::to_string_pretty(&status)?))
                     .context(LOST)?;

@@ -8,10 +8,10 @@ use thiserror::Error;
 
 use crate::decide::phase::{Phase, PhaseName};
 use crate::decide::transaction::Event;
-use crate::journal::{Deployment, Watch};
 use crate::network::Paths;
 use crate::protocol::{BootId, Cause, DeploymentId, Evidence, Toplevel};
-use crate::ways::Network;
+use crate::state::journal::{Deployment, Watch};
+use crate::state::network::Network;
 
 /// `switch-to-configuration` ends with EAGAIN when somebody else holds its lock.
 pub(crate) const BUSY: i32 = 11;

@@ -8,14 +8,14 @@ use thiserror::Error;
 
 use crate::decide::phase::{Phase, PhaseName};
 use crate::decide::transaction::{Boot, Event};
-use crate::disk::{Disk, HostDisk, read_bounded};
-use crate::holder;
-use crate::journal::{self, Deployment, JournalError};
-use crate::layout::Layout;
 use crate::nixos::NixOs;
-use crate::profile::Profile;
 use crate::protocol::{DeploymentId, Toplevel};
 use crate::run::{RunError, Switcher};
+use crate::state::disk::{Disk, HostDisk, read_bounded};
+use crate::state::holder;
+use crate::state::journal::{self, Deployment, JournalError};
+use crate::state::layout::Layout;
+use crate::state::profile::Profile;
 use crate::system::{System, SystemError};
 use crate::systemd::{SECOND, Systemd, is_ours};
 

@@ -11,17 +11,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::decide::phase::PhaseName;
-use crate::disk::{Disk, Held};
-use crate::journal::{self, Deployment, Watch};
-use crate::layout::Layout;
 use crate::network::Paths;
 use crate::protocol::{
     BootId, Cause, CheckOutcome, CheckResult, Commit, DeploymentId, Evidence, FailedUnits, Policy,
     Request, Toplevel, newest_version,
 };
+use crate::state::disk::{Disk, Held};
+use crate::state::journal::{self, Deployment, Watch};
+use crate::state::layout::Layout;
+use crate::state::network::Network;
 use crate::system::Stopped;
 use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
-use crate::ways::Network;
 
 pub fn toplevel(name: &str) -> Toplevel {
     PathBuf::from(format!(

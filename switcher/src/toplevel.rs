@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::disk::read_bounded;
-use crate::layout::Layout;
 use crate::protocol::{Cause, Toplevel};
+use crate::state::disk::read_bounded;
+use crate::state::layout::Layout;
 
 /// What a candidate lacks, in words; empty where it can be activated.
 pub fn missing(layout: &Layout, toplevel: &Toplevel) -> Vec<String> {

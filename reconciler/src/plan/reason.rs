@@ -3,8 +3,8 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use nixus_switcher::journal::WAY_ON;
 use nixus_switcher::protocol::{DeploymentId, Toplevel};
+use nixus_switcher::state::journal::WAY_ON;
 use serde::{Deserialize, Serialize};
 
 use super::Gap;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use nixus_switcher::disk::{Disk as _, Held, HostDisk};
+use nixus_switcher::state::disk::{Disk as _, Held, HostDisk};
 use serde::{Deserialize, Serialize};
 
 /// So many requests may come at once.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::unistd::alarm;
-use nixus_switcher::lock_file::Holder;
+use nixus_switcher::state::lock_file::Holder;
 
 use super::{Pass, PassError, Reason, Sending, decision};
 use crate::activation::Switcher;

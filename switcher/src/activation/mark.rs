@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use crate::disk::read_bounded;
-use crate::layout::Layout;
 use crate::protocol::Toplevel;
+use crate::state::disk::read_bounded;
+use crate::state::layout::Layout;
 
 /// A path of the store and a number fit well.
 const LIMIT: u64 = 4096;

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{image, init_of, version};
-use crate::disk::read_bounded;
 use crate::protocol::Toplevel;
+use crate::state::disk::read_bounded;
 
 const LIMIT: u64 = 4 << 20;
 /// More than any menu has.

@@ -8,8 +8,8 @@
 
 use std::path::PathBuf;
 
-use crate::disk::read_bounded;
-use crate::layout::Layout;
+use crate::state::disk::read_bounded;
+use crate::state::layout::Layout;
 
 const LIMIT: u64 = 4 << 20;
 /// What the modules of systemd-boot and lanzaboote add to the `boot.json` of their systems.

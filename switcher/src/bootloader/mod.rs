@@ -7,9 +7,9 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::disk::read_bounded;
-use crate::layout::Layout;
 use crate::protocol::Toplevel;
+use crate::state::disk::read_bounded;
+use crate::state::layout::Layout;
 use crate::system::BootDefault;
 use installer::Installer;
 

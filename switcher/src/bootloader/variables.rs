@@ -1,8 +1,8 @@
 //! The firmware's variables by which systemd-boot's default is set beside its files (Boot Loader
 //! Interface), from efivarfs: four bytes of attributes, then the value, here UTF-16 that ends with NUL.
 
-use crate::disk::read_bounded;
-use crate::layout::Layout;
+use crate::state::disk::read_bounded;
+use crate::state::layout::Layout;
 
 const FOLDER: &str = "/sys/firmware/efi/efivars";
 const VENDOR: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";

@@ -6,10 +6,10 @@ use super::how;
 use crate::activation::UNITS_FAILED;
 use crate::decide::phase::Phase;
 use crate::decide::transaction::Restore;
-use crate::disk::Disk;
 use crate::error_chain::chain;
-use crate::journal::Deployment;
 use crate::run::{Switcher, back_seconds};
+use crate::state::disk::Disk;
+use crate::state::journal::Deployment;
 use crate::system::{Action, SwitchEnd, System, Units};
 
 /// The activation script failed, and all after it was done.

@@ -1,17 +1,17 @@
 //! Bookkeeping: what became of a deployment.
 
-use crate::boot_proven;
 use crate::decide::phase::Phase;
 use crate::decide::transaction::Event;
-use crate::disk::Disk;
 use crate::error_chain::chain;
-use crate::history;
-use crate::journal::{Deployment, ToldNothing, Unproven};
 use crate::protocol::{Cause, Ending, Outcome, SystemRef};
-use crate::roots;
 use crate::run::Switcher;
+use crate::state::boot_proven;
+use crate::state::disk::Disk;
+use crate::state::history;
+use crate::state::journal::{Deployment, ToldNothing, Unproven};
+use crate::state::network::Ways;
+use crate::state::roots;
 use crate::system::System;
-use crate::ways::Ways;
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {
     pub(super) fn close(&mut self, open: &Deployment) -> Event {

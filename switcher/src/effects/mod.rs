@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::activation::said::Said;
 use crate::activation::{self, Facts, UNITS_FAILED, Verdict};
-use crate::boot_proven;
 use crate::decide::transaction::{Effect, Event};
-use crate::disk::Disk;
 use crate::error_chain::chain;
-use crate::journal::Deployment;
 use crate::protocol::{Cause, Toplevel};
-use crate::roots::{self, Root};
 use crate::run::Switcher;
+use crate::state::boot_proven;
+use crate::state::disk::Disk;
+use crate::state::journal::Deployment;
+use crate::state::roots::{self, Root};
 use crate::system::{Action, BUSY, PinKind, Switch, SwitchEnd, System, TrialEnd};
 
 mod back;

@@ -12,21 +12,21 @@ use thiserror::Error;
 use crate::bootloader;
 use crate::decide::phase::{Phase, PhaseName, Touched};
 use crate::decide::transaction::Event;
-use crate::disk::{Disk, HostDisk};
-use crate::history;
-use crate::holder;
-use crate::journal::{self, BootBefore, Deployment, Journal, JournalError, Record};
-use crate::layout::Layout;
 use crate::nixos::NixOs;
-use crate::profile::Profile;
 use crate::protocol::{
     Cause, Commit, DeploymentId, FailedUnits, Policy, Request, SystemRef, Toplevel,
     carrier_seconds, newest_version,
 };
-use crate::roots::Root;
+use crate::state::disk::{Disk, HostDisk};
+use crate::state::history;
+use crate::state::holder;
+use crate::state::journal::{self, BootBefore, Deployment, Journal, JournalError, Record};
+use crate::state::layout::Layout;
+use crate::state::network::{Network, Ways};
+use crate::state::profile::Profile;
+use crate::state::roots::Root;
 use crate::system::{BootDefault, System, SystemError};
 use crate::takeover::{self, KILLED, Taken, TakeoverError};
-use crate::ways::{Network, Ways};
 
 const REQUEST_LIMIT: u64 = 1 << 20;
 /// Units of runs in a deployment that is taken over without its journal have numbers from here on.

@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::Route;
-use crate::disk::read_bounded;
-use crate::layout::Layout;
 use crate::protocol::Toplevel;
+use crate::state::disk::read_bounded;
+use crate::state::layout::Layout;
 
 /// The file, below a toplevel.
 const FILE: &str = "etc/nixus/network.json";

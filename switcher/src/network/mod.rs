@@ -19,9 +19,9 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use crate::layout::Layout;
 use crate::protocol::Toplevel;
-use crate::ways::Network;
+use crate::state::layout::Layout;
+use crate::state::network::Network;
 
 mod declared;
 #[cfg(feature = "fuzzing")]

@@ -12,15 +12,16 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::activation::mark;
 use crate::bootloader;
-use crate::disk::{Disk, Held, HostDisk, read_bounded};
 use crate::error_chain::chain;
-use crate::journal::{Deployment, Watch};
-use crate::layout::{Layout, VERIFY_UNIT};
-use crate::lock_file;
 use crate::network;
 use crate::network::Paths;
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::say::say;
+use crate::state::disk::{Disk, Held, HostDisk, read_bounded};
+use crate::state::journal::{Deployment, Watch};
+use crate::state::layout::{Layout, VERIFY_UNIT};
+use crate::state::lock_file;
+use crate::state::network::Network;
 use crate::system::{
     Action, BUSY, BootDefault, Stopped, Switch, SwitchEnd, System, SystemError, TrialEnd, Units,
 };
@@ -28,7 +29,6 @@ use crate::systemd::{Systemd, UnitState};
 use crate::toplevel::{self, named_by};
 use crate::trial::{self, Door};
 use crate::waits::{self, Kind};
-use crate::ways::Network;
 
 mod soundness;
 

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::NixOs;
-use crate::boot_mark;
-use crate::disk::HostDisk;
 use crate::error_chain::chain;
 use crate::protocol::{Cause, Toplevel};
+use crate::state::boot_mark;
+use crate::state::disk::HostDisk;
 use crate::store::{self, Soundness};
 use crate::system::{System, SystemError};
 use crate::toplevel;

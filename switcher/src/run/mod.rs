@@ -7,16 +7,16 @@ use thiserror::Error;
 
 use crate::decide::phase::{Phase, PhaseName};
 use crate::decide::transaction::{Effect, Event, Step, step};
-use crate::disk::Disk;
 use crate::error_chain::chain;
-use crate::format;
-use crate::history;
-use crate::journal::{BootBefore, Deployment, Journal, JournalError, Record, Watch};
-use crate::layout::Layout;
-use crate::profile::{Profile, ProfileError};
 use crate::protocol::{BootId, Policy, Request, SystemRef};
+use crate::state::disk::Disk;
+use crate::state::format;
+use crate::state::history;
+use crate::state::journal::{BootBefore, Deployment, Journal, JournalError, Record, Watch};
+use crate::state::layout::Layout;
+use crate::state::network::{Network, Ways};
+use crate::state::profile::{Profile, ProfileError};
 use crate::system::{System, SystemError};
-use crate::ways::{Network, Ways};
 
 /// Inspecting a candidate and syncing its closure may take this long.
 const STAGING_SECONDS: u64 = 600;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::decide::phase::PhaseName;
-use crate::history;
 use crate::protocol::{Cause, CheckOutcome, Ending, Outcome};
+use crate::state::history;
 use crate::system::Stopped;
 use crate::system::SwitchEnd;
 use crate::takeover::{settle, take_over};

@@ -8,8 +8,8 @@ use super::fault::Kind;
 use super::machine::{Inner, Machine, dead};
 use super::teeth::Tooth;
 use crate::decide::phase::PhaseName;
-use crate::disk::{Disk, Held};
 use crate::simulation::kinds::PHASES;
+use crate::state::disk::{Disk, Held};
 
 /// What a path belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -310,7 +310,7 @@ impl Disk for Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::Layout;
+    use crate::state::layout::Layout;
 
     #[test]
     fn the_paths_of_the_simulation_are_those_of_a_host() {

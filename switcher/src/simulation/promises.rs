@@ -4,10 +4,10 @@ use super::fault::{Kind, Story};
 use super::machine::{Machine, NEW, NEXT, OLD, RESCUE, healthy, name_of, store_path};
 use crate::Layout;
 use crate::decide::phase::Phase;
-use crate::history;
-use crate::journal::Record;
-use crate::profile::Profile;
 use crate::protocol::{Cause, Ending, Outcome, Toplevel};
+use crate::state::history;
+use crate::state::journal::Record;
+use crate::state::profile::Profile;
 
 fn holds(holds: bool, promise: &str) -> Result<(), String> {
     if holds {

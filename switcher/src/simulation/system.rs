@@ -11,13 +11,13 @@ use super::machine::{Machine, NEW, OLD, SWITCHER, Timer, healthy_network, name_o
 use super::teeth::Tooth;
 use crate::decide::phase::{Phase, PhaseName};
 use crate::decide::transaction::Event;
-use crate::journal::{Deployment, Watch};
 use crate::network::Paths;
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::simulation::kinds::kind;
+use crate::state::journal::{Deployment, Watch};
+use crate::state::network::Network;
 use crate::system::Stopped;
 use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
-use crate::ways::Network;
 
 fn failed(what: &'static str) -> impl FnOnce(io::Error) -> SystemError {
     move |error| SystemError::Command {

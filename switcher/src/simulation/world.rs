@@ -9,11 +9,11 @@ use crate::Layout;
 use crate::boot_trial::{at_boot, judge};
 use crate::decide::phase::{Phase, PhaseName};
 use crate::decide::transaction::Event;
-use crate::journal::{self, Record};
 use crate::protocol::{
     Before, Commit, DeploymentId, FailedUnits, Policy, Request, Toplevel, newest_version,
 };
 use crate::run::Switcher;
+use crate::state::journal::{self, Record};
 use crate::takeover::{settle, take_over};
 use std::collections::BTreeSet;
 

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use crate::arrival::Arrivals;
 use crate::decide::phase::PhaseName;
-use crate::disk::read_bounded;
 use crate::exit_file::Exit;
-use crate::journal::Watch;
-use crate::layout::Layout;
 use crate::process::{find, run, run_well};
 use crate::protocol::DeploymentId;
+use crate::state::disk::read_bounded;
+use crate::state::journal::Watch;
+use crate::state::layout::Layout;
 use crate::system::Stopped;
 use crate::system::{Switch, SwitchEnd, SystemError, Units};
 use crate::waits::{self, Kind};

@@ -11,12 +11,12 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 
 use crate::arrival;
-use crate::format;
-use crate::journal::Deployment;
 use crate::printable::is_printable;
 use crate::protocol::{
     Cause, CheckOutcome, CheckResult, Evidence, EvidenceReply, OPERATOR, newest_version,
 };
+use crate::state::format;
+use crate::state::journal::Deployment;
 use crate::system::TrialEnd;
 
 /// The longest message.

@@ -1,8 +1,8 @@
 use super::*;
 use crate::decide::phase::Phase;
-use crate::disk::Disk;
 use crate::protocol::{BootId, DeploymentId};
 use crate::run::Switcher;
+use crate::state::disk::Disk;
 use crate::testing::{Fault, Machine, Script, evidence, layout, request, toplevel};
 
 /// A deployment as it is on trial.
@@ -160,7 +160,7 @@ fn what_makes_no_sense_at_the_door_is_refused_and_ends_nothing() {
     }
     drop(door);
     assert!(
-        crate::disk::HostDisk.read(&path, 1).is_err(),
+        crate::state::disk::HostDisk.read(&path, 1).is_err(),
         "the door is gone"
     );
 }

@@ -17,7 +17,7 @@ use lab::story::{Story, switcher_status};
 use lab::{Host, Lab};
 use nixus::report::State;
 use nixus_switcher::protocol::Ending;
-use nixus_switcher::state::Status;
+use nixus_switcher::state::status::Status;
 
 use self::courses::{
     AT_BOOT, COMMON, COURSES, Case, Course, KINDS, Kind, PASSED_AT_BOOT, QUICK_COURSES,

@@ -74,7 +74,7 @@ pub fn add_broken(target: &str, bytes: &[u8]) -> Result<PathBuf> {
 
 fn write(folder: &Path, bytes: &[u8]) -> Result<PathBuf> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let path = folder.join(nixus_switcher::journal::checksum(bytes));
+    let path = folder.join(nixus_switcher::state::journal::checksum(bytes));
     fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }

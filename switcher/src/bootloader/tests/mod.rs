@@ -11,8 +11,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::default;
-use crate::layout::Layout;
 use crate::protocol::Toplevel;
+use crate::state::layout::Layout;
 use crate::system::{BootDefault, Pin};
 
 mod grub;

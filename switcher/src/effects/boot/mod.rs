@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::decide::transaction::Event;
-use crate::disk::Disk;
 use crate::error_chain::chain;
-use crate::journal::Deployment;
 use crate::network::Connection;
 use crate::protocol::{Cause, CheckOutcome, CheckResult, Evidence, NETWORK};
-use crate::roots::{self, Root};
 use crate::run::Switcher;
+use crate::state::disk::Disk;
+use crate::state::journal::Deployment;
+use crate::state::roots::{self, Root};
 use crate::system::{System, TrialEnd};
 
 /// A carrier comes without being asked for.

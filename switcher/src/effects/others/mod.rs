@@ -5,10 +5,10 @@
 //! back all the same where a commit had touched it: nobody has confirmed anything else.
 
 use super::BUSY_PAUSE;
-use crate::disk::Disk;
-use crate::journal::Deployment;
 use crate::protocol::Toplevel;
 use crate::run::Switcher;
+use crate::state::disk::Disk;
+use crate::state::journal::Deployment;
 use crate::system::System;
 
 /// How long somebody else's `switch-to-configuration` is waited for before a step forward.

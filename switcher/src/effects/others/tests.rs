@@ -1,6 +1,6 @@
 use super::*;
-use crate::history;
 use crate::protocol::{Cause, CheckOutcome, Ending, Outcome};
+use crate::state::history;
 use crate::testing::{Machine, Script, Somebody, layout, request, toplevel};
 
 fn third() -> Option<Toplevel> {

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use nix::sys::socket::SockProtocol;
 
-use crate::ways::Ways;
+use crate::state::network::Ways;
 
 use super::{DONE, GET_ADDRESS, all_addresses, attributes, dump, messages, number};
 

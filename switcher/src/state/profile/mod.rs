@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::disk::{Disk, link_atomic, link_over};
 use crate::protocol::{SystemRef, Toplevel};
+use crate::state::disk::{Disk, link_atomic, link_over};
 
 const LOCK_WAIT: Duration = Duration::from_secs(20);
 
@@ -226,7 +226,7 @@ impl<'a, D: Disk> Profile<'a, D> {
         self.dir.join(link_name(number))
     }
 
-    fn lock(&self) -> Result<crate::disk::Held, ProfileError> {
+    fn lock(&self) -> Result<crate::state::disk::Held, ProfileError> {
         let path = self.dir.join("system.lock");
         self.disk
             .create_dir_all(&self.dir)

@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use crate::disk::{Disk, Held, HostDisk};
-use crate::layout::Layout;
+use crate::state::disk::{Disk, Held, HostDisk};
+use crate::state::layout::Layout;
 
 /// Takes the lock, for at most `wait`; `None` where somebody else holds it.
 pub fn take(layout: &Layout, wait: Duration) -> io::Result<Option<Held>> {

@@ -8,10 +8,10 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Disk, link_over};
-use crate::layout::Layout;
 use crate::protocol::Toplevel;
-use crate::roots::{self, Root, RootError};
+use crate::state::disk::{Disk, link_over};
+use crate::state::layout::Layout;
+use crate::state::roots::{self, Root, RootError};
 
 /// The name of the root.
 const NAME: &str = "boot-proven";
@@ -85,7 +85,7 @@ fn number_of(profile: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::HostDisk;
+    use crate::state::disk::HostDisk;
     use crate::testing::toplevel;
 
     #[test]

@@ -12,9 +12,9 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::disk::read_bounded;
-use crate::layout::Layout;
 use crate::protocol::{Toplevel, newest_version};
+use crate::state::disk::read_bounded;
+use crate::state::layout::Layout;
 
 /// The oldest version that this release reads and writes.
 pub fn oldest() -> u32 {
@@ -127,7 +127,7 @@ mod tests {
         let units = layout.at(system.path()).join("etc/systemd/system");
         fs::create_dir_all(&units).unwrap();
         assert_eq!(to_write(&layout, [&system]), newest_version());
-        let unit = units.join(crate::layout::VERIFY_UNIT);
+        let unit = units.join(crate::state::layout::VERIFY_UNIT);
         fs::write(&unit, "[Unit]\n").unwrap();
         assert_eq!(to_write(&layout, [&system]), oldest());
         assert_eq!(read_up_to(&unit), Some(1));

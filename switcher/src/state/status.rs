@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::decide::phase::{Phase, PhaseName};
-use crate::disk::HostDisk;
 use crate::error_chain::chain;
-use crate::history::{self, History};
-use crate::holder;
-use crate::journal::{self, JournalError, Record, Unproven};
-use crate::layout::Layout;
 use crate::protocol::{
     Before, BootId, Commit, DeploymentId, Outcome, SystemRef, Toplevel, newest_version,
 };
+use crate::state::disk::HostDisk;
+use crate::state::history::{self, History};
+use crate::state::holder;
+use crate::state::journal::{self, JournalError, Record, Unproven};
+use crate::state::layout::Layout;
 
 /// The deployment that is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::disk::{Disk, HostDisk, keep_dir, write_atomic};
-use crate::format;
-use crate::layout::Layout;
 use crate::protocol::Outcome;
+use crate::state::disk::{Disk, HostDisk, keep_dir, write_atomic};
+use crate::state::format;
+use crate::state::layout::Layout;
 
 /// How many outcomes are kept.
 pub const KEPT: usize = 200;

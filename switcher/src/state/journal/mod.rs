@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::decide::phase::{Phase, PhaseName};
-use crate::disk::{Disk, keep_dir, write_atomic};
-use crate::format;
-use crate::layout::Layout;
-use crate::profile::Plan;
 use crate::protocol::{BootId, Cause, Evidence, Request, SystemRef, newest_version};
-use crate::ways::{Network, Ways};
+use crate::state::disk::{Disk, keep_dir, write_atomic};
+use crate::state::format;
+use crate::state::layout::Layout;
+use crate::state::network::{Network, Ways};
+use crate::state::profile::Plan;
 
 const SLOTS: [&str; 2] = ["journal-a.json", "journal-b.json"];
 /// Evidence is at most 256 KiB, and a host has some thousand units.

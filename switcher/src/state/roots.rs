@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::disk::{Disk, link_atomic, link_over};
-use crate::layout::Layout;
+use crate::state::disk::{Disk, link_atomic, link_over};
+use crate::state::layout::Layout;
 
 /// A GC root could not be made or dropped.
 #[derive(Debug, Error)]

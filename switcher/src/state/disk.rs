@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::lock_file;
+use crate::state::lock_file;
 use crate::waits::{self, Kind};
 
 /// How often a lock that somebody else holds is tried.

@@ -7,9 +7,9 @@ use std::io::{self, ErrorKind};
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{Disk, keep_dir, write_atomic};
-use crate::layout::Layout;
 use crate::protocol::{BootId, newest_version};
+use crate::state::disk::{Disk, keep_dir, write_atomic};
+use crate::state::layout::Layout;
 
 const NAME: &str = "boot.json";
 const LIMIT: u64 = 4096;
@@ -95,7 +95,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::disk::HostDisk;
+    use crate::state::disk::HostDisk;
 
     #[test]
     fn a_boot_that_ends_without_notice_leaves_a_doubt_until_a_candidate_was_sound() {
