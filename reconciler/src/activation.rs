@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use nixus_switcher::Open;
 use nixus_switcher::PhaseName;
-use nixus_switcher::bootloader;
+use nixus_switcher::machine::bootloader;
+use nixus_switcher::machine::system::{BootDefault, PinKind};
 use nixus_switcher::protocol::{
     Before, Cause, Commit, DeploymentId, Outcome, Policy, Request, Toplevel, newest_version,
 };
@@ -19,7 +20,6 @@ use nixus_switcher::state::journal::{self, JournalError};
 use nixus_switcher::state::layout::Layout;
 use nixus_switcher::state::profile::{Profile, ProfileError};
 use nixus_switcher::state::status::{self as switcher_state, UnprovenView};
-use nixus_switcher::system::{BootDefault, PinKind};
 use thiserror::Error;
 
 use crate::closure::BuiltClosure;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nixus_switcher::activation::mark;
+use nixus_switcher::machine::activation::mark;
 use nixus_switcher::protocol::{CheckOutcome, Toplevel};
 use nixus_switcher::state::layout::Layout;
 

@@ -5,8 +5,8 @@
 
 use jiff::Timestamp;
 use nixus_switcher::PhaseName;
+use nixus_switcher::machine::system::Pin;
 use nixus_switcher::protocol::{Before, Commit, DeploymentId, Toplevel};
-use nixus_switcher::system::Pin;
 use thiserror::Error;
 
 use crate::activation::{ActivationError, Candidate, Switcher};

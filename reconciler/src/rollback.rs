@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use nixus_switcher::operator;
+use nixus_switcher::machine::operator;
 use nixus_switcher::protocol::{DeploymentId, Outcome};
 use thiserror::Error;
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nixus_switcher::activation::said::Said;
-use nixus_switcher::systemd::UNDISTURBED;
+use nixus_switcher::machine::activation::said::Said;
+use nixus_switcher::machine::systemd::UNDISTURBED;
 use thiserror::Error;
 
 use crate::process::{Invocation, ProcessError};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use nixus_switcher::Open;
 use nixus_switcher::PhaseName;
+use nixus_switcher::machine::trial_door::{Message, tell};
 use nixus_switcher::protocol::{CheckOutcome, CheckResult, Evidence};
-use nixus_switcher::trial::{Message, tell};
 use thiserror::Error;
 
 use crate::activation::{ActivationError, Switcher};

@@ -6,7 +6,8 @@
 
 use crate::decide::phase::Phase;
 use crate::decide::transaction::Event;
-use crate::nixos::NixOs;
+use crate::machine::nixos::NixOs;
+use crate::machine::system::System;
 use crate::protocol::{BootId, DeploymentId, SystemRef};
 use crate::run::{ALL_WATCHDOGS, RunError, Switcher};
 use crate::state::boot_proven;
@@ -15,7 +16,6 @@ use crate::state::holder;
 use crate::state::journal::{self, BootBefore, Deployment, Unproven};
 use crate::state::layout::Layout;
 use crate::state::network::Network;
-use crate::system::System;
 use crate::takeover::{KILLED, Taken, TakeoverError, alone, settle, take_over};
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {

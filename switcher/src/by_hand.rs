@@ -10,16 +10,16 @@ use crate::boot_trial;
 use crate::decide::phase::PhaseName;
 use crate::error_chain::chain;
 use crate::lost_journal::{self, LostError};
-use crate::nixos::NixOs;
-use crate::operator;
+use crate::machine::nixos::NixOs;
+use crate::machine::operator;
+use crate::machine::system::SystemError;
+use crate::machine::trial_door::{self, Message, Wish};
 use crate::protocol::{Cause, DeploymentId, newest_version};
 use crate::say::say;
 use crate::state::journal::{self, WAY_ON};
 use crate::state::layout::Layout;
 use crate::state::status;
-use crate::system::SystemError;
 use crate::takeover::{self, Taken, TakeoverError};
-use crate::trial::{self, Message, Wish};
 
 /// What a command came to; the JSON of `--json` has these fields. Fields may be added; `version`
 /// counts up when one changes its meaning or goes away.
@@ -275,7 +275,7 @@ fn tell(layout: &Layout, wish: Wish) -> Told {
         operator: wish,
         by: Some(operator::name()),
     };
-    match trial::tell(&layout.socket(), &message) {
+    match trial_door::tell(&layout.socket(), &message) {
         Ok(reply) if reply.accepted => Told::Taken,
         Ok(reply) => Told::Failed(format!(
             "the switcher refused it: {}",

@@ -4,18 +4,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::activation::said::Said;
-use crate::bootloader::fuzzing as loader;
-use crate::exit_file::Exit;
-use crate::network;
-use crate::operator::user;
+use crate::machine::activation::said::Said;
+use crate::machine::bootloader::fuzzing as loader;
+use crate::machine::exit_file::Exit;
+use crate::machine::network;
+use crate::machine::operator::user;
+use crate::machine::systemd;
+use crate::machine::trial_door::Message;
 use crate::printable::{is_printable, printable, printable_lines};
 use crate::protocol::{DeploymentId, EvidenceReply, Outcome, Request, Toplevel, newest_version};
 use crate::state::history::outcome_in;
 use crate::state::journal::{Record, checksum, slot};
 use crate::state::lock_file;
-use crate::systemd;
-use crate::trial::Message;
 
 /// A parser and what must hold of it.
 #[derive(Debug, Clone, Copy)]

@@ -40,38 +40,25 @@
 // These panic where nobody reads; see `say`.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
-pub mod activation;
-pub mod arrival;
 pub mod boot_trial;
-pub mod bootloader;
 pub mod by_hand;
 pub mod cli;
 pub mod decide;
 mod effects;
 pub mod error_chain;
-pub mod exit_file;
-pub mod fault;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod lost_journal;
-pub mod network;
-pub mod nixos;
-pub mod operator;
+pub mod machine;
 pub mod panic;
 pub mod printable;
-pub mod process;
 pub mod protocol;
 pub mod run;
 pub mod say;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 pub mod state;
-pub mod store;
-pub mod system;
-pub mod systemd;
 pub mod takeover;
-pub mod toplevel;
-pub mod trial;
 pub mod waits;
 
 pub use decide::phase::PhaseName;

@@ -14,8 +14,9 @@ use nixus_switcher::boot_trial;
 use nixus_switcher::by_hand::{self, Answer, Ended};
 use nixus_switcher::cli::{Arguments, Command, Output};
 use nixus_switcher::error_chain::chain;
-use nixus_switcher::exit_file::Exit;
-use nixus_switcher::nixos::NixOs;
+use nixus_switcher::machine::exit_file::Exit;
+use nixus_switcher::machine::nixos::NixOs;
+use nixus_switcher::machine::system::SystemError;
 use nixus_switcher::panic;
 use nixus_switcher::protocol::{Cause, Ending, Request, newest_version};
 use nixus_switcher::run::{RunError, Switcher};
@@ -25,7 +26,6 @@ use nixus_switcher::state::disk::{HostDisk, read_bounded};
 use nixus_switcher::state::history;
 use nixus_switcher::state::holder;
 use nixus_switcher::state::status;
-use nixus_switcher::system::SystemError;
 use nixus_switcher::takeover::{self, Taken, TakeoverError};
 
 const REQUEST_LIMIT: u64 = 1 << 20;
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     // What it keeps is root's alone, whoever runs it. `switch-to-configuration` is started by systemd.
     umask(Mode::from_bits_truncate(0o077));
     #[cfg(feature = "fault-points")]
-    nixus_switcher::fault::listen();
+    nixus_switcher::machine::fault::listen();
     match carry_out(Arguments::parse().command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

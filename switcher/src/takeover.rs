@@ -8,7 +8,9 @@ use thiserror::Error;
 
 use crate::decide::phase::{Phase, PhaseName};
 use crate::decide::transaction::{Boot, Event};
-use crate::nixos::NixOs;
+use crate::machine::nixos::NixOs;
+use crate::machine::system::{System, SystemError};
+use crate::machine::systemd::{SECOND, Systemd, is_ours};
 use crate::protocol::{DeploymentId, Toplevel};
 use crate::run::{RunError, Switcher};
 use crate::state::disk::{Disk, HostDisk, read_bounded};
@@ -16,8 +18,6 @@ use crate::state::holder;
 use crate::state::journal::{self, Deployment, JournalError};
 use crate::state::layout::Layout;
 use crate::state::profile::Profile;
-use crate::system::{System, SystemError};
-use crate::systemd::{SECOND, Systemd, is_ours};
 
 /// Processes that were killed release the lock within this time, or not at all.
 pub(crate) const KILLED: Duration = Duration::from_secs(60);

@@ -11,7 +11,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::decide::phase::PhaseName;
-use crate::network::Paths;
+use crate::machine::network::Paths;
+use crate::machine::system::Stopped;
+use crate::machine::system::{
+    Action, BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units,
+};
 use crate::protocol::{
     BootId, Cause, CheckOutcome, CheckResult, Commit, DeploymentId, Evidence, FailedUnits, Policy,
     Request, Toplevel, newest_version,
@@ -20,8 +24,6 @@ use crate::state::disk::{Disk, Held};
 use crate::state::journal::{self, Deployment, Watch};
 use crate::state::layout::Layout;
 use crate::state::network::Network;
-use crate::system::Stopped;
-use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
 
 pub fn toplevel(name: &str) -> Toplevel {
     PathBuf::from(format!(

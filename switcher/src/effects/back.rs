@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::how;
-use crate::activation::UNITS_FAILED;
 use crate::decide::phase::Phase;
 use crate::decide::transaction::Restore;
 use crate::error_chain::chain;
+use crate::machine::activation::UNITS_FAILED;
+use crate::machine::system::{Action, SwitchEnd, System, Units};
 use crate::run::{Switcher, back_seconds};
 use crate::state::disk::Disk;
 use crate::state::journal::Deployment;
-use crate::system::{Action, SwitchEnd, System, Units};
 
 /// The activation script failed, and all after it was done.
 const SNIPPET_FAILED: i32 = 2;

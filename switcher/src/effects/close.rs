@@ -3,6 +3,7 @@
 use crate::decide::phase::Phase;
 use crate::decide::transaction::Event;
 use crate::error_chain::chain;
+use crate::machine::system::System;
 use crate::protocol::{Cause, Ending, Outcome, SystemRef};
 use crate::run::Switcher;
 use crate::state::boot_proven;
@@ -11,7 +12,6 @@ use crate::state::history;
 use crate::state::journal::{Deployment, ToldNothing, Unproven};
 use crate::state::network::Ways;
 use crate::state::roots;
-use crate::system::System;
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {
     pub(super) fn close(&mut self, open: &Deployment) -> Event {

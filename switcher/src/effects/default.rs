@@ -1,10 +1,10 @@
 //! What the boot loader starts, compared with what it was to start and with how it was before.
 
+use crate::machine::system::{BootDefault, Pin, PinKind, System};
 use crate::protocol::Toplevel;
 use crate::run::Switcher;
 use crate::state::disk::Disk;
 use crate::state::journal::{BootBefore, Deployment};
-use crate::system::{BootDefault, Pin, PinKind, System};
 
 /// What of it matters afterwards.
 pub(super) fn before(default: &BootDefault) -> BootBefore {

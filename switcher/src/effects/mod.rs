@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::activation::said::Said;
-use crate::activation::{self, Facts, UNITS_FAILED, Verdict};
 use crate::decide::transaction::{Effect, Event};
 use crate::error_chain::chain;
+use crate::machine::activation::said::Said;
+use crate::machine::activation::{self, Facts, UNITS_FAILED, Verdict};
+use crate::machine::system::{Action, BUSY, PinKind, Switch, SwitchEnd, System, TrialEnd};
 use crate::protocol::{Cause, Toplevel};
 use crate::run::Switcher;
 use crate::state::boot_proven;
 use crate::state::disk::Disk;
 use crate::state::journal::Deployment;
 use crate::state::roots::{self, Root};
-use crate::system::{Action, BUSY, PinKind, Switch, SwitchEnd, System, TrialEnd};
 
 mod back;
 mod boot;

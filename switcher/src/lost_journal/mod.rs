@@ -9,10 +9,11 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::bootloader;
 use crate::decide::phase::{Phase, PhaseName, Touched};
 use crate::decide::transaction::Event;
-use crate::nixos::NixOs;
+use crate::machine::bootloader;
+use crate::machine::nixos::NixOs;
+use crate::machine::system::{BootDefault, System, SystemError};
 use crate::protocol::{
     Cause, Commit, DeploymentId, FailedUnits, Policy, Request, SystemRef, Toplevel,
     carrier_seconds, newest_version,
@@ -25,7 +26,6 @@ use crate::state::layout::Layout;
 use crate::state::network::{Network, Ways};
 use crate::state::profile::Profile;
 use crate::state::roots::Root;
-use crate::system::{BootDefault, System, SystemError};
 use crate::takeover::{self, KILLED, Taken, TakeoverError};
 
 const REQUEST_LIMIT: u64 = 1 << 20;

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::decide::phase::{Phase, PhaseName};
 use crate::decide::transaction::{Effect, Event, Step, step};
 use crate::error_chain::chain;
+use crate::machine::system::{System, SystemError};
 use crate::protocol::{BootId, Policy, Request, SystemRef};
 use crate::state::disk::Disk;
 use crate::state::format;
@@ -16,7 +17,6 @@ use crate::state::journal::{BootBefore, Deployment, Journal, JournalError, Recor
 use crate::state::layout::Layout;
 use crate::state::network::{Network, Ways};
 use crate::state::profile::{Profile, ProfileError};
-use crate::system::{System, SystemError};
 
 /// Inspecting a candidate and syncing its closure may take this long.
 const STAGING_SECONDS: u64 = 600;
@@ -143,7 +143,9 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             let Step { phase, effect } = step(&self.record.phase, event);
             event = match self.enter(phase) {
                 Ok(()) if effect == Effect::Nothing => break,
-                Ok(()) => crate::fault::around(format_args!("{effect:?}"), || self.effect(effect)),
+                Ok(()) => crate::machine::fault::around(format_args!("{effect:?}"), || {
+                    self.effect(effect)
+                }),
                 // Bookkeeping that cannot be written is left to the watchdog.
                 Err(_) if effect == Effect::Nothing && self.trouble.is_some() => break,
                 Err(event) => event,
@@ -200,7 +202,7 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
         }
         if (&next != self.journal.record() || self.journal.is_doubtful())
             && let Err(error) =
-                crate::fault::around(format_args!("journal-{}", next.phase.name()), || {
+                crate::machine::fault::around(format_args!("journal-{}", next.phase.name()), || {
                     self.journal.write(self.disk, &next)
                 })
         {

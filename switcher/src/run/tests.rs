@@ -1,9 +1,9 @@
 use super::*;
 use crate::decide::phase::PhaseName;
+use crate::machine::system::Stopped;
+use crate::machine::system::SwitchEnd;
 use crate::protocol::{Cause, CheckOutcome, Ending, Outcome};
 use crate::state::history;
-use crate::system::Stopped;
-use crate::system::SwitchEnd;
 use crate::takeover::{settle, take_over};
 use crate::testing::{Crash, Fault, Machine, Script, layout, request, toplevel};
 

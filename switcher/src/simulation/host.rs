@@ -6,11 +6,11 @@ use super::fault::{Death, Story};
 use super::machine::{Inner, NEW, NEXT, OLD, RESCUE, name_of, store_path};
 use super::teeth::Tooth;
 use crate::decide::phase::PhaseName;
+use crate::machine::system::{Action, Switch, SwitchEnd, TrialEnd};
 use crate::protocol::{Cause, CheckOutcome, CheckResult, Evidence, Toplevel, newest_version};
 use crate::state::boot_proven;
 use crate::state::journal::Deployment;
 use crate::state::layout::Layout;
-use crate::system::{Action, Switch, SwitchEnd, TrialEnd};
 
 /// When the carrier comes that is late, in seconds since a boot. It is waited for longer.
 const LIGHT: u64 = 40;

@@ -13,10 +13,10 @@ use super::files::{Files, Node};
 use super::rng::Rng;
 use super::teeth::Tooth;
 use crate::decide::phase::PhaseName;
+use crate::machine::system::Units;
 use crate::protocol::{BootId, DeploymentId, Toplevel};
 use crate::state::layout::Layout;
 use crate::state::network::Network;
-use crate::system::Units;
 
 /// The systems of the story, by the ends of their store paths.
 pub(super) const OLDER: &str = "older";

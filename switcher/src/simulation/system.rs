@@ -11,13 +11,15 @@ use super::machine::{Machine, NEW, OLD, SWITCHER, Timer, healthy_network, name_o
 use super::teeth::Tooth;
 use crate::decide::phase::{Phase, PhaseName};
 use crate::decide::transaction::Event;
-use crate::network::Paths;
+use crate::machine::network::Paths;
+use crate::machine::system::Stopped;
+use crate::machine::system::{
+    Action, BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units,
+};
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::simulation::kinds::kind;
 use crate::state::journal::{Deployment, Watch};
 use crate::state::network::Network;
-use crate::system::Stopped;
-use crate::system::{Action, BootDefault, Switch, SwitchEnd, System, SystemError, TrialEnd, Units};
 
 fn failed(what: &'static str) -> impl FnOnce(io::Error) -> SystemError {
     move |error| SystemError::Command {

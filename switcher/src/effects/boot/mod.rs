@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::decide::transaction::Event;
 use crate::error_chain::chain;
-use crate::network::Connection;
+use crate::machine::network::Connection;
+use crate::machine::system::{System, TrialEnd};
 use crate::protocol::{Cause, CheckOutcome, CheckResult, Evidence, NETWORK};
 use crate::run::Switcher;
 use crate::state::disk::Disk;
 use crate::state::journal::Deployment;
 use crate::state::roots::{self, Root};
-use crate::system::{System, TrialEnd};
 
 /// A carrier comes without being asked for.
 const CARRIER_PAUSE: Duration = Duration::from_secs(1);

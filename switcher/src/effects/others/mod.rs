@@ -5,11 +5,11 @@
 //! back all the same where a commit had touched it: nobody has confirmed anything else.
 
 use super::BUSY_PAUSE;
+use crate::machine::system::System;
 use crate::protocol::Toplevel;
 use crate::run::Switcher;
 use crate::state::disk::Disk;
 use crate::state::journal::Deployment;
-use crate::system::System;
 
 /// How long somebody else's `switch-to-configuration` is waited for before a step forward.
 pub(crate) const BUSY_SECONDS: u64 = 120;

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::decide::phase::{Phase, PhaseName};
 use crate::decide::transaction::Event;
-use crate::network::Paths;
+use crate::machine::network::Paths;
 use crate::protocol::{BootId, Cause, DeploymentId, Evidence, Toplevel};
 use crate::state::journal::{Deployment, Watch};
 use crate::state::network::Network;

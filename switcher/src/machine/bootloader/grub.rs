@@ -2,8 +2,8 @@
 //! block, `grubenv` (GRUB's manual, "The GRUB environment block"). Pure: what was read goes in.
 
 use super::init_of;
+use crate::machine::system::{BootDefault, Pin, PinKind};
 use crate::protocol::Toplevel;
-use crate::system::{BootDefault, Pin, PinKind};
 
 /// What `boot.loader.grub.default = "saved"` writes.
 const SAVED: &str = "${saved_entry}";

@@ -10,11 +10,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::sys::statvfs::statvfs;
 use nix::time::{ClockId, clock_gettime};
 
-use crate::activation::mark;
-use crate::bootloader;
 use crate::error_chain::chain;
-use crate::network;
-use crate::network::Paths;
+use crate::machine::activation::mark;
+use crate::machine::bootloader;
+use crate::machine::network;
+use crate::machine::network::Paths;
+use crate::machine::system::{
+    Action, BUSY, BootDefault, Stopped, Switch, SwitchEnd, System, SystemError, TrialEnd, Units,
+};
+use crate::machine::systemd::{Systemd, UnitState};
+use crate::machine::toplevel::{self, named_by};
+use crate::machine::trial_door::{self, Door};
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
 use crate::say::say;
 use crate::state::disk::{Disk, Held, HostDisk, read_bounded};
@@ -22,12 +28,6 @@ use crate::state::journal::{Deployment, Watch};
 use crate::state::layout::{Layout, VERIFY_UNIT};
 use crate::state::lock_file;
 use crate::state::network::Network;
-use crate::system::{
-    Action, BUSY, BootDefault, Stopped, Switch, SwitchEnd, System, SystemError, TrialEnd, Units,
-};
-use crate::systemd::{Systemd, UnitState};
-use crate::toplevel::{self, named_by};
-use crate::trial::{self, Door};
 use crate::waits::{self, Kind};
 
 mod soundness;
@@ -141,7 +141,7 @@ impl NixOs {
         let mut ended: Option<UnitState> = None;
         let mut runs = 1;
         loop {
-            while let Some(judged) = door.answer(|message| trial::judge(deployment, message)) {
+            while let Some(judged) = door.answer(|message| trial_door::judge(deployment, message)) {
                 if let Some(reason) = &judged.reply.reason {
                     self.say(&format!("evidence refused: {reason}"));
                 }
@@ -156,15 +156,17 @@ impl NixOs {
                 Some(state) if unknown.is_none() && state.by_itself => {
                     // One that systemd did not answer in time is the real one, and deserves another run.
                     if runs == VERIFY_RUNS {
-                        return trial::said_nothing(&state.how);
+                        return trial_door::said_nothing(&state.how);
                     }
                     runs += 1;
                     if !in_time || self.systemd.restart(VERIFY_UNIT).is_err() {
-                        return trial::without_verdict(None, Some(&state.how), limit);
+                        return trial_door::without_verdict(None, Some(&state.how), limit);
                     }
                 }
-                Some(state) => return trial::without_verdict(unknown, Some(&state.how), limit),
-                None if !in_time => return trial::without_verdict(unknown, None, limit),
+                Some(state) => {
+                    return trial_door::without_verdict(unknown, Some(&state.how), limit);
+                }
+                None if !in_time => return trial_door::without_verdict(unknown, None, limit),
                 None => {}
             }
             // A long trial is not to be filled with questions to systemd.
@@ -178,7 +180,7 @@ impl NixOs {
                     && state.ended
                 {
                     if let Some(what) = state.refused {
-                        return trial::never_ran(what);
+                        return trial_door::never_ran(what);
                     }
                     ended = Some(state);
                 }
@@ -286,7 +288,7 @@ impl System for NixOs {
     }
 
     fn arm(&mut self, deployment: &DeploymentId, watch: &Watch) -> Result<(), SystemError> {
-        crate::fault::around(format_args!("arm-{}", watch.phase), || {
+        crate::machine::fault::around(format_args!("arm-{}", watch.phase), || {
             self.systemd.arm(deployment, watch)
         })
     }
@@ -363,7 +365,7 @@ impl System for NixOs {
             Ok(true) => {}
             Ok(false) => return broken(Cause::NoVerification),
             Err(error) => {
-                return trial::without_verdict(None, Some(&error.to_string()), 0);
+                return trial_door::without_verdict(None, Some(&error.to_string()), 0);
             }
         }
         let started = Door::open(&self.layout.socket())
@@ -374,7 +376,7 @@ impl System for NixOs {
             .and_then(|door| self.systemd.restart(VERIFY_UNIT).map(|()| door));
         let end = match started {
             Ok(door) => self.wait_for_evidence(deployment, &door),
-            Err(error) => trial::without_verdict(None, Some(&chain(&error)), 0),
+            Err(error) => trial_door::without_verdict(None, Some(&chain(&error)), 0),
         };
         if matches!(end, TrialEnd::NotVerified(..)) {
             self.systemd.ask("stop", VERIFY_UNIT);

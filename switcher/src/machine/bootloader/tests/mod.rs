@@ -11,9 +11,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::default;
+use crate::machine::system::{BootDefault, Pin};
 use crate::protocol::Toplevel;
 use crate::state::layout::Layout;
-use crate::system::{BootDefault, Pin};
 
 mod grub;
 mod images;

@@ -1,9 +1,9 @@
 //! Whether an activation succeeded: judged by all that is known of it. The exit code alone says too
 //! little, since the code 4 of failed units takes the place of any other (`said`).
 
+use crate::machine::system::Stopped;
+use crate::machine::systemd::is_ours;
 use crate::protocol::FailedUnits;
-use crate::system::Stopped;
-use crate::systemd::is_ours;
 
 pub mod mark;
 pub mod said;

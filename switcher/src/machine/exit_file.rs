@@ -46,7 +46,7 @@ impl Exit {
 
     /// Writes it where the switcher looks for it. It need not survive a reboot.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        crate::fault::around(format_args!("record-exit"), || {
+        crate::machine::fault::around(format_args!("record-exit"), || {
             let new = path.with_extension("new");
             fs::write(&new, serde_json::to_vec(self)?)?;
             fs::rename(&new, path)

@@ -1,7 +1,7 @@
 //! GRUB, and what it remembers.
 
 use super::{A, B, Files, grub_cfg, on, toplevel, unknown};
-use crate::system::{BootDefault, PinKind};
+use crate::machine::system::{BootDefault, PinKind};
 
 fn grub_with(default: &str, environment: &str) -> Files {
     Files::default()

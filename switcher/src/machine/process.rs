@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::system::SystemError;
+use crate::machine::system::SystemError;
 use crate::waits::{self, Kind};
 
 const OUTPUT_LIMIT: usize = 4 << 20;

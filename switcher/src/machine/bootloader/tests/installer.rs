@@ -1,7 +1,7 @@
 //! Which of the boot loaders that lie there is the one of the system, and leftovers.
 
 use super::{A, B, Files, broken, grub_cfg, on, two, unknown};
-use crate::bootloader::leftovers;
+use crate::machine::bootloader::leftovers;
 
 #[test]
 fn a_loader_conf_that_was_left_over_is_not_what_grub_starts() {

@@ -7,10 +7,10 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use crate::machine::system::BootDefault;
 use crate::protocol::Toplevel;
 use crate::state::disk::read_bounded;
 use crate::state::layout::Layout;
-use crate::system::BootDefault;
 use installer::Installer;
 
 mod entries;

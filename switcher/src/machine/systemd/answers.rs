@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::{UnitState, is_ours};
-use crate::exit_file;
-use crate::system::Stopped;
-use crate::system::{SystemError, Units};
+use crate::machine::exit_file;
+use crate::machine::system::Stopped;
+use crate::machine::system::{SystemError, Units};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ListedUnit {

@@ -4,8 +4,8 @@
 use super::entries::Entry;
 use super::pattern::matches;
 use super::variables::Variables;
+use crate::machine::system::{BootDefault, Pin, PinKind};
 use crate::protocol::Toplevel;
-use crate::system::{BootDefault, Pin, PinKind};
 
 /// The first that knows `preferred`, which passes over an entry that has no tries left.
 const KNOWS_PREFERRED: u32 = 260;

@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::arrival::Arrivals;
 use crate::decide::phase::PhaseName;
-use crate::exit_file::Exit;
-use crate::process::{find, run, run_well};
+use crate::machine::arrival::Arrivals;
+use crate::machine::exit_file::Exit;
+use crate::machine::process::{find, run, run_well};
+use crate::machine::system::Stopped;
+use crate::machine::system::{Switch, SwitchEnd, SystemError, Units};
 use crate::protocol::DeploymentId;
 use crate::state::disk::read_bounded;
 use crate::state::journal::Watch;
 use crate::state::layout::Layout;
-use crate::system::Stopped;
-use crate::system::{Switch, SwitchEnd, SystemError, Units};
 use crate::waits::{self, Kind};
 
 mod answers;

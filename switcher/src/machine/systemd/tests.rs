@@ -1,6 +1,6 @@
 use super::*;
 use crate::decide::phase::PhaseName;
-use crate::system::Action;
+use crate::machine::system::Action;
 use crate::testing::toplevel;
 
 /// Lines of systemd 257 on Debian 13 (`systemctl list-units --all --output=json`).

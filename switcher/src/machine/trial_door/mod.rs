@@ -10,14 +10,14 @@ use std::time::Duration;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 
-use crate::arrival;
+use crate::machine::arrival;
+use crate::machine::system::TrialEnd;
 use crate::printable::is_printable;
 use crate::protocol::{
     Cause, CheckOutcome, CheckResult, Evidence, EvidenceReply, OPERATOR, newest_version,
 };
 use crate::state::format;
 use crate::state::journal::Deployment;
-use crate::system::TrialEnd;
 
 /// The longest message.
 pub const LIMIT: u64 = 256 << 10;

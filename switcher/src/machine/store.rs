@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::process::{Output, find, run};
+use crate::machine::process::{Output, find, run};
+use crate::machine::system::SystemError;
 use crate::protocol::Toplevel;
-use crate::system::SystemError;
 
 /// How many damaged paths are named.
 const NAMED: usize = 3;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::NixOs;
 use crate::error_chain::chain;
+use crate::machine::store::{self, Soundness};
+use crate::machine::system::{System, SystemError};
+use crate::machine::toplevel;
 use crate::protocol::{Cause, Toplevel};
 use crate::state::boot_mark;
 use crate::state::disk::HostDisk;
-use crate::store::{self, Soundness};
-use crate::system::{System, SystemError};
-use crate::toplevel;
 
 /// To compare one store path takes moments, a whole closure minutes; the staging has ten.
 const MISSING_LIMIT: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! What outranks the files of systemd-boot.
 
 use super::{A, B, Files, counting, on, toplevel, two};
-use crate::system::PinKind;
+use crate::machine::system::PinKind;
 
 #[test]
 fn a_variable_of_the_firmware_outranks_the_file() {
