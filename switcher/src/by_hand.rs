@@ -6,20 +6,20 @@ use std::io::ErrorKind;
 
 use serde::{Deserialize, Serialize};
 
-use crate::boot_trial;
 use crate::decide::phase::PhaseName;
 use crate::error_chain::chain;
-use crate::lost_journal::{self, LostError};
 use crate::machine::nixos::NixOs;
 use crate::machine::operator;
 use crate::machine::system::SystemError;
 use crate::machine::trial_door::{self, Message, Wish};
+use crate::output::say;
 use crate::protocol::{Cause, DeploymentId, newest_version};
-use crate::say::say;
+use crate::run::boot_trial;
+use crate::run::lost_journal::{self, LostError};
+use crate::run::takeover::{self, Taken, TakeoverError};
 use crate::state::journal::{self, WAY_ON};
 use crate::state::layout::Layout;
 use crate::state::status;
-use crate::takeover::{self, Taken, TakeoverError};
 
 /// What a command came to; the JSON of `--json` has these fields. Fields may be added; `version`
 /// counts up when one changes its meaning or goes away.

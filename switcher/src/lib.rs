@@ -40,25 +40,21 @@
 // These panic where nobody reads; see `say`.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
-pub mod boot_trial;
 pub mod by_hand;
 pub mod cli;
 pub mod decide;
-mod effects;
 pub mod error_chain;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-pub mod lost_journal;
 pub mod machine;
+pub mod output;
 pub mod panic;
 pub mod printable;
 pub mod protocol;
 pub mod run;
-pub mod say;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 pub mod state;
-pub mod takeover;
 pub mod waits;
 
 pub use decide::phase::PhaseName;

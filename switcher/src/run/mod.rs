@@ -18,6 +18,11 @@ use crate::state::layout::Layout;
 use crate::state::network::{Network, Ways};
 use crate::state::profile::{Profile, ProfileError};
 
+pub mod boot_trial;
+pub(crate) mod effects;
+pub mod lost_journal;
+pub mod takeover;
+
 /// Inspecting a candidate and syncing its closure may take this long.
 const STAGING_SECONDS: u64 = 600;
 /// The units of a boot may take this long to come up before they are judged.

@@ -3,8 +3,8 @@ use crate::decide::phase::PhaseName;
 use crate::machine::system::Stopped;
 use crate::machine::system::SwitchEnd;
 use crate::protocol::{Cause, CheckOutcome, Ending, Outcome};
+use crate::run::takeover::{settle, take_over};
 use crate::state::history;
-use crate::takeover::{settle, take_over};
 use crate::testing::{Crash, Fault, Machine, Script, layout, request, toplevel};
 
 fn deploy(machine: &mut Machine) -> Result<(), RunError> {

@@ -6,15 +6,15 @@ use super::machine::{Machine, NEW, NEXT, OLD, Timer, name_of, store_path};
 use super::promises;
 use super::teeth::Tooth;
 use crate::Layout;
-use crate::boot_trial::{at_boot, judge};
 use crate::decide::phase::{Phase, PhaseName};
 use crate::decide::transaction::Event;
 use crate::protocol::{
     Before, Commit, DeploymentId, FailedUnits, Policy, Request, Toplevel, newest_version,
 };
 use crate::run::Switcher;
+use crate::run::boot_trial::{at_boot, judge};
+use crate::run::takeover::{settle, take_over};
 use crate::state::journal::{self, Record};
-use crate::takeover::{settle, take_over};
 use std::collections::BTreeSet;
 
 /// So much may follow one fault; more never ends.

@@ -21,8 +21,8 @@ use crate::machine::system::{
 use crate::machine::systemd::{Systemd, UnitState};
 use crate::machine::toplevel::{self, named_by};
 use crate::machine::trial_door::{self, Door};
+use crate::output::say;
 use crate::protocol::{BootId, Cause, DeploymentId, Toplevel};
-use crate::say::say;
 use crate::state::disk::{Disk, Held, HostDisk, read_bounded};
 use crate::state::journal::{Deployment, Watch};
 use crate::state::layout::{Layout, VERIFY_UNIT};

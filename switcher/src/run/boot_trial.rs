@@ -9,6 +9,7 @@ use crate::decide::transaction::Event;
 use crate::machine::nixos::NixOs;
 use crate::machine::system::System;
 use crate::protocol::{BootId, DeploymentId, SystemRef};
+use crate::run::takeover::{KILLED, Taken, TakeoverError, alone, settle, take_over};
 use crate::run::{ALL_WATCHDOGS, RunError, Switcher};
 use crate::state::boot_proven;
 use crate::state::disk::{Disk, HostDisk};
@@ -16,7 +17,6 @@ use crate::state::holder;
 use crate::state::journal::{self, BootBefore, Deployment, Unproven};
 use crate::state::layout::Layout;
 use crate::state::network::Network;
-use crate::takeover::{KILLED, Taken, TakeoverError, alone, settle, take_over};
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {
     /// Opens the trial, if the system that was booted is due for one; says whether it is.

@@ -18,6 +18,7 @@ use crate::protocol::{
     Cause, Commit, DeploymentId, FailedUnits, Policy, Request, SystemRef, Toplevel,
     carrier_seconds, newest_version,
 };
+use crate::run::takeover::{self, KILLED, Taken, TakeoverError};
 use crate::state::disk::{Disk, HostDisk};
 use crate::state::history;
 use crate::state::holder;
@@ -26,7 +27,6 @@ use crate::state::layout::Layout;
 use crate::state::network::{Network, Ways};
 use crate::state::profile::Profile;
 use crate::state::roots::Root;
-use crate::takeover::{self, KILLED, Taken, TakeoverError};
 
 const REQUEST_LIMIT: u64 = 1 << 20;
 /// Units of runs in a deployment that is taken over without its journal have numbers from here on.
