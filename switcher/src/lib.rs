@@ -4,26 +4,16 @@
 //! toplevel, a boot loader, a deadline and a journal; it never decides whether a system is healthy.
 //!
 //! ```text
-//! transaction   the decisions: (phase, event) -> (phase, effect); pure
-//! phase         the phases of a deployment, as the journal keeps them
-//! run, effects  carry decisions out: watchdog, journal, effect, next event
-//! takeover      crash, watchdog, operator: somebody else goes on
-//! boot_trial    the first boot of what was confirmed in place    boot_proven  what has proved that it boots
-//! fault         places at which tests stop all this; nothing in a shipped program
-//! journal       what was being done, durable before it is done       disk    what is durable
-//!   lock_file   locks that nobody else can take
-//! profile       the system profile      roots    GC roots            history what became of it
-//! system        the seam to the machine
-//!   network     addresses, routes, sshd's sockets
-//!   nixos       the machine, for real   systemd  bootloader  toplevel  trial  process  exit_file  arrival
-//!   store       whether files are what Nix put there      boot_mark  whether that is in doubt
-//! cli           what it can be asked     by_hand    what operators do with it   operator   who they are
-//! lost_journal  what can be done without the journal
-//! protocol      what reconciler and switcher say to each other
-//! state         what is going on, for those who only want to know
-//! waits         what time is spent on, likewise      say   what people read, if they do
-//! fuzzing       the parsers, for inputs that are to break them (with that feature only)
-//! simulation    a machine in memory, and searches for ways to lose it (with that feature only)
+//! protocol     what reconciler and switcher say to each other
+//! decide/      the decisions: (phase, event) -> (phase, effect), and what an end means; pure
+//! state/       what is kept on disk: the journal, the history, locks, GC roots, the system profile
+//! machine/     the seam to the machine (system), and NixOS behind it: toplevels, systemd, boot loaders, network
+//! run/         carries decisions out: watchdog, journal, effect, next event; takeover; the first boot
+//! by_hand      what operators do with it
+//! cli          its command line
+//! output       what people read (output, panic, printable, error_chain); waits: what time is spent on
+//! simulation/  a machine in memory, and searches for ways to lose it (feature `simulation`)
+//! fuzzing      the parsers, for inputs that are to break them (feature `fuzzing`)
 //! ```
 //!
 //! Invariants, each of which has a test:
@@ -34,10 +24,10 @@
 //!    is durable, the last phase's is dropped after.
 //! 4. Confirmed means evidence with this deployment's id and the trial's boot id.
 //! 5. Reverting never turns into confirmed.
-//! 6. No effect begins before its phase is durable, except on the way back.
-//! 7. A failed write stops every step forward, never the way back.
+//! 6. No effect begins before its phase is durable, except in a rollback.
+//! 7. A failed write stops every step forward, never a rollback.
 //! 8. An unreadable or unknown journal stops activations, never the machine.
-// These panic where nobody reads; see `say`.
+// They panic on a closed pipe; see `output`.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod by_hand;
