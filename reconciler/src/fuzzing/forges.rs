@@ -8,14 +8,15 @@ use nixus_switcher::printable::is_printable;
 use super::{Target, target};
 use crate::config::forge::Kind;
 use crate::config::is_host_name;
+use crate::fleet;
 use crate::fleet::HostKeys;
 use crate::forge::answer::{Answer, judge};
 use crate::forge::status::{self, Word};
 use crate::forge::{Given, Listed};
 use crate::public_key::PublicKey;
 use crate::report::Report;
+use crate::reports_repository;
 use crate::signed::{Signed, Statement};
-use crate::{fleet, reports_repository};
 
 pub(super) const TARGETS: &[Target] = &[
     target("forge-answer", answer),

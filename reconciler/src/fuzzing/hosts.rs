@@ -11,9 +11,11 @@ use crate::checks::accounts;
 use crate::closure::{fetched, trifle};
 use crate::nix_failure::{self, Derivation};
 use crate::nix_log::NixLog;
+use crate::own_pass;
 use crate::probe::protocol::{Answer, LIMIT, Passed, Request};
 use crate::public_key::PublicKey;
-use crate::{own_pass, sshd, systemd};
+use crate::sshd;
+use crate::systemd;
 
 pub(super) const TARGETS: &[Target] = &[
     target("probe-request", request),

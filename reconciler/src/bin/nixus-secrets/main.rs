@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::Parser as _;
 use nixus::cli::{Cli, Command};
+use nixus::eprintln;
 use nixus::exit_code::{self, Exit};
+use nixus::say;
 use nixus::secrets::cli::{self, AS_NIXUS, Arguments};
-use nixus::{eprintln, say};
 use nixus_switcher::panic;
 
 mod operator;

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use nixus::cli::{Keys, SecretsCommand};
+use nixus::eprintln;
 use nixus::exit_code::{Exit, WrongInput};
+use nixus::println;
 use nixus::secrets::ciphertext::Plaintext;
 use nixus::secrets::operator::{Repository, identities, name_in, open_in};
 use nixus::secrets::scratch::{self, Scratch};
 use nixus::secrets::{LONGEST, memory};
 use nixus::tables;
-use nixus::{eprintln, println};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Does what was asked.

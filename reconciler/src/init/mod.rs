@@ -25,7 +25,11 @@ macro_rules! file {
     ($path:literal, $program:literal) => {
         File {
             path: $path,
-            text: include_str!(concat!("../../deploy-repo-template/", $path)),
+            text: include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../deploy-repo-template/",
+                $path
+            )),
             program: $program,
         }
     };
