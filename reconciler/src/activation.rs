@@ -25,9 +25,9 @@ use thiserror::Error;
 use crate::closure::BuiltClosure;
 use crate::config::Switch;
 use crate::generation::Generation;
-use crate::process::in_words;
-use crate::state::{Paths, write_atomically};
-use crate::systemd::{self, SystemdError};
+use crate::host::files::{Paths, write_atomically};
+use crate::host::process::in_words;
+use crate::host::systemd::{self, SystemdError};
 
 /// How long the switcher may take to note a request in its journal.
 const TAKEN_UP: Duration = Duration::from_secs(30);

@@ -13,14 +13,14 @@ use crate::activation::{ActivationError, Switcher};
 use crate::checks::{Scene, peer, unit};
 use crate::commit_id::CommitId;
 use crate::config::Config;
+use crate::host::files::{Paths, replace_link};
+use crate::host::process::in_words;
 use crate::ledger::Ledger;
 use crate::ledger_file::{self, LedgerFileError};
 use crate::pass_lock::{PassLock, PassLockError};
 use crate::plan::Head;
-use crate::process::in_words;
 use crate::reports_repository::ReportsRepository;
 use crate::source::{Source, SourceError};
-use crate::state::{Paths, replace_link};
 
 /// How long peers may take to say that they are there.
 const PRESENT: Duration = Duration::from_secs(10);

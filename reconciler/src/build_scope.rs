@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::config::Limits;
-use crate::process::{Invocation, in_words};
+use crate::host::process::{Invocation, in_words};
 
 /// How long PID 1 may take to end a scope.
 const ANSWER: Duration = Duration::from_secs(30);

@@ -230,8 +230,8 @@ mod tests {
     use crate::forge::contract::Stage;
     use crate::forge::contract::rules::SHA;
     use crate::forge::status::{Status, Word};
+    use crate::host::testing::run;
     use crate::report::State;
-    use crate::testing::run;
 
     fn on(stage: &Stage) -> Reports {
         Reports::Forge {

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use crate::address::{Address, without_credentials};
 use crate::config::Remote;
-use crate::process::Invocation;
-use crate::state::read_bounded;
+use crate::host::files::read_bounded;
+use crate::host::process::Invocation;
 
 const CALLED_AS_ASKPASS: &str = "NIXUS_CALLED_AS_ASKPASS";
 const TOKEN_FILE: &str = "NIXUS_TOKEN_FILE";

@@ -10,8 +10,8 @@ use clap::Parser;
 use nixus::cli::Cli;
 use nixus::eprintln;
 use nixus::exit_code;
+use nixus::host::output;
 use nixus::https;
-use nixus::say;
 use nixus::ssh;
 use nixus_switcher::panic;
 use nixus_switcher::printable::printable_lines;
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
             exit_code::of(error.chain()).into()
         }
     };
-    say::ended(code)
+    output::ended(code)
 }
 
 fn start_log() {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use nixus_switcher::state::lock_file::{self, Holder};
 
+use crate::host::files::Paths;
 use crate::last_pass::{LastPass, booted, last_pass};
 use crate::plan::Reason;
-use crate::state::Paths;
 
 /// What is said of a pass that has come to its limit.
 pub fn of_own(since: Timestamp, limit: Duration) -> Reason {

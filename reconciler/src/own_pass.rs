@@ -11,8 +11,8 @@ use nixus_switcher::Open;
 use nixus_switcher::protocol::{BootId, CheckResult, DeploymentId, Toplevel};
 use serde::{Deserialize, Serialize};
 
-use crate::state::{Paths, read_bounded, write_atomically};
-use crate::systemd::{PASS_TIMER, PASS_UNIT};
+use crate::host::files::{Paths, read_bounded, write_atomically};
+use crate::host::systemd::{PASS_TIMER, PASS_UNIT};
 
 /// The longest note that is read, in bytes.
 const LIMIT: u64 = 256 * 1024;

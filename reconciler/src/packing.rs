@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::process::in_words;
+use crate::host::process::in_words;
 use crate::source::git;
 
 /// So many loose objects and packs may be there until they are packed.

@@ -8,7 +8,7 @@ use nixus_switcher::state::disk::{Disk as _, Held, HostDisk};
 use nixus_switcher::state::lock_file;
 use thiserror::Error;
 
-use crate::state::Paths;
+use crate::host::files::Paths;
 
 /// A pass that does not build or wait for the network is over by then.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -3,10 +3,10 @@
 use thiserror::Error;
 
 use crate::activation::Switcher;
+use crate::host::files::Paths;
 use crate::ledger::release::{Released, Retry};
 use crate::ledger_file::{self, DamagedLedger, LedgerFileError};
 use crate::pass_lock::{PassLock, PassLockError};
-use crate::state::Paths;
 
 /// Why nothing was released. Nothing was changed.
 #[derive(Debug, Error)]

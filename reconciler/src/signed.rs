@@ -14,7 +14,7 @@ use russh::keys::{PrivateKey, ssh_key};
 use thiserror::Error;
 
 use crate::forge::status::{Seal, Word};
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 
 /// Nothing but reports is signed under this name.
 const NAMESPACE: &str = "nixus-report";

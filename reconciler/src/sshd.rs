@@ -19,7 +19,7 @@ use russh::keys::{
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 
 /// Why a server could not be spoken to.
 #[derive(Debug, Error)]

@@ -8,8 +8,8 @@ use nixus_switcher::protocol::CheckOutcome;
 
 use crate::config::health::Operator;
 use crate::health::Lasts;
+use crate::host::files::read_bounded;
 use crate::probe::protocol::Found;
-use crate::state::read_bounded;
 
 const PASSWD: &str = "/etc/passwd";
 const SHADOW: &str = "/etc/shadow";

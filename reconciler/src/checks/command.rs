@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use nixus_switcher::protocol::CheckOutcome;
 
+use crate::host::process::{Invocation, in_words};
 use crate::probe::protocol::Found;
-use crate::process::{Invocation, in_words};
 use crate::sshd::printable;
 
 /// Runs the command; what it prints last is the reason where it fails.
@@ -26,7 +26,7 @@ pub async fn ends_well(command: &[String], limit: Duration) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::run;
+    use crate::host::testing::run;
 
     #[test]
     fn a_command_is_judged_by_its_exit_code_and_its_time() {

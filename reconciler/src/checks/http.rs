@@ -5,9 +5,9 @@ use std::time::Duration;
 use nixus_switcher::protocol::CheckOutcome;
 use nixus_switcher::waits::{self, Kind};
 
-use crate::http::{self, Authorities, Via};
+use crate::host::http::{self, Authorities, Via};
+use crate::host::process::in_words;
 use crate::probe::protocol::Found;
-use crate::process::in_words;
 use crate::sshd::printable;
 
 /// So much of a body is read, in bytes.
@@ -65,7 +65,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::testing::run;
+    use crate::host::testing::run;
 
     /// Serves one answer, as it stands.
     fn serve(answer: Vec<u8>) -> String {

@@ -11,11 +11,11 @@ use tokio::time::timeout;
 use crate::config::Config;
 use crate::config::health::{Check, Kind};
 use crate::health::{Finding, Lasts, SSH};
+use crate::host::files::Paths;
 use crate::local_checks;
 use crate::plan::Baseline;
 use crate::probe::protocol::Found;
 use crate::source::reach;
-use crate::state::Paths;
 
 pub mod access;
 pub mod accounts;

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::{Scene, recovery};
 use crate::config::Config;
 use crate::health::{Finding, judge, rules};
+use crate::host::files::Paths;
 use crate::local_checks;
-use crate::state::Paths;
 
 /// What `nixus check --json` prints.
 #[derive(Debug, Serialize)]

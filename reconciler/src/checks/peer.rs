@@ -13,12 +13,12 @@ use crate::config::DEFAULT_PATH;
 use crate::config::health::{Health, Peer};
 use crate::health::sightings::Heard;
 use crate::health::{Finding, PEER};
+use crate::host::files::read_bounded;
+use crate::host::process::in_words;
+use crate::host::public_key::PublicKey;
 use crate::probe::protocol::{Answer, Ask, OperatorKey, Request, together};
 use crate::probe::{ProbeError, ask};
-use crate::process::in_words;
-use crate::public_key::PublicKey;
 use crate::sshd::{SshError, own_key};
-use crate::state::read_bounded;
 
 /// How long a peer is listened to on trial whose word does not count.
 const IDLE_TALK: Duration = Duration::from_secs(5);

@@ -6,9 +6,9 @@ use std::path::Path;
 use nixus_switcher::protocol::CheckOutcome;
 
 use crate::health::{Finding, Lasts};
-use crate::process::in_words;
+use crate::host::process::in_words;
+use crate::host::systemd;
 use crate::secrets::memory::{is_ramfs, is_tmpfs};
-use crate::systemd;
 
 /// The unit that settles what a crash left of a deployment.
 const UNIT: &str = "nixus-recover.service";

@@ -12,12 +12,12 @@ use crate::closure::{self, ClosureError, ResolveError};
 use crate::commit_id::CommitId;
 use crate::config::Config;
 use crate::health::{Finding, REACH, REPOSITORY};
+use crate::host::files::Paths;
+use crate::host::process::in_words;
 use crate::manifest::ManifestError;
 use crate::plan::Head;
-use crate::process::in_words;
 use crate::source::reach::{Reach, reach};
 use crate::source::{Source, SourceError};
-use crate::state::Paths;
 use crate::trust;
 
 /// Why a dry pass did not come to its end.

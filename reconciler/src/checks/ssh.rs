@@ -10,10 +10,10 @@ use tokio::time::timeout;
 use super::{access, accounts};
 use crate::config::health::{Health, Operator};
 use crate::health::{Finding, Lasts, SSH};
+use crate::host::process::in_words;
+use crate::host::public_key::PublicKey;
 use crate::local_checks;
 use crate::probe::protocol::{Found, OperatorKey, together};
-use crate::process::in_words;
-use crate::public_key::PublicKey;
 use crate::sshd::{Answer, Place, Session, SshError, own_key};
 
 /// How long sshd may take to accept a connection and to show its key.

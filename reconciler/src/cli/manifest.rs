@@ -6,8 +6,8 @@ use clap::Subcommand;
 
 use super::parse_commit;
 use crate::commit_id::CommitId;
+use crate::host::store_path;
 use crate::manifest;
-use crate::store_path;
 
 /// What is done with a manifest.
 #[derive(Debug, Subcommand)]

@@ -9,11 +9,11 @@ use super::{ClosureError, run, toplevel_in};
 use crate::build_scope::BuildScope;
 use crate::commit_id::CommitId;
 use crate::config::{Closure, Expression, Lfs};
-use crate::disk_space;
 use crate::flake_url;
+use crate::host::disk_space;
+use crate::host::process::{Invocation, ProcessError};
 use crate::nix_failure::{self, Class, explain};
 use crate::nix_log::{NixLog, Progress};
-use crate::process::{Invocation, ProcessError};
 use crate::source::Source;
 use crate::trust::VerifiedCommit;
 
@@ -160,7 +160,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::process::in_words;
+    use crate::host::process::in_words;
 
     fn failed(wait_status: i32, said: &str) -> ClosureError {
         let mut log = NixLog::default();

@@ -10,11 +10,11 @@ use serde_json::Value;
 use super::{ClosureError, run, trifle};
 use crate::build_scope::BuildScope;
 use crate::config::Closure;
-use crate::disk_space;
+use crate::host::disk_space;
+use crate::host::process::{Invocation, ProcessError, in_words};
 use crate::manifest::Entry;
 use crate::nix_failure::{self, explain};
 use crate::nix_log::{NixLog, Progress};
-use crate::process::{Invocation, ProcessError, in_words};
 
 /// How long one question to the store or to a cache may take.
 const ANSWER: Duration = Duration::from_secs(30);

@@ -10,13 +10,13 @@ use thiserror::Error;
 use crate::build_scope::{self, BuildScope};
 use crate::commit_id::CommitId;
 use crate::config::{Closure, ClosureSource, Config, Expression, Otherwise};
+use crate::host::files::replace_link;
+use crate::host::process::{Invocation, ProcessError};
 use crate::manifest::{self, Entry, ManifestError};
 use crate::nix_failure::Class;
 use crate::nix_log::{NixLog, Progress};
 use crate::plan::Gap;
-use crate::process::{Invocation, ProcessError};
 use crate::source::{Missing, Source, SourceError};
-use crate::state::replace_link;
 use crate::trust::VerifiedCommit;
 
 mod expression;

@@ -10,10 +10,10 @@ use super::run;
 use crate::build_scope::BuildScope;
 use crate::commit_id::CommitId;
 use crate::config::Closure;
-use crate::disk_space;
+use crate::host::disk_space;
+use crate::host::process::{Invocation, ProcessError, in_words};
 use crate::nix_failure::{self, explain};
 use crate::nix_log::NixLog;
-use crate::process::{Invocation, ProcessError, in_words};
 
 /// The longest that it may take; what takes longer tells nothing.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -15,20 +15,22 @@ use nixus::config::forge::Reach;
 use nixus::config::forge::TokenSource;
 use nixus::config::forge::detect;
 use nixus::config::{Config, Remote};
+use nixus::eprintln;
 use nixus::exit_code::WrongInput;
 use nixus::fleet::{HostKeys, Told, marked};
 use nixus::follow::{Follower, Reports};
 use nixus::forge::http::Client;
 use nixus::forge::read::Reader;
+use nixus::host::files::{Paths, read_bounded};
+use nixus::host::output;
+use nixus::host::process::{Invocation, in_words};
 use nixus::live::Live;
 use nixus::plan::Head;
-use nixus::process::{Invocation, in_words};
+use nixus::println;
 use nixus::reports_repository::ReportsRepository;
 use nixus::source::Source;
-use nixus::state::{Paths, read_bounded};
 use nixus::tables;
 use nixus::watch::Watch;
-use nixus::{eprintln, println, say};
 use nixus_switcher::printable::printable;
 
 /// The longest file of host keys, in bytes.
@@ -192,7 +194,7 @@ pub async fn fleet(
             Err(error) if watch && before.is_some() => eprintln!("nixus: {}", in_words(&error)),
             Err(error) => return Err(error.into()),
         }
-        if !watch || !say::is_heard() {
+        if !watch || !output::is_heard() {
             return Ok(watch || well);
         }
         let pause = match reports {
@@ -255,7 +257,7 @@ pub async fn watch(reports: &Reports, wanted: &Wanted<'_>) -> anyhow::Result<boo
         if let Some(head) = follower.passed_by(now).await {
             watch.is_passed_by(&head);
         }
-        if watch.is_over() || !say::is_heard() {
+        if watch.is_over() || !output::is_heard() {
             break;
         }
         if wanted.ssh {

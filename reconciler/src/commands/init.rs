@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use nixus::cli::Init;
 use nixus::exit_code::WrongInput;
+use nixus::host::files::read_bounded;
 use nixus::init::{Answers, init};
 use nixus::println;
-use nixus::state::read_bounded;
 
 /// The longest line that is taken for an answer, in bytes.
 const LONGEST: u64 = 16 * 1024;

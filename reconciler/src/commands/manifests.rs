@@ -6,16 +6,18 @@ use anyhow::{Context, bail};
 use git2::Repository;
 use nixus::cli::ManifestCommand;
 use nixus::commit_id::CommitId;
+use nixus::eprintln;
 use nixus::exit_code::WrongInput;
 use nixus::flake_url;
+use nixus::host::files::{read_bounded, write_atomically};
+use nixus::host::process::in_words;
 use nixus::manifest::create::{self, CreateError, Fleet};
 use nixus::manifest::push::{Push, Pushed};
 use nixus::manifest::{LONGEST, Manifest};
-use nixus::process::in_words;
+use nixus::print;
+use nixus::println;
 use nixus::source::{REFS, lfs_files};
-use nixus::state::{read_bounded, write_atomically};
 use nixus::tables;
-use nixus::{eprintln, print, println};
 
 /// Does what was asked.
 pub async fn run(command: &ManifestCommand) -> anyhow::Result<()> {

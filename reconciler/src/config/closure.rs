@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Limits;
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 
 /// What a flake begins with.
 pub const FLAKE: &str = "flake.nix";

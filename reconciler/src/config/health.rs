@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::written::CheckKind;
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 
 /// The account that answers peers.
 pub const PROBE_USER: &str = "nixus-probe";

@@ -221,7 +221,7 @@ impl Config {
 
     /// Reads and checks a configuration file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = crate::state::read_bounded(path, MAX_BYTES).map_err(|source| {
+        let text = crate::host::files::read_bounded(path, MAX_BYTES).map_err(|source| {
             if source.kind() == std::io::ErrorKind::FileTooLarge {
                 return ConfigError::Unreadable {
                     path: path.to_owned(),

@@ -7,7 +7,7 @@ use nixus_switcher::protocol::FailedUnits;
 use serde::Serialize;
 
 use crate::config::forge::TokenSource;
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 
 use super::health::{Health, Kind, Quorum};
 use super::hooks::Command;

@@ -15,7 +15,7 @@ use crate::forge::read::{ReadError, Reader};
 use crate::forge::status::{Read, Seal, host_of, read};
 use crate::forge::{Given, Listed};
 use crate::health::sightings::Sign;
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 use crate::report::{Report, State};
 use crate::signed::{Signed, Statement};
 

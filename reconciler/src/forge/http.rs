@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::token::{Token, TokenError};
 use super::{Forge, Request};
 use crate::config::forge::{Reach, TokenSource};
-use crate::http::{self, Authorities, ClientError, RequestError, Via};
+use crate::host::http::{self, Authorities, ClientError, RequestError, Via};
 
 /// The longest answer that is read, in bytes: a page of statuses is far shorter.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;

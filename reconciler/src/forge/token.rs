@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::config::forge::TokenSource;
-use crate::state::read_bounded;
+use crate::host::files::read_bounded;
 
 /// The longest token that is read, in bytes.
 const LONGEST: u64 = 16 * 1024;

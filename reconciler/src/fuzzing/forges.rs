@@ -13,7 +13,7 @@ use crate::fleet::HostKeys;
 use crate::forge::answer::{Answer, judge};
 use crate::forge::status::{self, Word};
 use crate::forge::{Given, Listed};
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 use crate::report::Report;
 use crate::reports_repository;
 use crate::signed::{Signed, Statement};

@@ -9,13 +9,13 @@ use crate::checks::access::settings::{Account, Settings};
 use crate::checks::access::{lines, patterns};
 use crate::checks::accounts;
 use crate::closure::{fetched, trifle};
+use crate::host::public_key::PublicKey;
+use crate::host::systemd;
 use crate::nix_failure::{self, Derivation};
 use crate::nix_log::NixLog;
 use crate::own_pass;
 use crate::probe::protocol::{Answer, LIMIT, Passed, Request};
-use crate::public_key::PublicKey;
 use crate::sshd;
-use crate::systemd;
 
 pub(super) const TARGETS: &[Target] = &[
     target("probe-request", request),

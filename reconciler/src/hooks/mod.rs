@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::config::hooks::Hooks;
-use crate::process::{Invocation, ProcessError};
-use crate::state::{Paths, read_bounded, write_atomically, write_durably};
-use crate::systemd::{self, SystemdError};
+use crate::host::files::{Paths, read_bounded, write_atomically, write_durably};
+use crate::host::process::{Invocation, ProcessError};
+use crate::host::systemd::{self, SystemdError};
 
 mod run;
 
@@ -183,7 +183,7 @@ pub async fn before(hooks: &Hooks, paths: &Paths, change: Change<'_>) -> Result<
     let _ = fs::remove_file(&result);
     // Those of a pass that was killed would be a second time the same.
     if let Err(error) = systemd::stop(BEFORE).await {
-        tracing::debug!("{}", crate::process::in_words(&error));
+        tracing::debug!("{}", crate::host::process::in_words(&error));
     }
     let limit = longest(hooks, request.commands.len());
     let unit = Invocation::new("systemd-run", limit + GRACE)

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::run as block_on;
+use crate::host::testing::run as block_on;
 
 fn request(commands: &[&[&str]], seconds: u64) -> Request {
     let command = |words: &&[&str]| words.iter().map(|word| (*word).to_owned()).collect();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::address::{Address, AddressError};
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 
 /// A file of the template.
 #[derive(Debug, Clone, Copy)]

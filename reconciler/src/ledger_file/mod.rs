@@ -13,9 +13,9 @@ use nixus_switcher::state::journal::checksum;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::host::files::{Paths, read_bounded, write_durably};
+use crate::host::set_aside::{self, WhenFull};
 use crate::ledger::{Damage, Ledger};
-use crate::set_aside::{self, WhenFull};
-use crate::state::{Paths, read_bounded, write_durably};
 
 pub mod previous;
 

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use nixus_switcher::protocol::{Outcome, Toplevel};
 
 use super::{MAX_BYTES, understand};
+use crate::host::files::read_bounded;
 use crate::ledger::Ledger;
-use crate::state::read_bounded;
 
 /// Where the copy is.
 pub fn copy_of(path: &Path) -> PathBuf {

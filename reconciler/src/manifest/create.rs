@@ -14,8 +14,8 @@ use super::{Built, Manifest, VERSION};
 use crate::closure::{some, trifle};
 use crate::commit_id::CommitId;
 use crate::flake_url;
-use crate::process::{Invocation, ProcessError};
-use crate::state::read_bounded;
+use crate::host::files::read_bounded;
+use crate::host::process::{Invocation, ProcessError};
 
 /// The longest that an evaluation or all builds together may take.
 const LIMIT: Duration = Duration::from_secs(12 * 60 * 60);

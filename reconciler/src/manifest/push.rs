@@ -13,7 +13,7 @@ use super::signature::{self, SignError};
 use super::{FILE, Manifest, SIGNATURE};
 use crate::address::{Address, AddressError, without_credentials};
 use crate::commit_id::CommitId;
-use crate::process::{Invocation, ProcessError};
+use crate::host::process::{Invocation, ProcessError};
 use crate::source::{REFS, without_advice};
 
 /// How long git may take.
@@ -249,9 +249,9 @@ impl Push<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::process::in_words;
+    use crate::host::testing::run;
     use crate::manifest::VERSION;
-    use crate::process::in_words;
-    use crate::testing::run;
 
     #[test]
     fn what_hosts_may_have_taken_is_overwritten_only_by_one_who_says_so() {

@@ -5,7 +5,7 @@ use russh::keys::ssh_key::{self, HashAlg, LineEnding, SshSig};
 use russh::keys::{Algorithm, PrivateKey};
 use thiserror::Error;
 
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 use crate::source::FoundManifest;
 
 /// Nothing but manifests is signed under this name.

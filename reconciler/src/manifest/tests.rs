@@ -1,8 +1,8 @@
 use russh::keys::{PrivateKey, ssh_key};
 
 use super::*;
-use crate::process::in_words;
-use crate::public_key::PublicKey;
+use crate::host::process::in_words;
+use crate::host::public_key::PublicKey;
 use crate::source::FoundManifest;
 
 /// Made with ssh-keygen for a test of signed statuses.

@@ -18,15 +18,15 @@ use crate::config::statuses::Statuses;
 use crate::forge::answer::judge;
 use crate::forge::http::{Client, HttpError};
 use crate::forge::status::{Seal, Status, Word};
+use crate::host::files::Paths;
+use crate::host::process::in_words;
 use crate::outbox::judgement::{Judged, Judgement};
 use crate::outbox::{Item, Next, Outbox};
 use crate::outbox_file::{self, OutboxFileError};
-use crate::process::in_words;
 use crate::report::{Report, State};
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::signed::{SignError, Statement};
 use crate::sshd::{SshError, own_key};
-use crate::state::Paths;
 
 /// The unit that posts.
 pub const UNIT: &str = "nixus-report.service";

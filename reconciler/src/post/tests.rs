@@ -5,10 +5,10 @@ use crate::config::forge::Kind;
 use crate::forge::contract::Stage;
 use crate::forge::contract::rules::SHA;
 use crate::forge::contract::server::Fault;
+use crate::host::testing::run;
 use crate::outbox::Outbox;
 use crate::report::Reporter;
 use crate::status::statuses::view;
-use crate::testing::run;
 
 /// A host whose forge is a stage.
 struct Scene {

@@ -18,12 +18,12 @@ use crate::activation::Switcher;
 use crate::checks::{ssh, tcp};
 use crate::config::health::Peer;
 use crate::config::{Config, ConfigError};
+use crate::host::files::Paths;
+use crate::host::process::in_words;
 use crate::last_pass;
 use crate::plan::Head;
-use crate::process::in_words;
 use crate::source::Source;
 use crate::sshd::{Place, Session, own_key};
-use crate::state::Paths;
 
 /// A look at a caller may take this long.
 const LOOK: Duration = Duration::from_secs(25);

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::config::health::Operator;
 use crate::health::Lasts;
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 use crate::sshd::printable;
 
 /// The version of requests and answers.

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use super::{Head, Pass, PassError, StepError};
 use crate::commit_id::CommitId;
 use crate::config::{Config, Following, Otherwise};
+use crate::host::process::in_words;
 use crate::manifest::{self, ManifestError};
 use crate::plan::{Entry, Gap, Then, WithoutEntry};
-use crate::process::in_words;
 use crate::trust::{self, VerifiedCommit};
 
 /// What a pass begins with.

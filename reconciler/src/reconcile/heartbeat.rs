@@ -8,10 +8,10 @@ use jiff::Timestamp;
 
 use super::{Head, Pass, PassError, Reason};
 use crate::config::Config;
+use crate::host::files::{Paths, read_bounded};
 use crate::last_pass::LastPass;
 use crate::report::{Pulse, Report};
 use crate::reports_repository::ReportsRepository;
-use crate::state::{Paths, read_bounded};
 
 /// The longest note of a pass that is read, in bytes.
 const MAX_NOTE: u64 = 256 * 1024;

@@ -5,7 +5,7 @@ use nixus_switcher::protocol::{Ending, Outcome};
 use super::{Baseline, Pass, PassError, StepError};
 use crate::closure::BuiltClosure;
 use crate::hooks::{self, Change};
-use crate::process::in_words;
+use crate::host::process::in_words;
 use crate::report::{Report, State};
 use crate::reports_repository::ReportsRepository;
 

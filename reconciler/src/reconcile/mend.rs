@@ -4,7 +4,7 @@
 //! the network, the disk's space or the commit never costs a local copy.
 
 use super::{Ancestry, Head, Pass, StepError};
-use crate::process::in_words;
+use crate::host::process::in_words;
 use crate::reports_repository::ReportsRepository;
 use crate::reports_repository::sound::Sound;
 use crate::source::{SourceError, is_damaged};

@@ -14,6 +14,8 @@ use crate::closure::{BuiltClosure, ClosureError};
 use crate::commit_id::CommitId;
 use crate::config::Config;
 use crate::hooks::HookError;
+use crate::host::files::{Paths, write_atomically};
+use crate::host::process::in_words;
 use crate::last_pass::LastPass;
 use crate::ledger::release::Retry;
 use crate::ledger::{Jitter, Kept, Ledger};
@@ -25,14 +27,12 @@ use crate::pass_lock::{PassLock, PassLockError};
 use crate::plan::{
     Action, Ancestry, Baseline, Entry, Head, Observation, OpenDeployment, Reason, plan,
 };
-use crate::process::in_words;
 use crate::report::{Report, Reporter};
 use crate::reports_repository::sound::Sound;
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::secrets::candidate::CandidateError;
 use crate::source::{Source, SourceError};
 use crate::ssh::shared;
-use crate::state::{Paths, write_atomically};
 use crate::status::summary::Summary;
 use crate::suspension;
 use crate::trust::{self, VerifiedCommit};

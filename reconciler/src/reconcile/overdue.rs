@@ -9,13 +9,13 @@ use nixus_switcher::state::lock_file::Holder;
 use super::{Pass, PassError, Reason, Sending, decision};
 use crate::activation::Switcher;
 use crate::config::Config;
+use crate::host::files::{Paths, write_durably};
+use crate::host::process::in_words;
 use crate::ledger_file;
 use crate::overdue;
 use crate::pass_lock::PassLockError;
-use crate::process::in_words;
 use crate::report::Reporter;
 use crate::reports_repository::ReportsRepository;
-use crate::state::{Paths, write_durably};
 
 /// So much longer a pass may take that cannot even look at the time, or that says that it is late.
 const GRACE: Duration = Duration::from_secs(10 * 60);

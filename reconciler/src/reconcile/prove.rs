@@ -11,9 +11,9 @@ use super::{Pass, PassError};
 use crate::checks::{Scene, build, repository};
 use crate::config::Config;
 use crate::health::Finding;
+use crate::host::files::Paths;
+use crate::host::process::in_words;
 use crate::own_pass::{self, Answer, Handed, Place, Question};
-use crate::process::in_words;
-use crate::state::Paths;
 
 /// How often a pass looks whether the trial that it speaks for is over.
 const LOOK: Duration = Duration::from_millis(500);

@@ -8,14 +8,14 @@ use tokio::task::JoinSet;
 
 use super::{Head, Pass, heartbeat};
 use crate::config::Config;
+use crate::host::files::Paths;
+use crate::host::process::in_words;
+use crate::host::systemd::{self, SystemdError};
 use crate::nix_log::Progress;
 use crate::packing;
 use crate::post::{Post, UNIT};
-use crate::process::in_words;
 use crate::report::{Report, Reporter};
 use crate::reports_repository::{ReportsError, ReportsRepository};
-use crate::state::Paths;
-use crate::systemd::{self, SystemdError};
 
 /// What is on its way while a pass does other things.
 #[derive(Default)]

@@ -9,8 +9,8 @@ use nixus_switcher::protocol::{Commit, DeploymentId, Ending, Outcome, Toplevel};
 use super::{Head, Pass, PassError, StepError, jitter};
 use crate::checks;
 use crate::closure;
+use crate::host::process::in_words;
 use crate::ledger::Kept;
-use crate::process::in_words;
 use crate::report::{Beside, Unproven};
 use crate::source::SourceError;
 

@@ -4,7 +4,7 @@
 use nixus_switcher::protocol::Commit;
 
 use super::{BuiltClosure, CommitId, Head, Pass, PassError, Reason, Report};
-use crate::process::in_words;
+use crate::host::process::in_words;
 use crate::report::unfinished;
 use crate::reports_repository::ReportsRepository;
 

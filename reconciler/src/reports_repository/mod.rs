@@ -14,9 +14,9 @@ use thiserror::Error;
 use crate::address::without_credentials;
 use crate::commit_id::CommitId;
 use crate::config::{Remote, is_host_name};
-use crate::process::{Invocation, ProcessError};
+use crate::host::process::{Invocation, ProcessError};
+use crate::host::set_aside::{WhenFull, set_aside};
 use crate::report::Report;
-use crate::set_aside::{WhenFull, set_aside};
 use crate::source::{git_for, remove_leftovers, without_advice};
 
 mod history;

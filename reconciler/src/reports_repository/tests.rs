@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::Commit;
 
 use super::*;
+use crate::host::testing::run;
 use crate::report::Reporter;
-use crate::testing::run;
 
 struct Place {
     directory: tempfile::TempDir,

@@ -11,9 +11,9 @@ use thiserror::Error;
 
 use super::cli::{NOT_ALL, WRONG};
 use super::description::{IN_TOPLEVEL, LONGEST};
-use crate::process::{Invocation, ProcessError};
-use crate::state::read_bounded;
-use crate::store_path;
+use crate::host::files::read_bounded;
+use crate::host::process::{Invocation, ProcessError};
+use crate::host::store_path;
 
 /// How long all secrets may take to be opened.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use super::description::DescriptionError;
 use super::generation::Place;
 use super::units;
 use crate::eprintln;
-use crate::process::in_words;
+use crate::host::process::in_words;
 
 /// The first word where this program does what `nixus` was asked with the words that follow.
 pub const AS_NIXUS: &str = "as-nixus";

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::generation::LINK;
-use crate::state::read_bounded;
+use crate::host::files::read_bounded;
 
 /// Where a toplevel has it.
 pub const IN_TOPLEVEL: &str = "etc/nixus/secrets.json";
@@ -239,7 +239,7 @@ pub(super) mod tests {
             match Description::read(&path) {
                 Ok(_) => assert_eq!(words, "", "{text}"),
                 Err(error) => {
-                    let said = crate::process::in_words(&error);
+                    let said = crate::host::process::in_words(&error);
                     assert!(!words.is_empty() && said.contains(words), "{said}");
                 }
             }

@@ -20,7 +20,7 @@ use thiserror::Error;
 use super::LONGEST;
 use super::ciphertext::Plaintext;
 use super::memory;
-use crate::state::{read_bounded, replace_link};
+use crate::host::files::{read_bounded, replace_link};
 
 /// The link that every path of a secret leads through.
 pub const LINK: &str = "/run/nixus-secrets";

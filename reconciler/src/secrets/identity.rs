@@ -51,7 +51,7 @@ pub enum IdentityError {
 fn told(failures: &[IdentityError]) -> String {
     let words: Vec<String> = failures
         .iter()
-        .map(|failure| crate::process::in_words(failure))
+        .map(|failure| crate::host::process::in_words(failure))
         .collect();
     match words.is_empty() {
         true => String::new(),

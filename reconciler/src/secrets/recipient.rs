@@ -7,7 +7,7 @@ use age::ssh::ParseRecipientKeyError;
 use base64ct::{Base64Unpadded, Encoding as _};
 use russh::keys::HashAlg;
 
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 
 /// The longest line that is read as a key, in bytes; RSA with 16384 bits needs less than 3000.
 const LONGEST: usize = 8192;

@@ -137,7 +137,7 @@ fn due(folder: &Path, switch: &Path) -> Result<Units, ListError> {
 
 /// A list, which is empty where it is not there.
 fn text_of(path: &Path) -> io::Result<String> {
-    match crate::state::read_bounded(path, LONGEST) {
+    match crate::host::files::read_bounded(path, LONGEST) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(error),

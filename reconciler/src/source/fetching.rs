@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use nix::sys::statvfs::statvfs;
 use tokio::time::{Instant, sleep};
 
-use crate::process::{Invocation, ProcessError};
+use crate::host::process::{Invocation, ProcessError};
 
 /// How often a fetch is looked at.
 const LOOK: Duration = Duration::from_millis(500);

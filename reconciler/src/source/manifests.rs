@@ -6,9 +6,9 @@ use super::history::{self, Unread};
 use super::list::{list_failed, list_ref};
 use super::{CommitId, Head, Remote, Source, SourceError, fetch_failed, git_for, of_any_owner};
 use crate::address;
+use crate::host::process::in_words;
 use crate::manifest;
 use crate::packing;
-use crate::process::in_words;
 
 /// Before the commit's id.
 pub const REFS: &str = "refs/nixus/closures/";

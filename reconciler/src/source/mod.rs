@@ -16,13 +16,13 @@ use thiserror::Error;
 use crate::address::{self, Address, Scheme};
 use crate::commit_id::CommitId;
 use crate::config::{Config, Remote};
-use crate::disk_space;
+use crate::host::disk_space;
+use crate::host::files::Paths;
+use crate::host::process::{Invocation, ProcessError};
+use crate::host::set_aside::{WhenFull, set_aside};
 use crate::https;
 use crate::plan::Head;
-use crate::process::{Invocation, ProcessError};
-use crate::set_aside::{WhenFull, set_aside};
 use crate::ssh;
-use crate::state::Paths;
 
 mod fetching;
 mod history;

@@ -102,7 +102,7 @@ fn place(url: &str) -> Option<(String, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::run;
+    use crate::host::testing::run;
 
     #[test]
     fn the_place_of_a_repository_is_read_as_git_reads_it() {

@@ -14,7 +14,7 @@ use super::{MAX_FETCH, Source, SourceError, commit_id, git, in_short};
 use crate::address::{self, Address};
 use crate::commit_id::CommitId;
 use crate::config::Remote;
-use crate::disk_space;
+use crate::host::disk_space;
 
 /// Keep what was fetched; each is named after its commit.
 const REFS: &str = "refs/nixus/submodules/";

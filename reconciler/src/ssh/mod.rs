@@ -11,9 +11,9 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::config::Remote;
-use crate::process::Invocation;
-use crate::public_key::PublicKey;
-use crate::state::read_bounded;
+use crate::host::files::read_bounded;
+use crate::host::process::Invocation;
+use crate::host::public_key::PublicKey;
 
 /// The longest file of host keys that is looked into, in bytes.
 const LONGEST_KNOWN_HOSTS: u64 = 1024 * 1024;

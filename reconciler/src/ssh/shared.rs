@@ -16,7 +16,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use futures_util::future::join_all;
 
 use crate::config::Remote;
-use crate::process::{Invocation, Session};
+use crate::host::process::{Invocation, Session};
 
 /// A process makes one pass.
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();

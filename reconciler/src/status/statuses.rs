@@ -11,11 +11,11 @@ use crate::activation::Switcher;
 use crate::age::age;
 use crate::config::Config;
 use crate::forge::status::Word;
+use crate::host::files::Paths;
+use crate::host::process::in_words;
 use crate::outbox::{Next, Outbox};
 use crate::outbox_file;
 use crate::post::{Post, held_too_long};
-use crate::process::in_words;
-use crate::state::Paths;
 
 /// How commit statuses are on their way.
 #[derive(Debug, Serialize)]

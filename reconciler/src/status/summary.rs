@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::age::age;
+use crate::host::files::{Paths, read_bounded, write_with_mode};
 use crate::plan::Reason;
-use crate::state::{Paths, read_bounded, write_with_mode};
 
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 16 * 1024;

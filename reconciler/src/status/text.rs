@@ -9,9 +9,9 @@ use nixus_switcher::printable::printable_lines;
 use super::Status;
 use crate::age::age;
 use crate::health::sightings::Noticed;
+use crate::host::systemd::{PASS_TIMER, PASS_UNIT};
 use crate::plan::Reason;
 use crate::report::name;
-use crate::systemd::{PASS_TIMER, PASS_UNIT};
 
 /// How many quarantined entries people are shown; the last ones.
 const SHOWN_QUARANTINED: usize = 3;

@@ -16,9 +16,9 @@ use crate::activation::{ActivationError, Switcher};
 use crate::checks::Scene;
 use crate::config::Config;
 use crate::health::Verdict;
-use crate::process::in_words;
-use crate::state::Paths;
-use crate::systemd::{self, SystemdError};
+use crate::host::files::Paths;
+use crate::host::process::in_words;
+use crate::host::systemd::{self, SystemdError};
 use trial::Trial;
 
 mod rounds;

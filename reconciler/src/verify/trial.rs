@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use crate::checks::{self, Scene, peer, recovery, repository};
 use crate::config::health::{Check, Health, Kind};
 use crate::health::{Finding, REPOSITORY, Rule, SOAK, Verdict, judge, judge_rollback, rules};
+use crate::host::process::in_words;
+use crate::host::systemd::PASS_TIMER;
 use crate::local_checks::{self, Timer};
 use crate::own_pass::{self, Place};
-use crate::process::in_words;
 use crate::source::reach;
-use crate::systemd::PASS_TIMER;
 
 use super::rounds::Round;
 

@@ -11,7 +11,7 @@ use clap::Parser as _;
 use nixus::cli::{Cli, Command};
 use nixus::eprintln;
 use nixus::exit_code::{self, Exit};
-use nixus::say;
+use nixus::host::output;
 use nixus::secrets::cli::{self, AS_NIXUS, Arguments};
 use nixus_switcher::panic;
 
@@ -50,5 +50,5 @@ fn as_nixus(cli: &Cli) -> ExitCode {
             exit_code::of(error.chain()).into()
         }
     };
-    say::ended(code)
+    output::ended(code)
 }

@@ -2,7 +2,7 @@
 //! FILE FORMAT).
 
 use super::patterns;
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 
 /// The options of the first line that lets this key in from an address, or of the first that has it.
 pub fn options(text: &str, key: &PublicKey, from: &str) -> Option<Vec<String>> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";

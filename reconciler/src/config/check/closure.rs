@@ -9,7 +9,7 @@ use super::super::{
     Closure, ClosureSource, ConfigError, Expression, Following, Limits, Otherwise, written,
 };
 use super::Place;
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 
 const TWO_HOURS: u64 = 2 * 60 * 60;
 

@@ -10,7 +10,7 @@ use crate::address::{Address, Scheme};
 use crate::config::ConfigError;
 use crate::config::health::{Check, Health, Kind, Operator, OwnSsh, PROBE_USER, Peer, Quorum};
 use crate::config::written::{self, CheckKind};
-use crate::public_key::PublicKey;
+use crate::host::public_key::PublicKey;
 
 /// Where sshd has the key by which it is known, unless told otherwise.
 const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";

@@ -11,7 +11,7 @@ use crate::address::{Address, AddressError, Scheme, credentials_in};
 use crate::config::forge::Reach;
 use crate::config::forge::TokenSource;
 use crate::config::forge::detect::{self, is_name};
-use crate::http;
+use crate::host::http;
 
 /// Longer than this no request is waited for.
 const LONGEST: Duration = Duration::from_secs(60);

@@ -11,9 +11,9 @@ use super::read::{Reader, Seen};
 use super::status::{Seal, Status, Word};
 use super::{Kind, Repository};
 use crate::config::forge::{Reach, TokenSource};
+use crate::host::testing::run;
 use crate::outbox::judgement::{Judged, Judgement};
 use crate::report::Report;
-use crate::testing::run;
 
 pub mod rules;
 pub mod server;

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::{ReportsError, ReportsRepository, local_ref, remote_error, report_in};
 use crate::config::Remote;
-use crate::process::ProcessError;
+use crate::host::process::ProcessError;
 use crate::report::{Report, State};
 
 /// Begins the note's line.

@@ -3,8 +3,8 @@ use std::time::Duration;
 use nixus_switcher::protocol::Commit as Named;
 
 use super::*;
+use crate::host::testing::run;
 use crate::report::Reporter;
-use crate::testing::run;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()

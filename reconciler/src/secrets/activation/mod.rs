@@ -15,7 +15,7 @@ use super::generation::{GenerationError, Owner, Place, Record};
 use super::identity::{Identities, IdentityError, User};
 use super::links::{self, LinkError};
 use super::units::{self, ListError, Units};
-use crate::state::read_bounded;
+use crate::host::files::read_bounded;
 
 mod look;
 
@@ -209,7 +209,11 @@ impl Activation<'_> {
         }
         let (identities, failures) = Identities::read(&description.identities, User::Host)
             .map_err(ActivationError::Identities)?;
-        warnings.extend(failures.iter().map(|one| crate::process::in_words(one)));
+        warnings.extend(
+            failures
+                .iter()
+                .map(|one| crate::host::process::in_words(one)),
+        );
         Ok(Some(identities))
     }
 
@@ -289,7 +293,7 @@ impl Activation<'_> {
         if before != Some(number) {
             let kept: Vec<u64> = before.into_iter().chain([number]).collect();
             if let Err(error) = self.place.remove_others(&kept) {
-                done.warnings.push(crate::process::in_words(&error));
+                done.warnings.push(crate::host::process::in_words(&error));
             }
         }
         Ok(())

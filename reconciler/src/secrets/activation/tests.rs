@@ -160,7 +160,7 @@ fn what_cannot_be_opened_takes_no_other_away() {
     let said: Vec<String> = checked
         .failures
         .iter()
-        .map(|failure| crate::process::in_words(failure))
+        .map(|failure| crate::host::process::in_words(failure))
         .collect();
     assert_eq!(said[0], "cannot open secret b: it is damaged");
     assert!(

@@ -12,8 +12,8 @@ use super::ciphertext::{self, OpenError, Plaintext, SealError};
 use super::fleet::{Described, Fleet, FleetError, Problem};
 use super::identity::{Identities, IdentityError, User};
 use crate::flake_url;
-use crate::process::{Invocation, ProcessError};
-use crate::state::{read_bounded, write_atomically};
+use crate::host::files::{read_bounded, write_atomically};
+use crate::host::process::{Invocation, ProcessError};
 
 /// The longest that the fleet's evaluation may take.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
@@ -206,7 +206,9 @@ impl Repository {
         let looked_at = |state: &&mut State| state.there && state.damage.is_none();
         for state in states.iter_mut().filter(looked_at) {
             let opened = self.open(&state.file, identities);
-            state.damage = opened.err().map(|error| crate::process::in_words(&error));
+            state.damage = opened
+                .err()
+                .map(|error| crate::host::process::in_words(&error));
         }
         states
     }
@@ -227,7 +229,7 @@ impl Repository {
             Err(OperatorError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 state.there = false;
             }
-            Err(error) => state.damage = Some(crate::process::in_words(&error)),
+            Err(error) => state.damage = Some(crate::host::process::in_words(&error)),
         }
         state
     }
@@ -321,7 +323,7 @@ pub fn identities(named: &[PathBuf]) -> Result<Identities, OperatorError> {
     };
     let (identities, failures) = found.map_err(OperatorError::Identities)?;
     for failure in &failures {
-        tracing::warn!("{}", crate::process::in_words(failure));
+        tracing::warn!("{}", crate::host::process::in_words(failure));
     }
     Ok(identities)
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::{CommitId, FETCHED_BRANCH, Head, Oid, Remote, Source, SourceError, address, list_one};
-use crate::process::in_words;
+use crate::host::process::in_words;
 
 /// How long the mirrors may take after the first URL has failed.
 const GRACE: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 use super::super::tests::{Place, mirror};
 use super::*;
-use crate::process::in_words;
-use crate::testing::run;
+use crate::host::process::in_words;
+use crate::host::testing::run;
 
 /// A first URL that has `one`, a mirror that has `two` as well, and a host that has seen `one`.
 fn ahead() -> (Place, Source, CommitId, CommitId) {

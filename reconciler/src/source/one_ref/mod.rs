@@ -11,7 +11,7 @@ use std::path::Path;
 use super::ls_refs::{self, FLUSH, Read};
 use super::{Head, SourceError, address, list_failed, over_https};
 use crate::config::Remote;
-use crate::process::{Invocation, ProcessError};
+use crate::host::process::{Invocation, ProcessError};
 use crate::ssh;
 
 /// The exit code of ssh for its own failures, such as no connection (ssh(1)).

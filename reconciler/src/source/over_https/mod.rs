@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::ls_refs::{self, Read};
 use super::{Head, SourceError};
 use crate::config::Remote;
-use crate::http::{self, Authorities, ClientError, RequestError, Via};
+use crate::host::http::{self, Authorities, ClientError, RequestError, Via};
 use crate::https;
 
 /// The longest answer that is read, in bytes: of the branch, and of those whose names begin with its name.

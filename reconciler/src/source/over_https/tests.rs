@@ -12,7 +12,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::super::CommitId;
 use super::super::list::list_one;
 use super::*;
-use crate::testing::run;
+use crate::host::testing::run;
 
 fn pem(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -269,7 +269,7 @@ fn whoever_is_not_there_or_wants_to_be_left_alone_is_not_asked_again() {
         let said = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
         let server = Server::start(Rule::Raw(said.into_bytes()));
         let error = ask_now(&server.remote()).unwrap_err();
-        let words = crate::process::in_words(&error);
+        let words = crate::host::process::in_words(&error);
         assert!(words.contains(&status[..3]), "{words}");
         assert_eq!(server.asked().len(), 1);
     }

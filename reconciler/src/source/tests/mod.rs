@@ -4,7 +4,7 @@ use git2::Signature;
 
 use super::list::head_in;
 use super::*;
-use crate::testing::run;
+use crate::host::testing::run;
 
 mod manifests;
 
@@ -284,7 +284,7 @@ fn no_error_tells_a_password_that_a_url_carries() {
         run(source.list()).map(|_| ()).unwrap_err(),
         run(source.fetch()).map(|_| ()).unwrap_err(),
     ] {
-        let words = crate::process::in_words(&error);
+        let words = crate::host::process::in_words(&error);
         assert!(!words.contains("s3cret"), "{words}");
         assert!(words.contains("127.0.0.1"), "{words}");
     }
@@ -403,7 +403,7 @@ fn a_submodule_that_is_nowhere_is_told_from_one_that_is_not_reached() {
             source.with_submodules(&head).await
         })
         .unwrap_err();
-        let told = crate::process::in_words(&error);
+        let told = crate::host::process::in_words(&error);
         assert!(told.contains(expected), "{told}");
         assert_eq!(
             matches!(error, SourceError::Submodule { .. }),
@@ -489,7 +489,7 @@ fn an_old_history_with_flaws_that_harm_nobody_is_fetched() {
         match run(source.fetch()) {
             Ok(fetched) => assert!(harmless && fetched == head, "{flaw}"),
             Err(error) => {
-                let words = crate::process::in_words(&error);
+                let words = crate::host::process::in_words(&error);
                 assert!(!harmless && words.contains(flaw), "{flaw}: {words}");
             }
         }

@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
 use crate::address::without_credentials;
-use crate::state::read_bounded;
+use crate::host::files::read_bounded;
 
 /// The longest file of authorities, in bytes.
 const LONGEST_AUTHORITIES: u64 = 1024 * 1024;

@@ -48,18 +48,18 @@ pub fn ended(code: ExitCode) -> ExitCode {
 /// Prints on standard output.
 #[macro_export]
 macro_rules! print {
-    ($($text:tt)*) => { $crate::say::out(format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::host::output::out(format_args!($($text)*)) };
 }
 
 /// Prints a line on standard output.
 #[macro_export]
 macro_rules! println {
-    () => { $crate::say::out(format_args!("\n")) };
-    ($($text:tt)*) => { $crate::say::out(format_args!("{}\n", format_args!($($text)*))) };
+    () => { $crate::host::output::out(format_args!("\n")) };
+    ($($text:tt)*) => { $crate::host::output::out(format_args!("{}\n", format_args!($($text)*))) };
 }
 
 /// Prints a line on standard error.
 #[macro_export]
 macro_rules! eprintln {
-    ($($text:tt)*) => { $crate::say::err(format_args!("{}\n", format_args!($($text)*))) };
+    ($($text:tt)*) => { $crate::host::output::err(format_args!("{}\n", format_args!($($text)*))) };
 }

@@ -9,9 +9,9 @@ const WRITTEN: [&str; 6] = [
     "/nix/store",
     "/nix/var",
     "/tmp",
-    crate::state::STATE,
+    crate::host::files::STATE,
     "/var/lib/nixus/repository.git",
-    crate::state::RUN,
+    crate::host::files::RUN,
 ];
 /// With less than this left, in bytes, a disk counts as full: what failed may have been removed.
 const FULL: u64 = 4 << 20;

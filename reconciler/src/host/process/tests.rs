@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing;
+use crate::host::testing;
 
 fn run(invocation: Invocation) -> Result<Vec<u8>, ProcessError> {
     testing::run(invocation.output())

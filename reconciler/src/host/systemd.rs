@@ -9,7 +9,7 @@ use nixus_switcher::machine::activation::said::Said;
 use nixus_switcher::machine::systemd::UNDISTURBED;
 use thiserror::Error;
 
-use crate::process::{Invocation, ProcessError};
+use crate::host::process::{Invocation, ProcessError};
 
 /// The unit that makes a pass.
 pub const PASS_UNIT: &str = "nixus-reconcile.service";

@@ -5,7 +5,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
-use crate::testing::run;
+use crate::host::testing::run;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
