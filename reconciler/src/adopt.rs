@@ -11,14 +11,14 @@ use thiserror::Error;
 
 use crate::activation::{ActivationError, Switcher};
 use crate::checks::{Scene, peer, unit};
-use crate::commit_id::CommitId;
 use crate::config::Config;
+use crate::decide::commit_id::CommitId;
+use crate::decide::ledger::Ledger;
+use crate::decide::plan::Head;
 use crate::host::files::{Paths, replace_link};
 use crate::host::process::in_words;
-use crate::ledger::Ledger;
 use crate::ledger_file::{self, LedgerFileError};
 use crate::pass_lock::{PassLock, PassLockError};
-use crate::plan::Head;
 use crate::reports_repository::ReportsRepository;
 use crate::source::{Source, SourceError};
 

@@ -1,6 +1,6 @@
 //! What happens next, for each reason to wait: the sentence below it in `nixus status`.
 
-use crate::plan::Reason;
+use crate::decide::plan::Reason;
 
 /// The same where a deployment is open and nobody works on it.
 pub const ABANDONED: &str =

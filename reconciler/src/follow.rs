@@ -7,10 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
 use crate::config::Remote;
+use crate::decide::report::Report;
 use crate::fleet::{self, HostKeys, Told};
 use crate::forge::Listed;
 use crate::forge::read::{ReadError, Reader, Seen};
-use crate::report::Report;
 use crate::reports_repository::{ReportsError, ReportsRepository};
 
 /// The pause between two looks at a git server of one's own.
@@ -227,11 +227,11 @@ fn follows(numbers: &mut BTreeMap<String, u64>, told: Told) -> Option<Report> {
 mod tests {
     use super::*;
     use crate::config::forge::Kind;
+    use crate::decide::report::State;
+    use crate::decide::status::{Status, Word};
     use crate::forge::contract::Stage;
     use crate::forge::contract::rules::SHA;
-    use crate::forge::status::{Status, Word};
     use crate::host::testing::run;
-    use crate::report::State;
 
     fn on(stage: &Stage) -> Reports {
         Reports::Forge {

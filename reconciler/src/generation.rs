@@ -6,7 +6,7 @@ use nixus_switcher::protocol::{Commit, Toplevel};
 use nixus_switcher::state::profile::ProfileError;
 use thiserror::Error;
 
-use crate::report::{Report, State};
+use crate::decide::report::{Report, State};
 
 /// Why there is nothing to go back to.
 #[derive(Debug, Error)]
@@ -146,7 +146,7 @@ fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Reporter;
+    use crate::decide::report::Reporter;
 
     fn toplevel(name: char) -> Toplevel {
         let hash = String::from(name).repeat(32);

@@ -8,9 +8,9 @@ use nixus_switcher::protocol::DeploymentId;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::decide::plan::Reason;
 use crate::host::files::{Paths, read_bounded};
 use crate::host::systemd::{self, PASS_UNIT};
-use crate::plan::Reason;
 
 /// The longest note of a pass that is read, in bytes.
 const MAX_NOTE: u64 = 256 * 1024;

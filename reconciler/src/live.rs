@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use nixus_switcher::printable::printable;
 
-use crate::report::{Report, State};
+use crate::decide::report::{Report, State};
 use crate::watch::Watch;
 
 /// So many busy hosts have a line of their own.

@@ -9,10 +9,10 @@ use nixus_switcher::protocol::{CheckOutcome, Toplevel};
 use nixus_switcher::state::layout::Layout;
 
 use crate::config::Passes;
-use crate::health::Finding;
+use crate::decide::plan::Baseline;
+use crate::decide::verdict::Finding;
 use crate::host::process::in_words;
 use crate::host::systemd::{self, PASS_TIMER, PASS_UNIT, SystemdError};
-use crate::plan::Baseline;
 
 /// What runs these checks.
 const VERIFY: &str = "nixus-verify.service";

@@ -1,7 +1,7 @@
 //! `nixus log`: this host's reports, each with how its deployment went.
 //!
 //! The fields of [`Entry`] are those of `nixus log --json`, which prints a list of them; those of
-//! [`crate::report::Report`] are also those of `nixus fleet --json`. Fields may be added; `version`
+//! [`crate::decide::report::Report`] are also those of `nixus fleet --json`. Fields may be added; `version`
 //! counts up when one changes its meaning or goes away.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use nixus_switcher::printable::{printable, printable_lines};
 use nixus_switcher::protocol::{CheckOutcome, Outcome};
 use serde::Serialize;
 
-use crate::report::{Report, State};
+use crate::decide::report::{Report, State};
 
 /// One report, and with `--verbose` the switcher's record of the deployment that it tells of.
 #[derive(Debug, Serialize)]

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::decide::outbox::{Outbox, VERSION};
 use crate::host::files::{Paths, read_bounded, write_durably};
-use crate::outbox::{Outbox, VERSION};
 
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 1024 * 1024;

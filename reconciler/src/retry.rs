@@ -3,8 +3,8 @@
 use thiserror::Error;
 
 use crate::activation::Switcher;
+use crate::decide::ledger::release::{Released, Retry};
 use crate::host::files::Paths;
-use crate::ledger::release::{Released, Retry};
 use crate::ledger_file::{self, DamagedLedger, LedgerFileError};
 use crate::pass_lock::{PassLock, PassLockError};
 

@@ -14,12 +14,12 @@ use thiserror::Error;
 use crate::activation::{ActivationError, Candidate, Switcher};
 use crate::checks;
 use crate::config::Config;
+use crate::decide::report::Reporter;
 use crate::generation::{Generation, GenerationError, find};
 use crate::host::files::Paths;
 use crate::host::systemd::{self, PASS_UNIT, SystemdError};
 use crate::ledger_file::{self, DamagedLedger, LedgerFileError};
 use crate::pass_lock::{PassLock, PassLockError};
-use crate::report::Reporter;
 use crate::reports_repository::{ReportsError, ReportsRepository};
 
 /// How often the switcher is asked whether it has ended.

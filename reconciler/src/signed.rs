@@ -13,7 +13,7 @@ use russh::keys::ssh_key::{Algorithm, HashAlg, Signature, SshSig};
 use russh::keys::{PrivateKey, ssh_key};
 use thiserror::Error;
 
-use crate::forge::status::{Seal, Word};
+use crate::decide::status::{Seal, Word};
 use crate::host::public_key::PublicKey;
 
 /// Nothing but reports is signed under this name.

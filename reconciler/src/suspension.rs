@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::newest_version;
 use thiserror::Error;
 
+use crate::decide::plan::suspension::Suspension;
 use crate::host::files::{Paths, read_bounded, write_durably};
-use crate::plan::suspension::Suspension;
 
 /// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;

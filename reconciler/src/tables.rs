@@ -5,12 +5,12 @@ use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use nixus_switcher::printable::printable;
 use nixus_switcher::protocol::{CheckOutcome, CheckResult};
 
-use crate::age::age;
+use crate::decide::age::age;
+use crate::decide::report::{Report, State};
+use crate::decide::verdict::sightings::Sign;
 use crate::fleet::{NoticedBy, Told};
-use crate::health::sightings::Sign;
 use crate::log::Entry;
 use crate::manifest::Manifest;
-use crate::report::{Report, State};
 use crate::secrets::operator;
 use jiff::Timestamp;
 

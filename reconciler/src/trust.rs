@@ -5,8 +5,8 @@
 
 use nixus_switcher::protocol::Commit;
 
-use crate::commit_id::CommitId;
-use crate::plan::Ancestry;
+use crate::decide::commit_id::CommitId;
+use crate::decide::plan::Ancestry;
 use crate::source::{Source, SourceError};
 
 /// A commit that passed every check of trust. Only such a commit can be built.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::{Report, State};
+use crate::decide::report::{Report, State};
 
 /// One deployment.
 #[derive(Debug)]

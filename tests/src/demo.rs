@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use lab::fleet::{self, Files, UNCHECKED};
 use lab::story::{PATIENCE, Story};
 use lab::{Kind, Lab};
-use nixus::report::{Report, State};
+use nixus::decide::report::{Report, State};
 
 /// The hosts of the story.
 const HOSTS: [&str; 3] = ["db1", "web1", "web2"];

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use nixus::report::Report;
+use nixus::decide::report::Report;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{self, Output};

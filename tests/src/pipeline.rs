@@ -1,7 +1,7 @@
 //! A fleet that follows its CI: what is pushed is built once, and fetched by every host.
 
 use anyhow::{Context as _, Result};
-use nixus::report::{Report, State};
+use nixus::decide::report::{Report, State};
 use serde_json::Value;
 
 use crate::caches::{self, Caches};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nixus::report::{Report, State};
+use nixus::decide::report::{Report, State};
 use serde_json::Value;
 
 use crate::pool::{self, Leased};

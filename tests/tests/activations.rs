@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use lab::descriptions::{SNIPPET_FAILS, killed_once, service};
 use lab::story::{Story, switcher_status};
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 use serde_json::Value;
 
 use crate::failures::{check, takes_the_next_commit};

@@ -8,7 +8,7 @@ use lab::Host;
 use lab::descriptions::GREETING;
 use lab::story::{PATIENCE, Story, status, switcher_status};
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 use serde_json::Value;
 
 use crate::boots::{boot_proven, boots, cannot_judge_its_boot, is_proven, says};

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::fleet::Files;
 use lab::story::{PATIENCE, Story, deployments, status};
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 use serde_json::Value;
 
 const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use lab::Lab;
 use lab::story::{Story, deployments, status};
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 
 const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;
 const GOODBYE: &str = r#"environment.etc."greeting".text = "goodbye";"#;

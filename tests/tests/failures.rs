@@ -9,7 +9,7 @@ use lab::descriptions::{
 use lab::fleet::Files;
 use lab::story::{PATIENCE, Story, status, switcher_status};
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 use serde_json::Value;
 
 /// Pushes a description that cannot be kept; sees the host go back, say why in these words, let the

@@ -9,7 +9,7 @@ use lab::gitea::{self, CA_FILE, Gitea, TOKEN_FILE};
 use lab::story::{PATIENCE, Story, status};
 use lab::test;
 use lab::{Lab, command, https_server, setup};
-use nixus::report::State;
+use nixus::decide::report::State;
 use serde_json::Value;
 
 /// The newest status of each host on a commit: host, state, description.

@@ -9,7 +9,7 @@ use lab::descriptions::{
 use lab::fleet::UNCHECKED;
 use lab::story::Story;
 use lab::test;
-use nixus::report::{Report, State};
+use nixus::decide::report::{Report, State};
 
 use crate::failures::takes_the_next_commit;
 

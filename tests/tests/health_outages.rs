@@ -7,7 +7,7 @@ use lab::descriptions::{GREETING, INBOUND, firewall, slow_build};
 use lab::fleet::UNCHECKED;
 use lab::story::{PATIENCE, Story};
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 
 use crate::failures::takes_the_next_commit;
 use crate::health::breaks;
@@ -88,7 +88,7 @@ fn one_commit_shuts_the_doors_of_all_hosts() -> Result<()> {
     for (name, before) in names.iter().zip(&before) {
         story.at_rest(name, before)?;
         let reports = story.lab().operator().reports(name)?;
-        let is_kept = |report: &nixus::report::Report| {
+        let is_kept = |report: &nixus::decide::report::Report| {
             report.state == State::Success && report.commit.subject == "shut all doors"
         };
         ensure!(

@@ -94,9 +94,9 @@ fn a_host_that_has_nothing_to_report_is_heard_of_and_one_that_is_gone_is_marked(
         "web1",
         &next,
         &[
-            nixus::report::State::Success,
-            nixus::report::State::Failure,
-            nixus::report::State::Waiting,
+            nixus::decide::report::State::Success,
+            nixus::decide::report::State::Failure,
+            nixus::decide::report::State::Waiting,
         ],
     )?;
     let (gone, code) = fleet_says(web1, "web2")?;

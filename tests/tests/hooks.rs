@@ -5,7 +5,7 @@ use lab::Host;
 use lab::descriptions::{ACTIVATION_FAILS, GREETING};
 use lab::story::{PATIENCE, Story, deployments, status, switcher_status};
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 use serde_json::Value;
 
 /// Each hook notes what it was told; the one before fails for as long as a file is there.

@@ -7,7 +7,7 @@ use lab::Host;
 use lab::descriptions::{ACTIVATION_FAILS, GREETING, slow_build};
 use lab::story::{PATIENCE, Story, status};
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 
 use crate::failures::takes_the_next_commit;
 use crate::passes::builds;

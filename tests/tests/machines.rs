@@ -15,7 +15,7 @@ use lab::qemu::machine::{Machine, Start};
 use lab::qemu::{come_first, kernel, loader};
 use lab::test;
 use lab::{Lab, setup};
-use nixus::report::{Report, State};
+use nixus::decide::report::{Report, State};
 use serde_json::Value;
 
 use lab::descriptions::FAILS_AT_BOOT;

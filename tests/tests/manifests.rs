@@ -6,7 +6,7 @@ use lab::pipeline::Pipeline;
 use lab::signing_key::SigningKey;
 use lab::test;
 use lab::{Host, Lab};
-use nixus::report::State;
+use nixus::decide::report::State;
 use serde_json::{Value, json};
 
 const GREETING: &str = r#"environment.etc."greeting".text = "hello";"#;

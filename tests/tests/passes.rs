@@ -10,7 +10,7 @@ use lab::descriptions::{
 };
 use lab::story::{PATIENCE, Story, deployments, status, switcher_status};
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 use serde_json::Value;
 
 use crate::failures::{check, takes_the_next_commit};

@@ -9,7 +9,7 @@ use lab::descriptions::{UNIT_FAILS, service};
 use lab::story::{PATIENCE, Story, switcher_status};
 use lab::test;
 use lab::{Host, Lab};
-use nixus::report::State;
+use nixus::decide::report::State;
 use serde_json::Value;
 
 use crate::failures::takes_the_next_commit;

@@ -7,7 +7,7 @@ use lab::descriptions::{SSHD_STOPS, UNIT_FAILS};
 use lab::fleet::UNCHECKED;
 use lab::story::{PATIENCE, Story, switcher_status};
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 use serde_json::Value;
 
 use crate::failures::takes_the_next_commit;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::descriptions::{GREETING, slow_build};
 use lab::story::{Story, status};
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 
 use crate::passes::builds;
 

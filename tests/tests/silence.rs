@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::Host;
 use lab::story::{PATIENCE, Story, switcher_status};
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 
 use crate::failures::takes_the_next_commit;
 use crate::passes::phase;

@@ -7,7 +7,7 @@ use lab::Host;
 use lab::descriptions::{GREETING, slow_trial};
 use lab::story::{PATIENCE, Story, deployments, status, switcher_status};
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 use serde_json::Value;
 
 use crate::failures::takes_the_next_commit;

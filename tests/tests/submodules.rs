@@ -84,7 +84,10 @@ fn files_in_git_lfs_are_refused_with_what_to_do_or_taken_as_pointers() -> Result
     let commit = operator.deploy(&files(logo, pointer)?, "show the logo")?;
     let words = "has files in Git LFS, of which Nix would get the pointers alone (files/logo.bin): commit them without LFS";
     let report = story.went_back("web1", &commit, &before, words)?;
-    ensure!(report.state == nixus::report::State::Error, "{report:?}");
+    ensure!(
+        report.state == nixus::decide::report::State::Error,
+        "{report:?}"
+    );
     // As it is asked to.
     let commit = operator.deploy(&files(logo, "a picture")?, "commit it as it is")?;
     story.kept("web1", &commit)?;

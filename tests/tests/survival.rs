@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use lab::descriptions::{NEEDED_MOUNT, order};
 use lab::story::Story;
 use lab::test;
-use nixus::report::State;
+use nixus::decide::report::State;
 
 use crate::failures::{check, takes_the_next_commit};
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::CheckOutcome;
 
 use crate::config::health::Operator;
-use crate::health::Lasts;
+use crate::decide::verdict::Lasts;
 use crate::host::files::read_bounded;
 use crate::probe::protocol::Found;
 

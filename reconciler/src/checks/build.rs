@@ -6,7 +6,7 @@ use nixus_switcher::protocol::CheckOutcome;
 
 use super::Scene;
 use crate::closure::trifle::{self, Trifle};
-use crate::health::Finding;
+use crate::decide::verdict::Finding;
 
 /// The name of this check.
 pub const BUILD: &str = "build";

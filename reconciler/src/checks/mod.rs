@@ -10,10 +10,10 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::config::health::{Check, Kind};
-use crate::health::{Finding, Lasts, SSH};
+use crate::decide::plan::Baseline;
+use crate::decide::verdict::{Finding, Lasts, SSH};
 use crate::host::files::Paths;
 use crate::local_checks;
-use crate::plan::Baseline;
 use crate::probe::protocol::Found;
 use crate::source::reach;
 

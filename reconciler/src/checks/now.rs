@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Scene, recovery};
 use crate::config::Config;
-use crate::health::{Finding, judge, rules};
+use crate::decide::verdict::{Finding, judge, rules};
 use crate::host::files::Paths;
 use crate::local_checks;
 

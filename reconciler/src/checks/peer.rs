@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use crate::config::DEFAULT_PATH;
 use crate::config::health::{Health, Peer};
-use crate::health::sightings::Heard;
-use crate::health::{Finding, PEER};
+use crate::decide::verdict::sightings::Heard;
+use crate::decide::verdict::{Finding, PEER};
 use crate::host::files::read_bounded;
 use crate::host::process::in_words;
 use crate::host::public_key::PublicKey;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nixus_switcher::protocol::CheckOutcome;
 
-use crate::health::{Finding, Lasts};
+use crate::decide::verdict::{Finding, Lasts};
 use crate::host::process::in_words;
 use crate::host::systemd;
 use crate::secrets::memory::{is_ramfs, is_tmpfs};

@@ -9,13 +9,13 @@ use tokio::time::timeout;
 
 use super::{Scene, unit};
 use crate::closure::{self, ClosureError, ResolveError};
-use crate::commit_id::CommitId;
 use crate::config::Config;
-use crate::health::{Finding, REACH, REPOSITORY};
+use crate::decide::commit_id::CommitId;
+use crate::decide::plan::Head;
+use crate::decide::verdict::{Finding, REACH, REPOSITORY};
 use crate::host::files::Paths;
 use crate::host::process::in_words;
 use crate::manifest::ManifestError;
-use crate::plan::Head;
 use crate::source::reach::{Reach, reach};
 use crate::source::{Source, SourceError};
 use crate::trust;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{access, accounts};
 use crate::config::health::{Health, Operator};
-use crate::health::{Finding, Lasts, SSH};
+use crate::decide::verdict::{Finding, Lasts, SSH};
 use crate::host::process::in_words;
 use crate::host::public_key::PublicKey;
 use crate::local_checks;

@@ -9,7 +9,7 @@ use nixus_switcher::waits::{self, Kind};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Scene;
-use crate::health::{Finding, PASS, REPOSITORY};
+use crate::decide::verdict::{Finding, PASS, REPOSITORY};
 use crate::host::process::in_words;
 use crate::host::systemd::{self, PASS_TIMER, PASS_UNIT};
 use crate::own_pass::{self, Handed, Place, Question};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::parse_commit;
-use crate::commit_id::CommitId;
+use crate::decide::commit_id::CommitId;
 use crate::host::store_path;
 use crate::manifest;
 

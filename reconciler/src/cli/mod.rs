@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::commit_id::CommitId;
 use crate::config;
 use crate::config::forge::Kind;
+use crate::decide::commit_id::CommitId;
+use crate::decide::ledger::release::Retry;
 use crate::exit_code;
-use crate::ledger::release::Retry;
 
 mod init;
 mod manifest;

@@ -7,8 +7,8 @@ use nixus_switcher::protocol::Toplevel;
 
 use super::{ClosureError, run, toplevel_in};
 use crate::build_scope::BuildScope;
-use crate::commit_id::CommitId;
 use crate::config::{Closure, Expression, Lfs};
+use crate::decide::commit_id::CommitId;
 use crate::flake_url;
 use crate::host::disk_space;
 use crate::host::process::{Invocation, ProcessError};

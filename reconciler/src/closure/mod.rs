@@ -8,14 +8,14 @@ use nixus_switcher::protocol::{NameError, Toplevel};
 use thiserror::Error;
 
 use crate::build_scope::{self, BuildScope};
-use crate::commit_id::CommitId;
 use crate::config::{Closure, ClosureSource, Config, Expression, Otherwise};
+use crate::decide::commit_id::CommitId;
+use crate::decide::plan::Gap;
 use crate::host::files::replace_link;
 use crate::host::process::{Invocation, ProcessError};
 use crate::manifest::{self, Entry, ManifestError};
 use crate::nix_failure::Class;
 use crate::nix_log::{NixLog, Progress};
-use crate::plan::Gap;
 use crate::source::{Missing, Source, SourceError};
 use crate::trust::VerifiedCommit;
 

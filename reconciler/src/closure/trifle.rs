@@ -8,8 +8,8 @@ use nixus_switcher::protocol::DeploymentId;
 
 use super::run;
 use crate::build_scope::BuildScope;
-use crate::commit_id::CommitId;
 use crate::config::Closure;
+use crate::decide::commit_id::CommitId;
 use crate::host::disk_space;
 use crate::host::process::{Invocation, ProcessError, in_words};
 use crate::nix_failure::{self, explain};

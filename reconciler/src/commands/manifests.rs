@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use git2::Repository;
 use nixus::cli::ManifestCommand;
-use nixus::commit_id::CommitId;
+use nixus::decide::commit_id::CommitId;
 use nixus::eprintln;
 use nixus::exit_code::WrongInput;
 use nixus::flake_url;

@@ -13,13 +13,14 @@ use nixus::adopt::adopt;
 use nixus::checks::now;
 use nixus::cli::{Cli, Command};
 use nixus::config::{Config, Remote};
+use nixus::decide::ledger::release::Retry;
+use nixus::decide::report::{Reporter, name};
 use nixus::exit_code::Exit;
 use nixus::hooks;
 use nixus::host::files::Paths;
 use nixus::host::process::in_words;
 use nixus::host::systemd;
 use nixus::host::systemd::PASS_UNIT;
-use nixus::ledger::release::Retry;
 use nixus::log;
 use nixus::pass_lock::PassLockError;
 use nixus::post::Post;
@@ -27,7 +28,6 @@ use nixus::print;
 use nixus::println;
 use nixus::probe::{answer, relay};
 use nixus::reconcile::{PassError, reconcile};
-use nixus::report::{Reporter, name};
 use nixus::reports_repository::ReportsRepository;
 use nixus::reports_repository::retention::{self, Retention};
 use nixus::retry;
@@ -309,7 +309,7 @@ fn ended(outcome: &Outcome) -> String {
     Reporter { host: "", now }.ended(outcome).text
 }
 
-fn say_released(released: &nixus::ledger::release::Released) {
+fn say_released(released: &nixus::decide::ledger::release::Released) {
     for entry in &released.quarantined {
         let what = entry
             .toplevel

@@ -11,12 +11,12 @@ use serde::Serialize;
 
 use crate::checks::access::patterns::list_has;
 use crate::config::Config;
+use crate::decide::report::{Report, State};
+use crate::decide::status::{Read, Seal, host_of, read};
+use crate::decide::verdict::sightings::Sign;
 use crate::forge::read::{ReadError, Reader};
-use crate::forge::status::{Read, Seal, host_of, read};
 use crate::forge::{Given, Listed};
-use crate::health::sightings::Sign;
 use crate::host::public_key::PublicKey;
-use crate::report::{Report, State};
 use crate::signed::{Signed, Statement};
 
 /// So many commits are looked at, from a branch's head back.
@@ -264,7 +264,7 @@ pub fn told<'a>(given: &'a Given, commit: &Listed, keys: &HostKeys) -> Option<(&
         sequence: seal.map_or(0, |seal| seal.sequence),
         noticed: Vec::new(),
         pulse: None,
-        verified: word == crate::forge::status::Word::Verifying,
+        verified: word == crate::decide::status::Word::Verifying,
     };
     let noticed_by = Vec::new();
     Some((

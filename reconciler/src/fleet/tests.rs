@@ -1,5 +1,5 @@
 use super::*;
-use crate::forge::status::{Seal, Status, Word, context};
+use crate::decide::status::{Seal, Status, Word, context};
 use russh::keys::PrivateKey;
 
 const KEY: &str = include_str!("../signed/test_ed25519");
@@ -253,15 +253,15 @@ fn whoever_makes_no_passes_is_named_by_its_peers_until_it_says_something() {
 
 #[test]
 fn hosts_that_are_silent_or_not_on_the_head_are_marked() {
-    use crate::commit_id::CommitId;
-    use crate::report::{Pulse, State};
+    use crate::decide::commit_id::CommitId;
+    use crate::decide::report::{Pulse, State};
     let at = |second| Timestamp::from_second(second).unwrap();
     let told = |host: &str, commit: &str, state: State, second: i64, head: Option<&str>| {
         let commit = Commit {
             id: commit.repeat(40),
             subject: String::new(),
         };
-        let reporter = crate::report::Reporter {
+        let reporter = crate::decide::report::Reporter {
             host,
             now: at(second),
         };

@@ -3,10 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use nixus_switcher::printable;
 
-use super::status::Status;
 use super::{Forge, Meaning};
 use crate::address::without_credentials;
-use crate::outbox::judgement::{Judged, Judgement};
+use crate::decide::outbox::judgement::{Judged, Judgement};
+use crate::decide::status::Status;
 use crate::sshd::printable;
 
 /// A time further away than this is not waited for: a clock is wrong, or somebody wants silence.
@@ -171,8 +171,8 @@ fn reset(answer: &Answer, now: Timestamp) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::super::Kind;
-    use super::super::status::Word;
     use super::*;
+    use crate::decide::status::Word;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()

@@ -5,8 +5,8 @@
 
 use super::answer::Answer;
 use super::github;
-use super::status::{Status, Word};
 use super::{Forge, Given, Listed, Meaning, Repository, Request, owner_and_name, part};
+use crate::decide::status::{Status, Word};
 
 /// Gitea's interface.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::Answer;
-use super::status::{Status, Word};
 use super::{Forge, Given, Listed, Meaning, Repository, Request, part};
+use crate::decide::status::{Status, Word};
 
 /// GitLab's interface.
 #[derive(Debug)]

@@ -4,8 +4,8 @@
 //! means.
 
 use self::answer::Answer;
-use self::status::{Status, Word};
 use crate::config::forge::{Kind, Repository};
+use crate::decide::status::{Status, Word};
 
 pub mod answer;
 mod bitbucket;
@@ -14,7 +14,6 @@ mod github;
 mod gitlab;
 pub mod http;
 pub mod read;
-pub mod status;
 pub mod token;
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use thiserror::Error;
 use super::answer::{Answer, judge};
 use super::http::{Client, HttpError};
 use super::{Given, Listed, Repository, Request};
-use crate::commit_id::CommitId;
-use crate::outbox::judgement::Judgement;
+use crate::decide::commit_id::CommitId;
+use crate::decide::outbox::judgement::Judgement;
 
 /// So many pages are read at most: 10,000 hosts, and some of them twice.
 const MOST_PAGES: u32 = 200;

@@ -8,13 +8,13 @@ use nixus_switcher::printable::is_printable;
 use super::{Target, target};
 use crate::config::forge::Kind;
 use crate::config::is_host_name;
+use crate::decide::report::Report;
+use crate::decide::status::{self, Word};
 use crate::fleet;
 use crate::fleet::HostKeys;
 use crate::forge::answer::{Answer, judge};
-use crate::forge::status::{self, Word};
 use crate::forge::{Given, Listed};
 use crate::host::public_key::PublicKey;
-use crate::report::Report;
 use crate::reports_repository;
 use crate::signed::{Signed, Statement};
 

@@ -9,10 +9,10 @@ use url::Url;
 
 use super::{Target, target};
 use crate::address::{Address, credentials_in, without_credentials};
+use crate::decide::plan::Head;
 use crate::host::public_key::PublicKey;
 use crate::https;
 use crate::manifest::{Manifest, signature};
-use crate::plan::Head;
 use crate::source::ls_refs::{self, Read};
 use crate::source::{FoundManifest, lfs, list, retry_trailers, submodules};
 use crate::ssh;

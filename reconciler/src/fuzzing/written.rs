@@ -7,13 +7,13 @@ use nixus_switcher::fuzzing::{round_trip, text};
 use nixus_switcher::holds;
 
 use super::{Target, target};
-use crate::commit_id::CommitId;
 use crate::config::{Config, MemoryLimit, is_host_name, span};
-use crate::ledger::release::Retry;
+use crate::decide::commit_id::CommitId;
+use crate::decide::ledger::release::Retry;
+use crate::decide::outbox::Outbox;
+use crate::decide::plan::suspension::Suspension;
 use crate::ledger_file;
-use crate::outbox::Outbox;
 use crate::own_pass::{Handed, Question};
-use crate::plan::suspension::Suspension;
 use crate::secrets::ciphertext::{self, Plaintext};
 use crate::secrets::description::Description;
 use crate::secrets::identity::Identities;
@@ -140,7 +140,7 @@ fn description(bytes: &[u8]) -> Result<(), String> {
 
 fn ledger(bytes: &[u8]) -> Result<(), String> {
     let _ = ledger_file::understand(bytes);
-    round_trip::<crate::ledger::Ledger>(bytes)
+    round_trip::<crate::decide::ledger::Ledger>(bytes)
 }
 
 fn own_pass(bytes: &[u8]) -> Result<(), String> {

@@ -13,9 +13,9 @@ use nixus_switcher::state::journal::checksum;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::decide::ledger::{Damage, Ledger};
 use crate::host::files::{Paths, read_bounded, write_durably};
 use crate::host::set_aside::{self, WhenFull};
-use crate::ledger::{Damage, Ledger};
 
 pub mod previous;
 
@@ -215,7 +215,7 @@ pub fn save(path: &Path, ledger: &Ledger, format: u32) -> Result<(), LedgerFileE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commit_id::CommitId;
+    use crate::decide::commit_id::CommitId;
 
     fn adopted() -> Ledger {
         let mut ledger = Ledger::default();

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use nixus_switcher::protocol::{Outcome, Toplevel};
 
 use super::{MAX_BYTES, understand};
+use crate::decide::ledger::Ledger;
 use crate::host::files::read_bounded;
-use crate::ledger::Ledger;
 
 /// Where the copy is.
 pub fn copy_of(path: &Path) -> PathBuf {
@@ -109,8 +109,8 @@ mod tests {
 
     use super::super::{load, save};
     use super::*;
-    use crate::commit_id::CommitId;
-    use crate::ledger::{Built, Kept};
+    use crate::decide::commit_id::CommitId;
+    use crate::decide::ledger::{Built, Kept};
 
     fn commit(letter: char) -> CommitId {
         CommitId::try_from(letter.to_string().repeat(40)).unwrap()

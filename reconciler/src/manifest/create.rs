@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::{Built, Manifest, VERSION};
 use crate::closure::{some, trifle};
-use crate::commit_id::CommitId;
+use crate::decide::commit_id::CommitId;
 use crate::flake_url;
 use crate::host::files::read_bounded;
 use crate::host::process::{Invocation, ProcessError};

@@ -12,9 +12,9 @@ use nixus_switcher::protocol::{NameError, Toplevel};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::commit_id::CommitId;
 use crate::config::{Config, Following};
-use crate::plan::Gap;
+use crate::decide::commit_id::CommitId;
+use crate::decide::plan::Gap;
 use crate::source::{Source, SourceError};
 use crate::trust::VerifiedCommit;
 

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::signature::{self, SignError};
 use super::{FILE, Manifest, SIGNATURE};
 use crate::address::{Address, AddressError, without_credentials};
-use crate::commit_id::CommitId;
+use crate::decide::commit_id::CommitId;
 use crate::host::process::{Invocation, ProcessError};
 use crate::source::{REFS, without_advice};
 

@@ -1,4 +1,4 @@
-//! Posts what waits in the outbox as commit statuses: the hands of [`crate::outbox`], which decides.
+//! Posts what waits in the outbox as commit statuses: the hands of [`crate::decide::outbox`], which decides.
 //!
 //! On a host this is a unit of its own, which a pass starts and does not wait for.
 
@@ -12,18 +12,18 @@ use nixus_switcher::state::lock_file;
 use thiserror::Error;
 
 use crate::activation::Switcher;
-use crate::commit_id::CommitId;
 use crate::config::Config;
 use crate::config::statuses::Statuses;
+use crate::decide::commit_id::CommitId;
+use crate::decide::outbox::judgement::{Judged, Judgement};
+use crate::decide::outbox::{Item, Next, Outbox};
+use crate::decide::report::{Report, State};
+use crate::decide::status::{Seal, Status, Word};
 use crate::forge::answer::judge;
 use crate::forge::http::{Client, HttpError};
-use crate::forge::status::{Seal, Status, Word};
 use crate::host::files::Paths;
 use crate::host::process::in_words;
-use crate::outbox::judgement::{Judged, Judgement};
-use crate::outbox::{Item, Next, Outbox};
 use crate::outbox_file::{self, OutboxFileError};
-use crate::report::{Report, State};
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::signed::{SignError, Statement};
 use crate::sshd::{SshError, own_key};

@@ -2,12 +2,12 @@ use nixus_switcher::protocol::Commit;
 
 use super::*;
 use crate::config::forge::Kind;
+use crate::decide::outbox::Outbox;
+use crate::decide::report::Reporter;
 use crate::forge::contract::Stage;
 use crate::forge::contract::rules::SHA;
 use crate::forge::contract::server::Fault;
 use crate::host::testing::run;
-use crate::outbox::Outbox;
-use crate::report::Reporter;
 use crate::status::statuses::view;
 
 /// A host whose forge is a stage.
@@ -267,7 +267,7 @@ fn statuses_are_signed_where_that_is_wanted() {
     scene.report(|reporter, commit| reporter.not_built(commit, "no such header"));
     scene.post();
     let page = scene.on_page();
-    let read = crate::forge::status::read(&page[0]).unwrap();
+    let read = crate::decide::status::read(&page[0]).unwrap();
     let seal = read.seal.unwrap();
     let public = own_key(&key).unwrap().public_key().clone();
     let statement = Statement {
@@ -284,6 +284,6 @@ fn statuses_are_signed_where_that_is_wanted() {
     scene.time_passes();
     scene.post();
     let page = scene.on_page();
-    let later = crate::forge::status::read(&page[1]).unwrap().seal.unwrap();
+    let later = crate::decide::status::read(&page[1]).unwrap().seal.unwrap();
     assert!(later.sequence > seal.sequence);
 }

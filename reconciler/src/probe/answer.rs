@@ -18,10 +18,10 @@ use crate::activation::Switcher;
 use crate::checks::{ssh, tcp};
 use crate::config::health::Peer;
 use crate::config::{Config, ConfigError};
+use crate::decide::plan::Head;
 use crate::host::files::Paths;
 use crate::host::process::in_words;
 use crate::last_pass;
-use crate::plan::Head;
 use crate::source::Source;
 use crate::sshd::{Place, Session, own_key};
 

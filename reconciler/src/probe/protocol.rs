@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::config::health::Operator;
-use crate::health::Lasts;
+use crate::decide::verdict::Lasts;
 use crate::host::public_key::PublicKey;
 use crate::sshd::printable;
 

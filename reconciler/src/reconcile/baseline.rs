@@ -9,12 +9,12 @@ use nixus_switcher::protocol::Before;
 use super::{Pass, PassError, jitter};
 use crate::checks::{self, Looked, peer};
 use crate::closure::BuiltClosure;
-use crate::commit_id::CommitId;
-use crate::health::Finding;
-use crate::health::before::{Known, fitness, lost};
-use crate::health::sightings::{Heard, Noticed};
-use crate::plan::Baseline;
-use crate::report::Report;
+use crate::decide::commit_id::CommitId;
+use crate::decide::plan::Baseline;
+use crate::decide::report::Report;
+use crate::decide::verdict::Finding;
+use crate::decide::verdict::before::{Known, fitness, lost};
+use crate::decide::verdict::sightings::{Heard, Noticed};
 use crate::reports_repository::ReportsRepository;
 
 /// How long peers may take to say that they are there.

@@ -1,14 +1,14 @@
 //! Decisions in the journal: one event each, with fields that `journalctl` can be asked for.
 //!
 //! - `COMMIT`: the commit's id. `DEPLOYMENT`: the deployment's.
-//! - `PHASE`: what the host does about the commit, a word of [`crate::report::State`]; or `waiting`.
+//! - `PHASE`: what the host does about the commit, a word of [`crate::decide::report::State`]; or `waiting`.
 //! - `REASON`: why it waits, a word of [`Reason::word`].
 
 use nixus_switcher::printable::{printable, printable_lines};
 
 use super::Reason;
-use crate::commit_id::CommitId;
-use crate::report::Report;
+use crate::decide::commit_id::CommitId;
+use crate::decide::report::Report;
 
 /// The pass ends with something to wait for.
 pub fn waits(reason: &Reason) {
@@ -83,7 +83,7 @@ mod tests {
             || waits(&Reason::DeploymentOpen { deployment }),
             "INFO deployment 5-aaaaaaa is under way deployment=\"5-aaaaaaa\" phase=\"waiting\" reason=\"deployment-open\"",
         );
-        let reporter = crate::report::Reporter {
+        let reporter = crate::decide::report::Reporter {
             host: "web1",
             now: jiff::Timestamp::UNIX_EPOCH,
         };

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 
 use super::{Head, Pass, PassError, StepError};
-use crate::commit_id::CommitId;
 use crate::config::{Config, Following, Otherwise};
+use crate::decide::commit_id::CommitId;
+use crate::decide::plan::{Entry, Gap, Then, WithoutEntry};
 use crate::host::process::in_words;
 use crate::manifest::{self, ManifestError};
-use crate::plan::{Entry, Gap, Then, WithoutEntry};
 use crate::trust::{self, VerifiedCommit};
 
 /// What a pass begins with.

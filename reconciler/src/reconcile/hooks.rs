@@ -4,9 +4,9 @@ use nixus_switcher::protocol::{Ending, Outcome};
 
 use super::{Baseline, Pass, PassError, StepError};
 use crate::closure::BuiltClosure;
+use crate::decide::report::{Report, State};
 use crate::hooks::{self, Change};
 use crate::host::process::in_words;
-use crate::report::{Report, State};
 use crate::reports_repository::ReportsRepository;
 
 /// How far back the report of a deployment is looked for.

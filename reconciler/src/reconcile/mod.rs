@@ -11,23 +11,23 @@ use thiserror::Error;
 
 use crate::activation::{ActivationError, Candidate, Switcher};
 use crate::closure::{BuiltClosure, ClosureError};
-use crate::commit_id::CommitId;
 use crate::config::Config;
+use crate::decide::commit_id::CommitId;
+use crate::decide::ledger::release::Retry;
+use crate::decide::ledger::{Jitter, Kept, Ledger};
+use crate::decide::plan::{
+    Action, Ancestry, Baseline, Entry, Head, Observation, OpenDeployment, Reason, plan,
+};
+use crate::decide::report::{Report, Reporter};
 use crate::hooks::HookError;
 use crate::host::files::{Paths, write_atomically};
 use crate::host::process::in_words;
 use crate::last_pass::LastPass;
-use crate::ledger::release::Retry;
-use crate::ledger::{Jitter, Kept, Ledger};
 use crate::ledger_file::previous::{self, Shown};
 use crate::ledger_file::{self, LedgerFileError};
 use crate::manifest::{self, ManifestError};
 use crate::own_pass;
 use crate::pass_lock::{PassLock, PassLockError};
-use crate::plan::{
-    Action, Ancestry, Baseline, Entry, Head, Observation, OpenDeployment, Reason, plan,
-};
-use crate::report::{Report, Reporter};
 use crate::reports_repository::sound::Sound;
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::secrets::candidate::CandidateError;

@@ -9,12 +9,12 @@ use nixus_switcher::state::lock_file::Holder;
 use super::{Pass, PassError, Reason, Sending, decision};
 use crate::activation::Switcher;
 use crate::config::Config;
+use crate::decide::report::Reporter;
 use crate::host::files::{Paths, write_durably};
 use crate::host::process::in_words;
 use crate::ledger_file;
 use crate::overdue;
 use crate::pass_lock::PassLockError;
-use crate::report::Reporter;
 use crate::reports_repository::ReportsRepository;
 
 /// So much longer a pass may take that cannot even look at the time, or that says that it is late.

@@ -10,7 +10,7 @@ use nixus_switcher::protocol::DeploymentId;
 use super::{Pass, PassError};
 use crate::checks::{Scene, build, repository};
 use crate::config::Config;
-use crate::health::Finding;
+use crate::decide::verdict::Finding;
 use crate::host::files::Paths;
 use crate::host::process::in_words;
 use crate::own_pass::{self, Answer, Handed, Place, Question};

@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 
 use super::{Head, Pass, heartbeat};
 use crate::config::Config;
+use crate::decide::report::{Report, Reporter};
 use crate::host::files::Paths;
 use crate::host::process::in_words;
 use crate::host::systemd::{self, SystemdError};
 use crate::nix_log::Progress;
 use crate::packing;
 use crate::post::{Post, UNIT};
-use crate::report::{Report, Reporter};
 use crate::reports_repository::{ReportsError, ReportsRepository};
 
 /// What is on its way while a pass does other things.

@@ -9,9 +9,9 @@ use nixus_switcher::protocol::{Commit, DeploymentId, Ending, Outcome, Toplevel};
 use super::{Head, Pass, PassError, StepError, jitter};
 use crate::checks;
 use crate::closure;
+use crate::decide::ledger::Kept;
+use crate::decide::report::{Beside, Unproven};
 use crate::host::process::in_words;
-use crate::ledger::Kept;
-use crate::report::{Beside, Unproven};
 use crate::source::SourceError;
 
 /// How long the network of a system that has just been booted may take.

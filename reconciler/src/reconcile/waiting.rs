@@ -4,8 +4,8 @@
 use nixus_switcher::protocol::Commit;
 
 use super::{BuiltClosure, CommitId, Head, Pass, PassError, Reason, Report};
+use crate::decide::report::unfinished;
 use crate::host::process::in_words;
-use crate::report::unfinished;
 use crate::reports_repository::ReportsRepository;
 
 /// In so many reports it is looked for what was said of a commit.

@@ -12,11 +12,11 @@ use nixus_switcher::printable::{printable, printable_lines};
 use thiserror::Error;
 
 use crate::address::without_credentials;
-use crate::commit_id::CommitId;
 use crate::config::{Remote, is_host_name};
+use crate::decide::commit_id::CommitId;
+use crate::decide::report::Report;
 use crate::host::process::{Invocation, ProcessError};
 use crate::host::set_aside::{WhenFull, set_aside};
-use crate::report::Report;
 use crate::source::{git_for, remove_leftovers, without_advice};
 
 mod history;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use git2::{Oid, Repository, Sort};
 
 use super::{HOSTS, ReportsError, ReportsRepository, host_of, local_ref, report_in, tip};
-use crate::report::Report;
+use crate::decide::report::Report;
 
 /// At most so many hosts are shown from one repository.
 const MAX_HOSTS: usize = 20_000;

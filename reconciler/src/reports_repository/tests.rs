@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::Commit;
 
 use super::*;
+use crate::decide::report::Reporter;
 use crate::host::testing::run;
-use crate::report::Reporter;
 
 struct Place {
     directory: tempfile::TempDir,

@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use git2::{Commit, ObjectType, Oid, Repository, Tree};
 
 use super::{Source, SourceError};
-use crate::commit_id::CommitId;
+use crate::decide::commit_id::CommitId;
 
 /// The largest commit object that is read, in bytes, with its message, its parents and its signatures.
 pub const MAX_COMMIT: usize = 1024 * 1024;

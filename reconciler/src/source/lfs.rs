@@ -4,7 +4,7 @@
 use git2::{ObjectType, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult};
 
 use super::{Source, SourceError};
-use crate::commit_id::CommitId;
+use crate::decide::commit_id::CommitId;
 
 /// The longest pointer, in bytes (git-lfs, docs/spec.md: less than 1024).
 const LONGEST_POINTER: usize = 1024;

@@ -14,14 +14,14 @@ use nixus_switcher::protocol::{Commit, Toplevel};
 use thiserror::Error;
 
 use crate::address::{self, Address, Scheme};
-use crate::commit_id::CommitId;
 use crate::config::{Config, Remote};
+use crate::decide::commit_id::CommitId;
+use crate::decide::plan::Head;
 use crate::host::disk_space;
 use crate::host::files::Paths;
 use crate::host::process::{Invocation, ProcessError};
 use crate::host::set_aside::{WhenFull, set_aside};
 use crate::https;
-use crate::plan::Head;
 use crate::ssh;
 
 mod fetching;

@@ -12,8 +12,8 @@ use git2::{FileMode, ObjectType, Oid, Repository};
 use super::history::{self, Unread};
 use super::{MAX_FETCH, Source, SourceError, commit_id, git, in_short};
 use crate::address::{self, Address};
-use crate::commit_id::CommitId;
 use crate::config::Remote;
+use crate::decide::commit_id::CommitId;
 use crate::host::disk_space;
 
 /// Keep what was fetched; each is named after its commit.

@@ -5,8 +5,8 @@ use std::fmt;
 use git2::{FileMode, Oid, Repository, Tree};
 
 use super::{Source, SourceError};
-use crate::commit_id::CommitId;
 use crate::config::{Expression, FLAKE};
+use crate::decide::commit_id::CommitId;
 
 /// A file that is to be evaluated and is not in the commit.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,21 +12,21 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::activation::{ActivationError, Switcher};
-use crate::commit_id::CommitId;
 use crate::config::Config;
+use crate::decide::commit_id::CommitId;
+use crate::decide::ledger::{Backoff, Damage, Kept, Ledger, Quarantined};
+use crate::decide::plan::Reason;
+use crate::decide::plan::suspension::Suspension;
+use crate::decide::report::Unproven;
+use crate::decide::verdict::sightings::Noticed;
 use crate::explain;
-use crate::health::sightings::Noticed;
 use crate::host::files::Paths;
 use crate::host::process::in_words;
 use crate::host::set_aside;
 use crate::host::systemd::{self, PASS_TIMER};
 use crate::last_pass::{self, LastPass, last_pass, wall};
-use crate::ledger::{Backoff, Damage, Kept, Ledger, Quarantined};
 use crate::ledger_file::{self, LedgerFileError};
 use crate::overdue;
-use crate::plan::Reason;
-use crate::plan::suspension::Suspension;
-use crate::report::Unproven;
 use crate::reports_repository::ReportsRepository;
 use crate::suspension;
 

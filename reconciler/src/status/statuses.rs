@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::text::{BAD, BUSY, PLAIN};
 use crate::activation::Switcher;
-use crate::age::age;
 use crate::config::Config;
-use crate::forge::status::Word;
+use crate::decide::age::age;
+use crate::decide::outbox::{Next, Outbox};
+use crate::decide::status::Word;
 use crate::host::files::Paths;
 use crate::host::process::in_words;
-use crate::outbox::{Next, Outbox};
 use crate::outbox_file;
 use crate::post::{Post, held_too_long};
 

@@ -10,9 +10,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::age::age;
+use crate::decide::age::age;
+use crate::decide::plan::Reason;
 use crate::host::files::{Paths, read_bounded, write_with_mode};
-use crate::plan::Reason;
 
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 16 * 1024;

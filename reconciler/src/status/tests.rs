@@ -3,8 +3,8 @@ use std::path::PathBuf;
 use anstream::adapter::strip_str;
 
 use super::*;
-use crate::health::sightings::Sign;
-use crate::plan::Reason;
+use crate::decide::plan::Reason;
+use crate::decide::verdict::sightings::Sign;
 use nixus_switcher::protocol::Commit;
 
 fn toplevel(letter: &str) -> Toplevel {
@@ -123,7 +123,7 @@ fn full() -> Status {
             }),
             refused: vec![statuses::Refused {
                 commit: commit("d").to_string(),
-                word: crate::forge::status::Word::Error,
+                word: crate::decide::status::Word::Error,
                 why: "404 Not Found".into(),
                 again: Some(time),
             }],
@@ -271,7 +271,7 @@ left out      of the history: /x/history/0000000002-2-a.json: torn
 set aside     /x/ledger.json.damaged-1
 ",
         a = system("a"),
-        stopped = crate::age::age(Timestamp::from_second(1_790_000_000).unwrap(), status.now)
+        stopped = crate::decide::age::age(Timestamp::from_second(1_790_000_000).unwrap(), status.now)
     );
     assert_eq!(strip_str(&text).to_string(), expected);
 }
@@ -320,7 +320,7 @@ fn the_word_of_each_reason_is_the_one_in_its_json() {
         Reason::NoBranch,
         Reason::NoManifest {
             commit: commit("a"),
-            gap: crate::plan::Gap::NoManifest,
+            gap: crate::decide::plan::Gap::NoManifest,
         },
         Reason::PeersOnTrial {
             commit: commit("a"),

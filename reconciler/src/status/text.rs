@@ -7,11 +7,11 @@ use anstyle::{AnsiColor, Style};
 use nixus_switcher::printable::printable_lines;
 
 use super::Status;
-use crate::age::age;
-use crate::health::sightings::Noticed;
+use crate::decide::age::age;
+use crate::decide::plan::Reason;
+use crate::decide::report::name;
+use crate::decide::verdict::sightings::Noticed;
 use crate::host::systemd::{PASS_TIMER, PASS_UNIT};
-use crate::plan::Reason;
-use crate::report::name;
 
 /// How many quarantined entries people are shown; the last ones.
 const SHOWN_QUARANTINED: usize = 3;

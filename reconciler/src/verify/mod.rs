@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::activation::{ActivationError, Switcher};
 use crate::checks::Scene;
 use crate::config::Config;
-use crate::health::Verdict;
+use crate::decide::verdict::Verdict;
 use crate::host::files::Paths;
 use crate::host::process::in_words;
 use crate::host::systemd::{self, SystemdError};

@@ -6,7 +6,7 @@ use nixus_switcher::protocol::{CheckOutcome, CheckResult};
 use nixus_switcher::waits::{self, Kind};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::health::{SOAK, Verdict};
+use crate::decide::verdict::{SOAK, Verdict};
 
 /// The pause between the first rounds.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -9,7 +9,9 @@ use tokio::time::Instant;
 
 use crate::checks::{self, Scene, peer, recovery, repository};
 use crate::config::health::{Check, Health, Kind};
-use crate::health::{Finding, REPOSITORY, Rule, SOAK, Verdict, judge, judge_rollback, rules};
+use crate::decide::verdict::{
+    Finding, REPOSITORY, Rule, SOAK, Verdict, judge, judge_rollback, rules,
+};
 use crate::host::process::in_words;
 use crate::host::systemd::PASS_TIMER;
 use crate::local_checks::{self, Timer};

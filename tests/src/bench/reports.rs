@@ -10,10 +10,10 @@ use anyhow::{Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use nixus::config::forge::Kind;
 use nixus::config::statuses::Policy;
+use nixus::decide::outbox::judgement::{Judged, Judgement};
+use nixus::decide::outbox::{ALL_POST, Item, Next, Outbox};
+use nixus::decide::status::{Status, Word, context};
 use nixus::forge::answer::judge;
-use nixus::forge::status::{Status, Word, context};
-use nixus::outbox::judgement::{Judged, Judgement};
-use nixus::outbox::{ALL_POST, Item, Next, Outbox};
 
 use self::github::GitHub;
 use super::figures::{Figure, Table};

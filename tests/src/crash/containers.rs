@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use lab::fleet::Files;
 use lab::story::{Story, switcher_status};
 use lab::{Host, Lab};
-use nixus::report::State;
+use nixus::decide::report::State;
 use nixus_switcher::protocol::Ending;
 use nixus_switcher::state::status::Status;
 

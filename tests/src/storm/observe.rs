@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use lab::story::{deployments, status};
 use lab::{Host, Lab};
-use nixus::report::{Report, State};
+use nixus::decide::report::{Report, State};
 use nixus_switcher::protocol::Outcome;
 use serde_json::Value;
 

@@ -12,7 +12,7 @@ use nix::unistd::{Group, User, getgrouplist};
 use nixus_switcher::protocol::{Access, CheckOutcome, Obstacle};
 
 use crate::config::health::{Health, Operator};
-use crate::health::Lasts;
+use crate::decide::verdict::Lasts;
 use crate::host::files::read_bounded;
 use crate::host::process::{Invocation, ProcessError, in_words};
 use crate::probe::protocol::Found;

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::answer::judge;
 use super::http::Client;
 use super::read::{Reader, Seen};
-use super::status::{Seal, Status, Word};
 use super::{Kind, Repository};
 use crate::config::forge::{Reach, TokenSource};
+use crate::decide::outbox::judgement::{Judged, Judgement};
+use crate::decide::report::Report;
+use crate::decide::status::{Seal, Status, Word};
 use crate::host::testing::run;
-use crate::outbox::judgement::{Judged, Judgement};
-use crate::report::Report;
 
 pub mod rules;
 pub mod server;

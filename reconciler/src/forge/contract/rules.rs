@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::Kind;
-use super::super::status::Status;
 use super::server::{Answered, Answers, Asked};
+use crate::decide::status::Status;
 
 pub const TOKEN: &str = "s3cret-0123456789";
 /// The one commit that there is.

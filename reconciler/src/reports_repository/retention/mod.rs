@@ -12,8 +12,8 @@ use thiserror::Error;
 
 use super::{ReportsError, ReportsRepository, local_ref, remote_error, report_in};
 use crate::config::Remote;
+use crate::decide::report::{Report, State};
 use crate::host::process::ProcessError;
-use crate::report::{Report, State};
 
 /// Begins the note's line.
 const NOTE: &str = "Nixus-Pruned: ";

@@ -3,8 +3,8 @@ use std::time::Duration;
 use nixus_switcher::protocol::Commit as Named;
 
 use super::*;
+use crate::decide::report::Reporter;
 use crate::host::testing::run;
-use crate::report::Reporter;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()

@@ -9,7 +9,7 @@ use lab::qemu::disk::Survival;
 use lab::qemu::kernel;
 use lab::qemu::machine::{Machine, Start};
 use lab::setup;
-use nixus::report::State;
+use nixus::decide::report::State;
 use nixus_switcher::protocol::{Ending, Outcome};
 use serde_json::Value;
 

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::release::Retry;
 use super::*;
-use crate::health::sightings::Heard;
+use crate::decide::verdict::sightings::Heard;
 
 fn toplevel(letter: char) -> Toplevel {
     let path = format!("/nix/store/{}-nixos-system", letter.to_string().repeat(32));

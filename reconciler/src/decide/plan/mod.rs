@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::{DeploymentId, Toplevel};
 
 use self::suspension::Suspension;
-use crate::commit_id::CommitId;
 use crate::config::Drift;
-use crate::ledger::{Backoff, Ledger};
+use crate::decide::commit_id::CommitId;
+use crate::decide::ledger::{Backoff, Ledger};
 
 mod entry;
 mod reason;

@@ -9,10 +9,10 @@ use nixus_switcher::protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::cause::{Judgement, judge};
-use crate::commit_id::CommitId;
-use crate::health::sightings::{Heard, Sightings};
-use crate::health::{PEER, SSH};
+use crate::decide::blame::{Judgement, judge};
+use crate::decide::commit_id::CommitId;
+use crate::decide::verdict::sightings::{Heard, Sightings};
+use crate::decide::verdict::{PEER, SSH};
 use dark_boot::DarkBoot;
 use doubt::Doubt;
 

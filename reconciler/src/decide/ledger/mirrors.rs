@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Ledger;
-use crate::commit_id::CommitId;
+use crate::decide::commit_id::CommitId;
 
 impl Ledger {
     /// Whether mirrors are believed alone.

@@ -11,7 +11,7 @@ use nixus_switcher::printable::printable;
 use serde::{Deserialize, Serialize};
 
 use crate::config::is_host_name;
-use crate::report::{Report, State, name};
+use crate::decide::report::{Report, State, name};
 
 /// The longest description, in characters.
 pub const LONGEST: usize = 140;

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Observation, Reason, forbids};
-use crate::commit_id::CommitId;
+use crate::decide::commit_id::CommitId;
 
 /// What this pass has learned of CI's work on the head.
 #[derive(Debug, Clone, PartialEq, Eq)]

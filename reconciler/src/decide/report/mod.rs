@@ -7,11 +7,11 @@ use nixus_switcher::protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::commit_id::CommitId;
-use crate::health::sightings::Noticed;
-use crate::health::{REPAIRED, UNWITNESSED};
-use crate::ledger::shorten;
-use crate::plan::Reason;
+use crate::decide::commit_id::CommitId;
+use crate::decide::ledger::shorten;
+use crate::decide::plan::Reason;
+use crate::decide::verdict::sightings::Noticed;
+use crate::decide::verdict::{REPAIRED, UNWITNESSED};
 
 /// What a host is doing about a commit, or how it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use nixus_switcher::protocol::{Outcome, Toplevel};
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, quarantined, shorten};
-use crate::commit_id::CommitId;
+use crate::decide::commit_id::CommitId;
 
 /// So often it goes back without being blamed, where the system before has a network.
 const ENOUGH: u32 = 2;

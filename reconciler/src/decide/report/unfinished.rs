@@ -4,7 +4,7 @@
 //! as a wait. A deployment that is open goes on by itself, and says how it ended.
 
 use super::{Report, Reporter, State, name};
-use crate::plan::Reason;
+use crate::decide::plan::Reason;
 
 impl State {
     /// Whether somebody works on the commit right now.
@@ -51,7 +51,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::commit_id::CommitId;
+    use crate::decide::commit_id::CommitId;
 
     fn commit(number: u8) -> Commit {
         Commit {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::forge::status::Status;
+use crate::decide::status::Status;
 
 const ALL: Policy = Policy {
     hosts: 3,

@@ -8,7 +8,7 @@ use nixus_switcher::state::journal::WAY_ON;
 use serde::{Deserialize, Serialize};
 
 use super::Gap;
-use crate::commit_id::CommitId;
+use crate::decide::commit_id::CommitId;
 
 /// Why nothing can be done now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

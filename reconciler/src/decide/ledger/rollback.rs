@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::Toplevel;
 
 use super::{Ledger, quarantined};
-use crate::commit_id::CommitId;
+use crate::decide::commit_id::CommitId;
 
 impl Ledger {
     /// Quarantines what runs, so that no pass brings it back: a commit that makes another system is

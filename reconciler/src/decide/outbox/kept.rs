@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::forge::status::{Status, Word};
+use crate::decide::status::{Status, Word};
 
 /// The version of the file that this is kept in.
 pub const VERSION: u32 = 1;

@@ -6,9 +6,9 @@ use nixus_switcher::protocol::{CheckOutcome, Outcome, Toplevel};
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, quarantined};
-use crate::commit_id::CommitId;
-use crate::health::REACH;
-use crate::health::{REPOSITORY, SOAK};
+use crate::decide::commit_id::CommitId;
+use crate::decide::verdict::REACH;
+use crate::decide::verdict::{REPOSITORY, SOAK};
 
 /// After this many trials that told nothing, a toplevel is not tried again.
 const MAX_TRIALS: u32 = 3;

@@ -3,8 +3,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::doubt::Doubt;
-use crate::ledger::{Backoff, Damage, Held, Jitter, Kept, Quarantined};
+use crate::decide::ledger::doubt::Doubt;
+use crate::decide::ledger::{Backoff, Damage, Held, Jitter, Kept, Quarantined};
 use nixus_switcher::protocol::Commit;
 
 mod entry;
@@ -736,7 +736,7 @@ proptest! {
                 ledger.overtake();
                 given_up += 1;
             } else {
-                ledger.build(crate::ledger::Built { commit: commit('b'), toplevel: toplevel('b') });
+                ledger.build(crate::decide::ledger::Built { commit: commit('b'), toplevel: toplevel('b') });
                 given_up = 0;
             }
             prop_assert!(given_up <= MAX_OVERTAKEN);

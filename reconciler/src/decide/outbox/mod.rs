@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::judgement::{Judged, Judgement};
 use crate::config::statuses::Policy;
-use crate::forge::status::Word;
+use crate::decide::status::Word;
 
 pub mod judgement;
 mod kept;

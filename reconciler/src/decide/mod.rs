@@ -1,0 +1,12 @@
+//! The decisions: what a pass does next, what an end says of a commit, what is posted. Pure: nothing here reads a
+//! file, the clock, the network or the environment, or runs a program.
+
+pub mod age;
+pub mod blame;
+pub mod commit_id;
+pub mod ledger;
+pub mod outbox;
+pub mod plan;
+pub mod report;
+pub mod status;
+pub mod verdict;
