@@ -17,8 +17,8 @@ use crate::decide::ledger::Ledger;
 use crate::decide::plan::Head;
 use crate::host::files::{Paths, replace_link};
 use crate::host::process::in_words;
-use crate::ledger_file::{self, LedgerFileError};
-use crate::pass_lock::{PassLock, PassLockError};
+use crate::pass::ledger_file::{self, LedgerFileError};
+use crate::pass::lock::{PassLock, PassLockError};
 use crate::reports_repository::ReportsRepository;
 use crate::source::{Source, SourceError};
 

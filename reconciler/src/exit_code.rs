@@ -7,12 +7,12 @@ use crate::config::ConfigError;
 use crate::init::InitError;
 use crate::manifest::create::CreateError;
 use crate::manifest::push::PushError;
-use crate::pass_lock::PassLockError;
+use crate::pass::lock::PassLockError;
+use crate::pass::suspension::SuspensionError;
 use crate::retry::RetryError;
 use crate::rollback::RollbackError;
 use crate::secrets::operator::OperatorError;
 use crate::secrets::scratch::ScratchError;
-use crate::suspension::SuspensionError;
 
 /// The exit codes in words, for `--help` and the manual.
 pub const HELP: &str = "Exit codes:

@@ -5,8 +5,8 @@ use thiserror::Error;
 use crate::activation::Switcher;
 use crate::decide::ledger::release::{Released, Retry};
 use crate::host::files::Paths;
-use crate::ledger_file::{self, DamagedLedger, LedgerFileError};
-use crate::pass_lock::{PassLock, PassLockError};
+use crate::pass::ledger_file::{self, DamagedLedger, LedgerFileError};
+use crate::pass::lock::{PassLock, PassLockError};
 
 /// Why nothing was released. Nothing was changed.
 #[derive(Debug, Error)]

@@ -18,8 +18,8 @@ use crate::decide::report::Reporter;
 use crate::generation::{Generation, GenerationError, find};
 use crate::host::files::Paths;
 use crate::host::systemd::{self, PASS_UNIT, SystemdError};
-use crate::ledger_file::{self, DamagedLedger, LedgerFileError};
-use crate::pass_lock::{PassLock, PassLockError};
+use crate::pass::ledger_file::{self, DamagedLedger, LedgerFileError};
+use crate::pass::lock::{PassLock, PassLockError};
 use crate::reports_repository::{ReportsError, ReportsRepository};
 
 /// How often the switcher is asked whether it has ended.

@@ -12,13 +12,13 @@ use crate::decide::commit_id::CommitId;
 use crate::decide::ledger::release::Retry;
 use crate::decide::outbox::Outbox;
 use crate::decide::plan::suspension::Suspension;
-use crate::ledger_file;
 use crate::own_pass::{Handed, Question};
+use crate::pass::ledger_file;
+use crate::pass::summary::Summary;
 use crate::secrets::ciphertext::{self, Plaintext};
 use crate::secrets::description::Description;
 use crate::secrets::identity::Identities;
 use crate::secrets::recipient::Recipient;
-use crate::status::summary::Summary;
 
 pub(super) const TARGETS: &[Target] = &[
     target("config", config),

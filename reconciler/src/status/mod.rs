@@ -25,13 +25,12 @@ use crate::host::process::in_words;
 use crate::host::set_aside;
 use crate::host::systemd::{self, PASS_TIMER};
 use crate::last_pass::{self, LastPass, last_pass, wall};
-use crate::ledger_file::{self, LedgerFileError};
 use crate::overdue;
+use crate::pass::ledger_file::{self, LedgerFileError};
+use crate::pass::suspension;
 use crate::reports_repository::ReportsRepository;
-use crate::suspension;
 
 pub mod statuses;
-pub mod summary;
 mod text;
 
 pub use text::first_line;

@@ -12,9 +12,9 @@ use crate::config::Config;
 use crate::decide::report::Reporter;
 use crate::host::files::{Paths, write_durably};
 use crate::host::process::in_words;
-use crate::ledger_file;
 use crate::overdue;
-use crate::pass_lock::PassLockError;
+use crate::pass::ledger_file;
+use crate::pass::lock::PassLockError;
 use crate::reports_repository::ReportsRepository;
 
 /// So much longer a pass may take that cannot even look at the time, or that says that it is late.
