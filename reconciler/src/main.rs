@@ -11,8 +11,8 @@ use nixus::cli::Cli;
 use nixus::eprintln;
 use nixus::exit_code;
 use nixus::host::output;
-use nixus::https;
-use nixus::ssh;
+use nixus::source::askpass;
+use nixus::source::ssh;
 use nixus_switcher::panic;
 use nixus_switcher::printable::printable_lines;
 use tracing_subscriber::filter::LevelFilter;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         eprintln!("nixus: cannot start ssh: {error}");
         return ExitCode::from(255);
     }
-    if let Some(answered) = https::answer_if_asked() {
+    if let Some(answered) = askpass::answer_if_asked() {
         if let Err(error) = &answered {
             eprintln!("nixus: cannot read the token: {error}");
         }

@@ -11,11 +11,11 @@ use super::{Target, target};
 use crate::address::{Address, credentials_in, without_credentials};
 use crate::decide::plan::Head;
 use crate::host::public_key::PublicKey;
-use crate::https;
 use crate::manifest::{Manifest, signature};
+use crate::source::askpass;
 use crate::source::ls_refs::{self, Read};
+use crate::source::ssh;
 use crate::source::{FoundManifest, lfs, list, retry_trailers, submodules};
-use crate::ssh;
 
 pub(super) const TARGETS: &[Target] = &[
     target("ls-refs", ls_refs),
@@ -132,7 +132,7 @@ fn credentials(bytes: &[u8]) -> Result<(), String> {
 /// The token goes to its own server alone.
 fn askpass(bytes: &[u8]) -> Result<(), String> {
     let question = text(bytes);
-    let answer = https::answer(&question, Path::new("/dev/null"), "https://git.example");
+    let answer = askpass::answer(&question, Path::new("/dev/null"), "https://git.example");
     if answer.is_err() {
         return Ok(());
     }

@@ -15,7 +15,7 @@ use crate::host::process::in_words;
 use crate::progress::Display;
 use crate::secrets;
 use crate::source::Source;
-use crate::ssh::shared;
+use crate::source::ssh::shared;
 
 impl Pass<'_> {
     /// Makes the toplevel of a commit: the head, or an older one in its place. The outer error ends the

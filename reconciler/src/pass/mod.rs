@@ -32,8 +32,8 @@ use crate::pass::summary::Summary;
 use crate::reports_repository::sound::Sound;
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::secrets::candidate::CandidateError;
+use crate::source::ssh::shared;
 use crate::source::{Source, SourceError};
-use crate::ssh::shared;
 use crate::trust::{self, VerifiedCommit};
 
 mod baseline;

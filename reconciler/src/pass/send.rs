@@ -13,9 +13,9 @@ use crate::host::files::Paths;
 use crate::host::process::in_words;
 use crate::host::systemd::{self, SystemdError};
 use crate::nix_log::Progress;
-use crate::packing;
 use crate::post::{Post, UNIT};
 use crate::reports_repository::{ReportsError, ReportsRepository};
+use crate::source::packing;
 
 /// What is on its way while a pass does other things.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use super::{CommitId, Head, Remote, Source, SourceError, fetch_failed, git_for, 
 use crate::address;
 use crate::host::process::in_words;
 use crate::manifest;
-use crate::packing;
+use crate::source::packing;
 
 /// Before the commit's id.
 pub const REFS: &str = "refs/nixus/closures/";

@@ -21,9 +21,8 @@ use crate::host::disk_space;
 use crate::host::files::Paths;
 use crate::host::process::{Invocation, ProcessError};
 use crate::host::set_aside::{WhenFull, set_aside};
-use crate::https;
-use crate::ssh;
 
+pub mod askpass;
 mod fetching;
 mod history;
 pub(crate) mod lfs;
@@ -33,7 +32,9 @@ mod manifests;
 mod mirrors;
 mod one_ref;
 mod over_https;
+pub mod packing;
 pub mod reach;
+pub mod ssh;
 pub(crate) mod submodules;
 mod tree;
 
@@ -509,7 +510,7 @@ fn fetch_failed(remote: &Remote, what: &str, source: ProcessError) -> SourceErro
 pub fn git_for(remote: &Remote) -> std::io::Result<Invocation> {
     let git = git(remote.timeout);
     match Address::parse(&remote.url) {
-        Ok(address) if address.scheme() == Scheme::Https => https::with_https(git, remote),
+        Ok(address) if address.scheme() == Scheme::Https => askpass::with_https(git, remote),
         _ => ssh::with_ssh(git, remote),
     }
 }

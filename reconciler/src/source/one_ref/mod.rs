@@ -12,7 +12,7 @@ use super::ls_refs::{self, FLUSH, Read};
 use super::{Head, SourceError, address, list_failed, over_https};
 use crate::config::Remote;
 use crate::host::process::{Invocation, ProcessError};
-use crate::ssh;
+use crate::source::ssh;
 
 /// The exit code of ssh for its own failures, such as no connection (ssh(1)).
 const NOT_CONNECTED: i32 = 255;

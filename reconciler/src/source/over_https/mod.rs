@@ -17,7 +17,7 @@ use super::ls_refs::{self, Read};
 use super::{Head, SourceError};
 use crate::config::Remote;
 use crate::host::http::{self, Authorities, ClientError, RequestError, Via};
-use crate::https;
+use crate::source::askpass;
 
 /// The longest answer that is read, in bytes: of the branch, and of those whose names begin with its name.
 const LONGEST: usize = 1024 * 1024;
@@ -112,8 +112,8 @@ async fn request(remote: &Remote, url: Url, name: &str) -> Result<Option<Head>, 
 }
 
 fn credentials(file: &Path) -> std::io::Result<HeaderValue> {
-    let token = https::token(file)?;
-    let pair = format!("{}:{token}", https::USER);
+    let token = askpass::token(file)?;
+    let pair = format!("{}:{token}", askpass::USER);
     let mut value =
         HeaderValue::try_from(format!("Basic {}", Base64::encode_string(pair.as_bytes())))
             .map_err(std::io::Error::other)?;
