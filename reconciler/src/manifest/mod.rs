@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::config::{Config, Following};
 use crate::decide::commit_id::CommitId;
 use crate::decide::plan::Gap;
+pub use crate::source::{FILE, LONGEST, SIGNATURE};
 use crate::source::{Source, SourceError};
 use crate::trust::VerifiedCommit;
 
@@ -26,15 +27,6 @@ use signature::SignatureError;
 
 /// The version of the format that is written and read.
 pub const VERSION: u32 = 1;
-
-/// The longest manifest that is read, in bytes: some 200 for each of 10,000 hosts, twice.
-pub const LONGEST: usize = 4 * 1024 * 1024;
-
-/// The manifest's name in its commit.
-pub const FILE: &str = "manifest.json";
-
-/// Its signature's.
-pub const SIGNATURE: &str = "manifest.json.sig";
 
 /// What CI built of one commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,8 +7,16 @@ use super::list::{list_failed, list_ref};
 use super::{CommitId, Head, Remote, Source, SourceError, fetch_failed, git_for, of_any_owner};
 use crate::address;
 use crate::host::process::in_words;
-use crate::manifest;
 use crate::source::packing;
+
+/// The longest manifest that is read, in bytes: some 200 for each of 10,000 hosts, twice.
+pub const LONGEST: usize = 4 * 1024 * 1024;
+
+/// The manifest's name in its commit.
+pub const FILE: &str = "manifest.json";
+
+/// Its signature's.
+pub const SIGNATURE: &str = "manifest.json.sig";
 
 /// Before the commit's id.
 pub const REFS: &str = "refs/nixus/closures/";
@@ -88,7 +96,7 @@ impl Source {
         let found = read.map_err(|why| self.unread(name, why))?;
         found.ok_or_else(|| SourceError::Answer {
             url: address::without_credentials(&remote.url),
-            problem: format!("{name} has no {} of at most 4 MiB", manifest::FILE),
+            problem: format!("{name} has no {} of at most 4 MiB", FILE),
         })
     }
 
@@ -202,14 +210,14 @@ fn found_at(repository: &Repository, name: &str) -> Result<Option<FoundManifest>
             return Ok(None);
         };
         let (size, kind) = database.read_header(entry.id())?;
-        if kind != ObjectType::Blob || size > manifest::LONGEST {
+        if kind != ObjectType::Blob || size > LONGEST {
             return Ok(None);
         }
         Ok(Some(repository.find_blob(entry.id())?.content().to_vec()))
     };
-    let Some(text) = read(manifest::FILE)? else {
+    let Some(text) = read(FILE)? else {
         return Ok(None);
     };
-    let signature = read(manifest::SIGNATURE)?;
+    let signature = read(SIGNATURE)?;
     Ok(Some(FoundManifest { text, signature }))
 }

@@ -41,7 +41,7 @@ mod tree;
 pub(crate) use fetching::remove_leftovers;
 pub use lfs::lfs_files;
 use list::{list_failed, list_one};
-pub use manifests::{FoundManifest, REFS};
+pub use manifests::{FILE, FoundManifest, LONGEST, REFS, SIGNATURE};
 use mirrors::Belief;
 pub use over_https::AskError;
 pub use tree::Missing;
