@@ -6,14 +6,14 @@ use std::path::Path;
 use nixus_switcher::protocol::Toplevel;
 
 use super::{ClosureError, run, toplevel_in};
-use crate::build_scope::BuildScope;
+use crate::closure::build_scope::BuildScope;
+use crate::closure::flake_url;
+use crate::closure::nix_failure::{self, Class, explain};
+use crate::closure::nix_log::{NixLog, Progress};
 use crate::config::{Closure, Expression, Lfs};
 use crate::decide::commit_id::CommitId;
-use crate::flake_url;
 use crate::host::disk_space;
 use crate::host::process::{Invocation, ProcessError};
-use crate::nix_failure::{self, Class, explain};
-use crate::nix_log::{NixLog, Progress};
 use crate::source::Source;
 use crate::trust::VerifiedCommit;
 
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn only_a_nix_that_came_to_a_conclusion_can_blame_the_commit() {
-        let said = include_str!("../nix_failure/recorded/eval-throw.log");
+        let said = include_str!("nix_failure/recorded/eval-throw.log");
         let error = failed(1 << 8, said);
         assert!(error.is_of_the_commit());
         assert_eq!(

@@ -8,13 +8,13 @@ use nixus_switcher::protocol::Toplevel;
 use serde_json::Value;
 
 use super::{ClosureError, run, trifle};
-use crate::build_scope::BuildScope;
+use crate::closure::build_scope::BuildScope;
+use crate::closure::nix_failure::{self, explain};
+use crate::closure::nix_log::{NixLog, Progress};
 use crate::config::Closure;
 use crate::host::disk_space;
 use crate::host::process::{Invocation, ProcessError, in_words};
 use crate::manifest::Entry;
-use crate::nix_failure::{self, explain};
-use crate::nix_log::{NixLog, Progress};
 
 /// How long one question to the store or to a cache may take.
 const ANSWER: Duration = Duration::from_secs(30);

@@ -7,20 +7,25 @@ use std::path::{Path, PathBuf};
 use nixus_switcher::protocol::{NameError, Toplevel};
 use thiserror::Error;
 
-use crate::build_scope::{self, BuildScope};
+use crate::closure::build_scope::BuildScope;
+use crate::closure::nix_failure::Class;
+use crate::closure::nix_log::{NixLog, Progress};
 use crate::config::{Closure, ClosureSource, Config, Expression, Otherwise};
 use crate::decide::commit_id::CommitId;
 use crate::decide::plan::Gap;
 use crate::host::files::replace_link;
 use crate::host::process::{Invocation, ProcessError};
 use crate::manifest::{self, Entry, ManifestError};
-use crate::nix_failure::Class;
-use crate::nix_log::{NixLog, Progress};
 use crate::source::{Missing, Source, SourceError};
 use crate::trust::VerifiedCommit;
 
+pub mod build_scope;
 mod expression;
 pub(crate) mod fetched;
+pub mod flake_url;
+pub mod nix_failure;
+pub mod nix_log;
+pub mod progress;
 pub mod trifle;
 
 /// Keeps the newest built closure from being collected until the switcher has rooted it.

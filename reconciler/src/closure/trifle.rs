@@ -7,13 +7,13 @@ use std::time::Duration;
 use nixus_switcher::protocol::DeploymentId;
 
 use super::run;
-use crate::build_scope::BuildScope;
+use crate::closure::build_scope::BuildScope;
+use crate::closure::nix_failure::{self, explain};
+use crate::closure::nix_log::NixLog;
 use crate::config::Closure;
 use crate::decide::commit_id::CommitId;
 use crate::host::disk_space;
 use crate::host::process::{Invocation, ProcessError, in_words};
-use crate::nix_failure::{self, explain};
-use crate::nix_log::NixLog;
 
 /// The longest that it may take; what takes longer tells nothing.
 const LIMIT: Duration = Duration::from_secs(120);

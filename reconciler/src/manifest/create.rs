@@ -11,9 +11,9 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{Built, Manifest, VERSION};
+use crate::closure::flake_url;
 use crate::closure::{some, trifle};
 use crate::decide::commit_id::CommitId;
-use crate::flake_url;
 use crate::host::files::read_bounded;
 use crate::host::process::{Invocation, ProcessError};
 

@@ -7,12 +7,12 @@ use nixus_switcher::protocol::{Commit, Toplevel};
 
 use super::send::Telling;
 use super::{Pass, PassError, StepError};
+use crate::closure::progress::Display;
 use crate::closure::{self, BuiltClosure, ClosureError, Recipe};
 use crate::decide::commit_id::CommitId;
 use crate::decide::ledger::{Built, Quarantined};
 use crate::decide::plan::{Ancestry, Head, may_be_overtaken};
 use crate::host::process::in_words;
-use crate::progress::Display;
 use crate::secrets;
 use crate::source::Source;
 use crate::source::ssh::shared;

@@ -7,12 +7,12 @@ use nixus_switcher::protocol::Commit;
 use tokio::task::JoinSet;
 
 use super::{Head, Pass, heartbeat};
+use crate::closure::nix_log::Progress;
 use crate::config::Config;
 use crate::decide::report::{Report, Reporter};
 use crate::host::files::Paths;
 use crate::host::process::in_words;
 use crate::host::systemd::{self, SystemdError};
-use crate::nix_log::Progress;
 use crate::post::{Post, UNIT};
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::source::packing;

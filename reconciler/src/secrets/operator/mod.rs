@@ -11,7 +11,7 @@ use super::LONGEST_FILE;
 use super::ciphertext::{self, OpenError, Plaintext, SealError};
 use super::fleet::{Described, Fleet, FleetError, Problem};
 use super::identity::{Identities, IdentityError, User};
-use crate::flake_url;
+use crate::closure::flake_url;
 use crate::host::files::{read_bounded, write_atomically};
 use crate::host::process::{Invocation, ProcessError};
 

@@ -8,8 +8,8 @@
 
 use std::path::Path;
 
+use crate::closure::nix_log::{NixError, NixLog};
 use crate::host::files::read_start;
-use crate::nix_log::{NixError, NixLog};
 
 /// How much of a derivation is read, in bytes: its first output stands at the start.
 const DERIVATION_START: usize = 4096;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use crate::nix_log::Progress;
+use crate::closure::nix_log::Progress;
 
 /// The least time between two lines in the journal.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(15);
