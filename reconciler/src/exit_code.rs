@@ -82,7 +82,7 @@ pub fn of<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generation::GenerationError;
+    use crate::activation::generation::GenerationError;
 
     fn check(error: &(dyn Error + 'static), exit: Exit) {
         let chain = std::iter::successors(Some(error), |&error| error.source());

@@ -32,8 +32,6 @@ pub mod follow;
 pub mod forge;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-pub mod generation;
-pub mod hooks;
 pub mod host;
 pub mod init;
 pub mod last_pass;

@@ -11,11 +11,11 @@ use nixus_switcher::machine::operator;
 use nixus_switcher::protocol::{DeploymentId, Outcome};
 use thiserror::Error;
 
+use crate::activation::generation::{Generation, GenerationError, find};
 use crate::activation::{ActivationError, Candidate, Switcher};
 use crate::checks;
 use crate::config::Config;
 use crate::decide::report::Reporter;
-use crate::generation::{Generation, GenerationError, find};
 use crate::host::files::Paths;
 use crate::host::systemd::{self, PASS_UNIT, SystemdError};
 use crate::pass::ledger_file::{self, DamagedLedger, LedgerFileError};

@@ -3,9 +3,9 @@
 use nixus_switcher::protocol::{Ending, Outcome};
 
 use super::{Baseline, Pass, PassError, StepError};
+use crate::activation::hooks::{self, Change};
 use crate::closure::BuiltClosure;
 use crate::decide::report::{Report, State};
-use crate::hooks::{self, Change};
 use crate::host::process::in_words;
 use crate::reports_repository::ReportsRepository;
 

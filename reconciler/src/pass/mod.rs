@@ -9,6 +9,7 @@ use nixus_switcher::machine::system::Pin;
 use nixus_switcher::protocol::{Before, Commit, DeploymentId, Toplevel};
 use thiserror::Error;
 
+use crate::activation::hooks::HookError;
 use crate::activation::{ActivationError, Candidate, Switcher};
 use crate::closure::{BuiltClosure, ClosureError};
 use crate::config::Config;
@@ -19,7 +20,6 @@ use crate::decide::plan::{
     Action, Ancestry, Baseline, Entry, Head, Observation, OpenDeployment, Reason, plan,
 };
 use crate::decide::report::{Report, Reporter};
-use crate::hooks::HookError;
 use crate::host::files::{Paths, write_atomically};
 use crate::host::process::in_words;
 use crate::last_pass::LastPass;

@@ -22,12 +22,15 @@ use nixus_switcher::state::profile::{Profile, ProfileError};
 use nixus_switcher::state::status::{self as switcher_state, UnprovenView};
 use thiserror::Error;
 
+use crate::activation::generation::Generation;
 use crate::closure::BuiltClosure;
 use crate::config::Switch;
-use crate::generation::Generation;
 use crate::host::files::{Paths, write_atomically};
 use crate::host::process::in_words;
 use crate::host::systemd::{self, SystemdError};
+
+pub mod generation;
+pub mod hooks;
 
 /// How long the switcher may take to note a request in its journal.
 const TAKEN_UP: Duration = Duration::from_secs(30);
