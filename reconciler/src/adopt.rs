@@ -10,11 +10,11 @@ use nixus_switcher::protocol::{CheckOutcome, Commit, Toplevel};
 use thiserror::Error;
 
 use crate::activation::{ActivationError, Switcher};
-use crate::checks::{Scene, peer, unit};
 use crate::config::Config;
 use crate::decide::commit_id::CommitId;
 use crate::decide::ledger::Ledger;
 use crate::decide::plan::Head;
+use crate::health::{Scene, peer, unit};
 use crate::host::files::{Paths, replace_link};
 use crate::host::process::in_words;
 use crate::pass::ledger_file::{self, LedgerFileError};

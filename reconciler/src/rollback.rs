@@ -13,9 +13,9 @@ use thiserror::Error;
 
 use crate::activation::generation::{Generation, GenerationError, find};
 use crate::activation::{ActivationError, Candidate, Switcher};
-use crate::checks;
 use crate::config::Config;
 use crate::decide::report::Reporter;
+use crate::health;
 use crate::host::files::Paths;
 use crate::host::systemd::{self, PASS_UNIT, SystemdError};
 use crate::pass::ledger_file::{self, DamagedLedger, LedgerFileError};
@@ -115,7 +115,7 @@ pub async fn begin(
         .history(host, usize::MAX)
         .map_err(RollbackError::Reports)?;
     let generation = find(all, number, &running, &said)?;
-    let before = checks::before_rollback(config, paths).await;
+    let before = health::before_rollback(config, paths).await;
 
     let why = why.map_or(String::new(), |why| format!(": {why}"));
     let why = format!("{} rolled back{why}", operator::name());

@@ -9,13 +9,13 @@ use nixus_switcher::printable::printable;
 use nixus_switcher::protocol::{Commit, newest_version};
 use serde::Serialize;
 
-use crate::checks::access::patterns::list_has;
 use crate::config::Config;
 use crate::decide::report::{Report, State};
 use crate::decide::status::{Read, Seal, host_of, read};
 use crate::decide::verdict::sightings::Sign;
 use crate::forge::read::{ReadError, Reader};
 use crate::forge::{Given, Listed};
+use crate::health::access::patterns::list_has;
 use crate::host::public_key::PublicKey;
 use crate::signed::{Signed, Statement};
 

@@ -7,7 +7,7 @@ use super::{Forge, Meaning};
 use crate::address::without_credentials;
 use crate::decide::outbox::judgement::{Judged, Judgement};
 use crate::decide::status::Status;
-use crate::sshd::printable;
+use crate::health::sshd::printable;
 
 /// A time further away than this is not waited for: a clock is wrong, or somebody wants silence.
 const FURTHEST: SignedDuration = SignedDuration::from_hours(24);

@@ -5,17 +5,17 @@ use nixus_switcher::holds;
 use nixus_switcher::printable::is_printable;
 
 use super::{Target, target};
-use crate::checks::access::settings::{Account, Settings};
-use crate::checks::access::{lines, patterns};
-use crate::checks::accounts;
 use crate::closure::nix_failure::{self, Derivation};
 use crate::closure::nix_log::NixLog;
 use crate::closure::{fetched, trifle};
+use crate::health::access::settings::{Account, Settings};
+use crate::health::access::{lines, patterns};
+use crate::health::accounts;
+use crate::health::own_pass;
+use crate::health::probe::protocol::{Answer, LIMIT, Passed, Request};
+use crate::health::sshd;
 use crate::host::public_key::PublicKey;
 use crate::host::systemd;
-use crate::own_pass;
-use crate::probe::protocol::{Answer, LIMIT, Passed, Request};
-use crate::sshd;
 
 pub(super) const TARGETS: &[Target] = &[
     target("probe-request", request),

@@ -12,7 +12,7 @@ use crate::decide::commit_id::CommitId;
 use crate::decide::ledger::release::Retry;
 use crate::decide::outbox::Outbox;
 use crate::decide::plan::suspension::Suspension;
-use crate::own_pass::{Handed, Question};
+use crate::health::own_pass::{Handed, Question};
 use crate::pass::ledger_file;
 use crate::pass::summary::Summary;
 use crate::secrets::ciphertext::{self, Plaintext};

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::Before;
 
 use super::{Pass, PassError, jitter};
-use crate::checks::{self, Looked, peer};
 use crate::closure::BuiltClosure;
 use crate::decide::commit_id::CommitId;
 use crate::decide::plan::Baseline;
@@ -15,6 +14,7 @@ use crate::decide::report::Report;
 use crate::decide::verdict::Finding;
 use crate::decide::verdict::before::{Known, fitness, lost};
 use crate::decide::verdict::sightings::{Heard, Noticed};
+use crate::health::{self, Looked, peer};
 use crate::reports_repository::ReportsRepository;
 
 /// How long peers may take to say that they are there.
@@ -27,7 +27,7 @@ impl Pass<'_> {
             state,
             found,
             before,
-        } = checks::baseline(self.config, self.paths).await;
+        } = health::baseline(self.config, self.paths).await;
         for check in &before.checks {
             tracing::debug!("{}: {:?}: {}", check.check, check.outcome, check.reason);
         }

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::{Head, Pass, PassError, Reason};
 use crate::config::Config;
 use crate::decide::report::{Pulse, Report};
+use crate::health::last_pass::LastPass;
 use crate::host::files::{Paths, read_bounded};
-use crate::last_pass::LastPass;
 use crate::reports_repository::ReportsRepository;
 
 /// The longest note of a pass that is read, in bytes.

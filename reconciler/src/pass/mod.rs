@@ -20,11 +20,11 @@ use crate::decide::plan::{
     Action, Ancestry, Baseline, Entry, Head, Observation, OpenDeployment, Reason, plan,
 };
 use crate::decide::report::{Report, Reporter};
+use crate::health::last_pass::LastPass;
+use crate::health::own_pass;
 use crate::host::files::{Paths, write_atomically};
 use crate::host::process::in_words;
-use crate::last_pass::LastPass;
 use crate::manifest::{self, ManifestError};
-use crate::own_pass;
 use crate::pass::ledger_file::LedgerFileError;
 use crate::pass::ledger_file::previous::{self, Shown};
 use crate::pass::lock::{PassLock, PassLockError};
@@ -188,7 +188,10 @@ async fn pass(
     let limit = config.passes.timeout;
     let result = match tokio::time::timeout(limit, pass.run()).await {
         Ok(result) => result,
-        Err(_) => pass.is_overdue(crate::overdue::of_own(begun, limit)).await,
+        Err(_) => {
+            pass.is_overdue(crate::health::overdue::of_own(begun, limit))
+                .await
+        }
     };
     if let Ok(reason) = &result {
         pass.is_not_overdue(reason)?;

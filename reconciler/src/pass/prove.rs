@@ -8,12 +8,12 @@ use nixus_switcher::PhaseName;
 use nixus_switcher::protocol::DeploymentId;
 
 use super::{Pass, PassError};
-use crate::checks::{Scene, build, repository};
 use crate::config::Config;
 use crate::decide::verdict::Finding;
+use crate::health::own_pass::{self, Answer, Handed, Place, Question};
+use crate::health::{Scene, build, repository};
 use crate::host::files::Paths;
 use crate::host::process::in_words;
-use crate::own_pass::{self, Answer, Handed, Place, Question};
 
 /// How often a pass looks whether the trial that it speaks for is over.
 const LOOK: Duration = Duration::from_millis(500);

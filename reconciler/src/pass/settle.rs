@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::{Commit, DeploymentId, Ending, Outcome, Toplevel};
 
 use super::{Head, Pass, PassError, StepError, jitter};
-use crate::checks;
 use crate::closure;
 use crate::decide::ledger::Kept;
 use crate::decide::report::{Beside, Unproven};
+use crate::health;
 use crate::host::process::in_words;
 use crate::source::SourceError;
 
@@ -92,7 +92,7 @@ impl Pass<'_> {
             _ => listed.is_ok(),
         };
         let asks = self.ledger.witness_asks();
-        let passed = checks::passing(self.config, self.paths, &asks).await;
+        let passed = health::passing(self.config, self.paths, &asks).await;
         let witnessed = self.ledger.witnessed(Timestamp::now(), answers, &passed);
         let dark = self
             .ledger

@@ -21,12 +21,12 @@ use crate::decide::report::{Report, State};
 use crate::decide::status::{Seal, Status, Word};
 use crate::forge::answer::judge;
 use crate::forge::http::{Client, HttpError};
+use crate::health::sshd::{SshError, own_key};
 use crate::host::files::Paths;
 use crate::host::process::in_words;
 use crate::outbox_file::{self, OutboxFileError};
 use crate::reports_repository::{ReportsError, ReportsRepository};
 use crate::signed::{SignError, Statement};
-use crate::sshd::{SshError, own_key};
 
 /// The unit that posts.
 pub const UNIT: &str = "nixus-report.service";

@@ -13,9 +13,9 @@ use nixus_switcher::protocol::{Access, CheckOutcome, Obstacle};
 
 use crate::config::health::{Health, Operator};
 use crate::decide::verdict::Lasts;
+use crate::health::probe::protocol::Found;
 use crate::host::files::read_bounded;
 use crate::host::process::{Invocation, ProcessError, in_words};
-use crate::probe::protocol::Found;
 use settings::{Account, Settings};
 
 pub(crate) mod lines;

@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::config::health::Peer;
-use crate::sshd::{Place, Session, SshError};
+use crate::health::sshd::{Place, Session, SshError};
 use protocol::{Answer, LIMIT, ProtocolError, Request};
 
 pub mod answer;

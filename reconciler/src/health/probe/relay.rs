@@ -68,6 +68,6 @@ pub async fn relay(caller: &str, socket: &Path) -> Result<Vec<u8>, RelayError> {
     })?;
     match Answer::from_line(&answer) {
         Ok(_) => Ok(answer),
-        Err(_) => Err(RelayError::Refused(crate::sshd::printable(&answer))),
+        Err(_) => Err(RelayError::Refused(crate::health::sshd::printable(&answer))),
     }
 }

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use nixus_switcher::state::lock_file::{self, Holder};
 
 use crate::decide::plan::Reason;
+use crate::health::last_pass::{LastPass, booted, last_pass};
 use crate::host::files::Paths;
-use crate::last_pass::{LastPass, booted, last_pass};
 
 /// What is said of a pass that has come to its limit.
 pub fn of_own(since: Timestamp, limit: Duration) -> Reason {

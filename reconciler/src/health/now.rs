@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::{Scene, recovery};
 use crate::config::Config;
 use crate::decide::verdict::{Finding, judge, rules};
+use crate::health::units;
 use crate::host::files::Paths;
-use crate::local_checks;
 
 /// What `nixus check --json` prints.
 #[derive(Debug, Serialize)]
@@ -31,8 +31,8 @@ pub async fn now(config: &Config, paths: &Paths) -> Now {
         by_unit: true,
     };
     let (timer, place, recover, found) = tokio::join!(
-        local_checks::timer(&config.passes),
-        local_checks::place(),
+        units::timer(&config.passes),
+        units::place(),
         recovery::unit(),
         super::all(&scene)
     );

@@ -13,9 +13,9 @@ use nixus_switcher::protocol::{CheckOutcome, CheckResult, Evidence};
 use thiserror::Error;
 
 use crate::activation::{ActivationError, Switcher};
-use crate::checks::Scene;
 use crate::config::Config;
 use crate::decide::verdict::Verdict;
+use crate::health::Scene;
 use crate::host::files::Paths;
 use crate::host::process::in_words;
 use crate::host::systemd::{self, SystemdError};

@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Scene;
 use crate::decide::verdict::{Finding, PASS, REPOSITORY};
+use crate::health::own_pass::{self, Handed, Place, Question};
 use crate::host::process::in_words;
 use crate::host::systemd::{self, PASS_TIMER, PASS_UNIT};
-use crate::own_pass::{self, Handed, Place, Question};
 
 /// A pass that is due within this time is waited for, and none is started beside it.
 const SOON: Duration = Duration::from_secs(10);

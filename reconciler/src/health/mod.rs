@@ -12,9 +12,8 @@ use crate::config::Config;
 use crate::config::health::{Check, Kind};
 use crate::decide::plan::Baseline;
 use crate::decide::verdict::{Finding, Lasts, SSH};
+use crate::health::probe::protocol::Found;
 use crate::host::files::Paths;
-use crate::local_checks;
-use crate::probe::protocol::Found;
 use crate::source::reach;
 
 pub mod access;
@@ -22,13 +21,20 @@ pub mod accounts;
 pub mod build;
 pub mod command;
 pub mod http;
+pub mod last_pass;
 pub mod now;
+pub mod overdue;
+pub mod own_pass;
 pub mod peer;
+pub mod probe;
 pub mod recovery;
 pub mod repository;
 pub mod ssh;
+pub mod sshd;
 pub mod tcp;
 pub mod unit;
+pub mod units;
+pub mod verify;
 
 use ssh::Bar;
 
@@ -82,7 +88,7 @@ pub async fn make(check: &Check, scene: &Scene<'_>) -> Vec<Finding> {
         Kind::Command { command } => one(command::ends_well(command, limit).await),
         Kind::Units { ignore } => {
             let failed_before = scene.open.map_or(&[][..], |open| &open.failed_before);
-            vec![local_checks::units(failed_before, ignore).await]
+            vec![units::units(failed_before, ignore).await]
         }
     }
 }
@@ -108,7 +114,7 @@ pub async fn baseline(config: &Config, paths: &Paths) -> Looked {
     let looked_at = |check: &&Check| !matches!(check.kind, Kind::Repository | Kind::Units { .. });
     let checks = health.checks.iter().filter(looked_at);
     let (state, ways, found, access) = tokio::join!(
-        local_checks::baseline(),
+        units::baseline(),
         ways(config),
         join_all(checks.map(|check| make(check, &scene))),
         ssh::access(health)

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use nixus_switcher::protocol::CheckOutcome;
 
+use crate::health::probe::protocol::Found;
+use crate::health::sshd::printable;
 use crate::host::process::{Invocation, in_words};
-use crate::probe::protocol::Found;
-use crate::sshd::printable;
 
 /// Runs the command; what it prints last is the reason where it fails.
 pub async fn ends_well(command: &[String], limit: Duration) -> Found {

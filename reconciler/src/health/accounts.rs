@@ -8,8 +8,8 @@ use nixus_switcher::protocol::CheckOutcome;
 
 use crate::config::health::Operator;
 use crate::decide::verdict::Lasts;
+use crate::health::probe::protocol::Found;
 use crate::host::files::read_bounded;
-use crate::probe::protocol::Found;
 
 const PASSWD: &str = "/etc/passwd";
 const SHADOW: &str = "/etc/shadow";

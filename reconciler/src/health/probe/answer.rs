@@ -15,15 +15,15 @@ use super::budget;
 use super::input;
 use super::protocol::{Answer, Ask, Found, OperatorKey, Passed, ProtocolError, Request, VERSION};
 use crate::activation::Switcher;
-use crate::checks::{ssh, tcp};
 use crate::config::health::Peer;
 use crate::config::{Config, ConfigError};
 use crate::decide::plan::Head;
+use crate::health::last_pass;
+use crate::health::sshd::{Place, Session, own_key};
+use crate::health::{ssh, tcp};
 use crate::host::files::Paths;
 use crate::host::process::in_words;
-use crate::last_pass;
 use crate::source::Source;
-use crate::sshd::{Place, Session, own_key};
 
 /// A look at a caller may take this long.
 const LOOK: Duration = Duration::from_secs(25);
@@ -82,7 +82,7 @@ pub async fn answer(
     let config = config.map_err(AnswerError::Config)?;
     let peers = &config.health.peers;
     let Some(peer) = peers.iter().find(|peer| peer.name == caller) else {
-        return Err(AnswerError::Stranger(crate::sshd::printable(
+        return Err(AnswerError::Stranger(crate::health::sshd::printable(
             caller.as_bytes(),
         )));
     };

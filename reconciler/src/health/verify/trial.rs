@@ -7,15 +7,15 @@ use futures_util::future::join_all;
 use nixus_switcher::protocol::{Before, CheckOutcome, CheckResult};
 use tokio::time::Instant;
 
-use crate::checks::{self, Scene, peer, recovery, repository};
 use crate::config::health::{Check, Health, Kind};
 use crate::decide::verdict::{
     Finding, REPOSITORY, Rule, SOAK, Verdict, judge, judge_rollback, rules,
 };
+use crate::health::own_pass::{self, Place};
+use crate::health::units::{self, Timer};
+use crate::health::{self, Scene, peer, recovery, repository};
 use crate::host::process::in_words;
 use crate::host::systemd::PASS_TIMER;
-use crate::local_checks::{self, Timer};
-use crate::own_pass::{self, Place};
 use crate::source::reach;
 
 use super::rounds::Round;
@@ -81,13 +81,13 @@ impl<'a> Trial<'a> {
         let made = join_all(due.map(|(number, check)| self.make_if_due(number, check)));
         let activation = async {
             match self.scene.open {
-                Some(open) => Some(local_checks::activation(&open.candidate).await),
+                Some(open) => Some(units::activation(&open.candidate).await),
                 None => None,
             }
         };
         let (timer, place, recover, activation, _) = tokio::join!(
-            local_checks::look_at_timer(),
-            local_checks::place(),
+            units::look_at_timer(),
+            units::place(),
             recovery::unit(),
             activation,
             made
@@ -99,7 +99,7 @@ impl<'a> Trial<'a> {
             ),
             Err(error) => {
                 let reason = in_words(&error);
-                let unknown = Finding::new(local_checks::TIMER, CheckOutcome::Unknown, reason);
+                let unknown = Finding::new(units::TIMER, CheckOutcome::Unknown, reason);
                 (unknown, None)
             }
         };
@@ -129,7 +129,7 @@ impl<'a> Trial<'a> {
         let reason =
             format!("{PASS_TIMER} had started no pass of this generation when the trial ended");
         Some(CheckResult::new(
-            local_checks::TIMER,
+            units::TIMER,
             CheckOutcome::Unknown,
             reason,
         ))
@@ -156,7 +156,7 @@ impl<'a> Trial<'a> {
         }
         let found = self.make(check, number).await;
         let passed = found.iter().all(|one| one.outcome == CheckOutcome::Pass);
-        let due = checks::pause(check, passed).map(|pause| Instant::now() + pause);
+        let due = health::pause(check, passed).map(|pause| Instant::now() + pause);
         if let Some(last) = self.last.borrow_mut().get_mut(number) {
             *last = Some(Last { found, due });
         }
@@ -176,9 +176,9 @@ impl<'a> Trial<'a> {
                     timeout: left.saturating_sub(HANDED_OVER),
                     ..check.clone()
                 };
-                checks::make(&bounded, &self.scene).await
+                health::make(&bounded, &self.scene).await
             }
-            _ => checks::make(check, &self.scene).await,
+            _ => health::make(check, &self.scene).await,
         }
     }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use nixus_switcher::protocol::CheckOutcome;
 use nixus_switcher::waits::{self, Kind};
 
+use crate::health::probe::protocol::Found;
+use crate::health::sshd::printable;
 use crate::host::http::{self, Authorities, Via};
 use crate::host::process::in_words;
-use crate::probe::protocol::Found;
-use crate::sshd::printable;
 
 /// So much of a body is read, in bytes.
 const LIMIT: usize = 1 << 20;

@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use crate::config::health::Operator;
 use crate::decide::verdict::Lasts;
+use crate::health::sshd::printable;
 use crate::host::public_key::PublicKey;
-use crate::sshd::printable;
 
 /// The version of requests and answers.
 pub const VERSION: u32 = 1;

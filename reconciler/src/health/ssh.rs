@@ -10,11 +10,11 @@ use tokio::time::timeout;
 use super::{access, accounts};
 use crate::config::health::{Health, Operator};
 use crate::decide::verdict::{Finding, Lasts, SSH};
+use crate::health::probe::protocol::{Found, OperatorKey, together};
+use crate::health::sshd::{Answer, Place, Session, SshError, own_key};
+use crate::health::units;
 use crate::host::process::in_words;
 use crate::host::public_key::PublicKey;
-use crate::local_checks;
-use crate::probe::protocol::{Found, OperatorKey, together};
-use crate::sshd::{Answer, Place, Session, SshError, own_key};
 
 /// How long sshd may take to accept a connection and to show its key.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -251,7 +251,7 @@ async fn own_parts(health: &Health, bar: Bar<'_>) -> Vec<Found> {
         }
     }
     let Some(look) = looked else {
-        if refused && matches!(bar, Bar::Candidate(_)) && local_checks::nobody_starts_sshd().await {
+        if refused && matches!(bar, Bar::Candidate(_)) && units::nobody_starts_sshd().await {
             let reason = "nothing that is wanted starts sshd";
             all.push(Found::new(CheckOutcome::Fail, reason).lasting(Lasts::UntilACommit));
         }

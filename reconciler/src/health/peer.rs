@@ -13,12 +13,12 @@ use crate::config::DEFAULT_PATH;
 use crate::config::health::{Health, Peer};
 use crate::decide::verdict::sightings::Heard;
 use crate::decide::verdict::{Finding, PEER};
+use crate::health::probe::protocol::{Answer, Ask, OperatorKey, Request, together};
+use crate::health::probe::{ProbeError, ask};
+use crate::health::sshd::{SshError, own_key};
 use crate::host::files::read_bounded;
 use crate::host::process::in_words;
 use crate::host::public_key::PublicKey;
-use crate::probe::protocol::{Answer, Ask, OperatorKey, Request, together};
-use crate::probe::{ProbeError, ask};
-use crate::sshd::{SshError, own_key};
 
 /// How long a peer is listened to on trial whose word does not count.
 const IDLE_TALK: Duration = Duration::from_secs(5);
