@@ -19,7 +19,7 @@ use crate::host::files::{Paths, replace_link};
 use crate::host::process::in_words;
 use crate::pass::ledger_file::{self, LedgerFileError};
 use crate::pass::lock::{PassLock, PassLockError};
-use crate::reports_repository::ReportsRepository;
+use crate::report::repository::ReportsRepository;
 use crate::source::{Source, SourceError};
 
 /// How long peers may take to say that they are there.

@@ -9,9 +9,9 @@ use thiserror::Error;
 use crate::config::Remote;
 use crate::decide::report::Report;
 use crate::fleet::{self, HostKeys, Told};
-use crate::forge::Listed;
-use crate::forge::read::{ReadError, Reader, Seen};
-use crate::reports_repository::{ReportsError, ReportsRepository};
+use crate::report::forge::Listed;
+use crate::report::forge::read::{ReadError, Reader, Seen};
+use crate::report::repository::{ReportsError, ReportsRepository};
 
 /// The pause between two looks at a git server of one's own.
 const REPOSITORY: Duration = Duration::from_secs(2);
@@ -229,9 +229,9 @@ mod tests {
     use crate::config::forge::Kind;
     use crate::decide::report::State;
     use crate::decide::status::{Status, Word};
-    use crate::forge::contract::Stage;
-    use crate::forge::contract::rules::SHA;
     use crate::host::testing::run;
+    use crate::report::forge::contract::Stage;
+    use crate::report::forge::contract::rules::SHA;
 
     fn on(stage: &Stage) -> Reports {
         Reports::Forge {

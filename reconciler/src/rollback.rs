@@ -20,7 +20,7 @@ use crate::host::files::Paths;
 use crate::host::systemd::{self, PASS_UNIT, SystemdError};
 use crate::pass::ledger_file::{self, DamagedLedger, LedgerFileError};
 use crate::pass::lock::{PassLock, PassLockError};
-use crate::reports_repository::{ReportsError, ReportsRepository};
+use crate::report::repository::{ReportsError, ReportsRepository};
 
 /// How often the switcher is asked whether it has ended.
 const LOOK: Duration = Duration::from_millis(200);

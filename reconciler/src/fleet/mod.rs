@@ -13,11 +13,11 @@ use crate::config::Config;
 use crate::decide::report::{Report, State};
 use crate::decide::status::{Read, Seal, host_of, read};
 use crate::decide::verdict::sightings::Sign;
-use crate::forge::read::{ReadError, Reader};
-use crate::forge::{Given, Listed};
 use crate::health::access::patterns::list_has;
 use crate::host::public_key::PublicKey;
-use crate::signed::{Signed, Statement};
+use crate::report::forge::read::{ReadError, Reader};
+use crate::report::forge::{Given, Listed};
+use crate::report::signature::{Signed, Statement};
 
 /// So many commits are looked at, from a branch's head back.
 const DEPTH: u32 = 10;

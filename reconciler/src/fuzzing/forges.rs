@@ -12,11 +12,11 @@ use crate::decide::report::Report;
 use crate::decide::status::{self, Word};
 use crate::fleet;
 use crate::fleet::HostKeys;
-use crate::forge::answer::{Answer, judge};
-use crate::forge::{Given, Listed};
 use crate::host::public_key::PublicKey;
-use crate::reports_repository;
-use crate::signed::{Signed, Statement};
+use crate::report::forge::answer::{Answer, judge};
+use crate::report::forge::{Given, Listed};
+use crate::report::repository;
+use crate::report::signature::{Signed, Statement};
 
 pub(super) const TARGETS: &[Target] = &[
     target("forge-answer", answer),
@@ -130,7 +130,7 @@ fn seal(bytes: &[u8]) -> Result<(), String> {
 
 fn report(bytes: &[u8]) -> Result<(), String> {
     round_trip::<Report>(bytes)?;
-    let Some(read) = reports_repository::understand(bytes, "web1") else {
+    let Some(read) = repository::understand(bytes, "web1") else {
         return Ok(());
     };
     holds!(read.host == "web1", "it speaks for {:?}", read.host);

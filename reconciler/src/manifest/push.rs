@@ -270,7 +270,7 @@ mod tests {
             trial: None,
         };
         let key = directory.path().join("key");
-        std::fs::write(&key, include_str!("../signed/test_ed25519")).unwrap();
+        std::fs::write(&key, include_str!("../report/signature/test_ed25519")).unwrap();
         let url = format!("file://{}", remote.path().display());
         let check = |text: &str, replace: bool, key: Option<&Path>, expected: Result<_, &str>| {
             let push = Push {

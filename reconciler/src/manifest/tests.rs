@@ -6,7 +6,7 @@ use crate::host::public_key::PublicKey;
 use crate::source::FoundManifest;
 
 /// Made with ssh-keygen for a test of signed statuses.
-const KEY: &str = include_str!("../signed/test_ed25519");
+const KEY: &str = include_str!("../report/signature/test_ed25519");
 const OTHER: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFucuLfGiPO6o/7MVYEssN4oJf97OdPxncH39NUnrhLE alice";
 

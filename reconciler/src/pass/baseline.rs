@@ -15,7 +15,7 @@ use crate::decide::verdict::Finding;
 use crate::decide::verdict::before::{Known, fitness, lost};
 use crate::decide::verdict::sightings::{Heard, Noticed};
 use crate::health::{self, Looked, peer};
-use crate::reports_repository::ReportsRepository;
+use crate::report::repository::ReportsRepository;
 
 /// How long peers may take to say that they are there.
 const PRESENT: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::decide::report::{Pulse, Report};
 use crate::health::last_pass::LastPass;
 use crate::host::files::{Paths, read_bounded};
-use crate::reports_repository::ReportsRepository;
+use crate::report::repository::ReportsRepository;
 
 /// The longest note of a pass that is read, in bytes.
 const MAX_NOTE: u64 = 256 * 1024;

@@ -7,7 +7,7 @@ use crate::activation::hooks::{self, Change};
 use crate::closure::BuiltClosure;
 use crate::decide::report::{Report, State};
 use crate::host::process::in_words;
-use crate::reports_repository::ReportsRepository;
+use crate::report::repository::ReportsRepository;
 
 /// How far back the report of a deployment is looked for.
 const LOOKED_AT: usize = 100;

@@ -5,8 +5,8 @@
 
 use super::{Ancestry, Head, Pass, StepError};
 use crate::host::process::in_words;
-use crate::reports_repository::ReportsRepository;
-use crate::reports_repository::sound::Sound;
+use crate::report::repository::ReportsRepository;
+use crate::report::repository::sound::Sound;
 use crate::source::{SourceError, is_damaged};
 
 impl Pass<'_> {

@@ -15,7 +15,7 @@ use crate::host::files::{Paths, write_durably};
 use crate::host::process::in_words;
 use crate::pass::ledger_file;
 use crate::pass::lock::PassLockError;
-use crate::reports_repository::ReportsRepository;
+use crate::report::repository::ReportsRepository;
 
 /// So much longer a pass may take that cannot even look at the time, or that says that it is late.
 const GRACE: Duration = Duration::from_secs(10 * 60);

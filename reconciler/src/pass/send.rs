@@ -13,8 +13,8 @@ use crate::decide::report::{Report, Reporter};
 use crate::host::files::Paths;
 use crate::host::process::in_words;
 use crate::host::systemd::{self, SystemdError};
-use crate::post::{Post, UNIT};
-use crate::reports_repository::{ReportsError, ReportsRepository};
+use crate::report::repository::{ReportsError, ReportsRepository};
+use crate::report::{Post, UNIT};
 use crate::source::packing;
 
 /// What is on its way while a pass does other things.

@@ -6,7 +6,7 @@ use nixus_switcher::protocol::Commit;
 use super::{BuiltClosure, CommitId, Head, Pass, PassError, Reason, Report};
 use crate::decide::report::unfinished;
 use crate::host::process::in_words;
-use crate::reports_repository::ReportsRepository;
+use crate::report::repository::ReportsRepository;
 
 /// In so many reports it is looked for what was said of a commit.
 const MOST_LOOKED_AT: usize = 200;

@@ -28,7 +28,7 @@ use crate::host::set_aside;
 use crate::host::systemd::{self, PASS_TIMER};
 use crate::pass::ledger_file::{self, LedgerFileError};
 use crate::pass::suspension;
-use crate::reports_repository::ReportsRepository;
+use crate::report::repository::ReportsRepository;
 
 pub mod statuses;
 mod text;

@@ -14,8 +14,8 @@ use crate::decide::outbox::{Next, Outbox};
 use crate::decide::status::Word;
 use crate::host::files::Paths;
 use crate::host::process::in_words;
-use crate::outbox_file;
-use crate::post::{Post, held_too_long};
+use crate::report::outbox_file;
+use crate::report::{Post, held_too_long};
 
 /// How commit statuses are on their way.
 #[derive(Debug, Serialize)]

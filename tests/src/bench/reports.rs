@@ -13,7 +13,7 @@ use nixus::config::statuses::Policy;
 use nixus::decide::outbox::judgement::{Judged, Judgement};
 use nixus::decide::outbox::{ALL_POST, Item, Next, Outbox};
 use nixus::decide::status::{Status, Word, context};
-use nixus::forge::answer::judge;
+use nixus::report::forge::answer::judge;
 
 use self::github::GitHub;
 use super::figures::{Figure, Table};

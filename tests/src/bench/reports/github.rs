@@ -8,7 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use nixus::decide::status::Status;
-use nixus::forge::answer::Answer;
+use nixus::report::forge::answer::Answer;
 
 /// The time at which the first host may see the commit, in seconds since 1970.
 pub const BEGIN: i64 = 1_800_000_000;

@@ -19,14 +19,19 @@ use crate::decide::outbox::judgement::{Judged, Judgement};
 use crate::decide::outbox::{Item, Next, Outbox};
 use crate::decide::report::{Report, State};
 use crate::decide::status::{Seal, Status, Word};
-use crate::forge::answer::judge;
-use crate::forge::http::{Client, HttpError};
 use crate::health::sshd::{SshError, own_key};
 use crate::host::files::Paths;
 use crate::host::process::in_words;
-use crate::outbox_file::{self, OutboxFileError};
-use crate::reports_repository::{ReportsError, ReportsRepository};
-use crate::signed::{SignError, Statement};
+use crate::report::forge::answer::judge;
+use crate::report::forge::http::{Client, HttpError};
+use crate::report::outbox_file::OutboxFileError;
+use crate::report::repository::{ReportsError, ReportsRepository};
+use crate::report::signature::{SignError, Statement};
+
+pub mod forge;
+pub mod outbox_file;
+pub mod repository;
+pub mod signature;
 
 /// The unit that posts.
 pub const UNIT: &str = "nixus-report.service";

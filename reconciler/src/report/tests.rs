@@ -4,10 +4,10 @@ use super::*;
 use crate::config::forge::Kind;
 use crate::decide::outbox::Outbox;
 use crate::decide::report::Reporter;
-use crate::forge::contract::Stage;
-use crate::forge::contract::rules::SHA;
-use crate::forge::contract::server::Fault;
 use crate::host::testing::run;
+use crate::report::forge::contract::Stage;
+use crate::report::forge::contract::rules::SHA;
+use crate::report::forge::contract::server::Fault;
 use crate::status::statuses::view;
 
 /// A host whose forge is a stage.
@@ -248,7 +248,7 @@ fn a_token_is_in_no_file_of_the_state_and_in_no_status() {
         .server
         .fault(Some(Fault::Answer(401, Vec::new(), "{}".to_owned())));
     scene.post();
-    let token = crate::forge::contract::rules::TOKEN;
+    let token = crate::report::forge::contract::rules::TOKEN;
     let state = std::fs::read_to_string(scene.paths.outbox()).unwrap();
     assert!(!state.contains(token));
     let shown = view(&scene.config, &scene.paths, &scene.switcher).unwrap();
@@ -259,7 +259,7 @@ fn a_token_is_in_no_file_of_the_state_and_in_no_status() {
 fn statuses_are_signed_where_that_is_wanted() {
     let mut scene = Scene::new(Kind::GitHub);
     let key = scene.stage.directory.path().join("host_key");
-    std::fs::write(&key, include_str!("../signed/test_ed25519")).unwrap();
+    std::fs::write(&key, include_str!("signature/test_ed25519")).unwrap();
     scene.config.health.ssh.host_key = key.clone();
     if let Some(statuses) = &mut scene.config.statuses {
         statuses.sign = true;
@@ -278,7 +278,12 @@ fn statuses_are_signed_where_that_is_wanted() {
         words: &read.text,
     };
     let signed = statement.signed(&seal.signature, &[public.into()]);
-    assert_eq!(signed, crate::signed::Signed::Whole, "{}", page[0]);
+    assert_eq!(
+        signed,
+        crate::report::signature::Signed::Whole,
+        "{}",
+        page[0]
+    );
     // The number rises with each report.
     scene.report(|reporter, commit| reporter.building(commit));
     scene.time_passes();
