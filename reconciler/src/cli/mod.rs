@@ -9,11 +9,22 @@ use crate::config;
 use crate::config::forge::Kind;
 use crate::decide::commit_id::CommitId;
 use crate::decide::ledger::release::Retry;
-use crate::exit_code;
 
+pub mod adopt;
+pub mod exit_code;
+pub mod fleet;
+pub mod follow;
 mod init;
+pub mod live_lines;
+pub mod log;
 mod manifest;
+pub mod next_step;
+pub mod retry;
+pub mod rollback;
 mod secrets;
+pub mod status;
+pub mod tables;
+pub mod watch;
 
 pub use init::Init;
 pub use manifest::ManifestCommand;

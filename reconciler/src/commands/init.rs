@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use nixus::cli::Init;
-use nixus::exit_code::WrongInput;
+use nixus::cli::exit_code::WrongInput;
+use nixus::cli::init::files::{Answers, init};
 use nixus::host::files::read_bounded;
-use nixus::init::{Answers, init};
 use nixus::println;
 
 /// The longest line that is taken for an answer, in bytes.

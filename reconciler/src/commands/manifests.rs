@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use git2::Repository;
 use nixus::cli::ManifestCommand;
+use nixus::cli::exit_code::WrongInput;
+use nixus::cli::manifest::create::{self, CreateError, Fleet};
+use nixus::cli::tables;
 use nixus::closure::flake_url;
 use nixus::decide::commit_id::CommitId;
 use nixus::eprintln;
-use nixus::exit_code::WrongInput;
 use nixus::host::files::{read_bounded, write_atomically};
 use nixus::host::process::in_words;
-use nixus::manifest::create::{self, CreateError, Fleet};
 use nixus::manifest::push::{Push, Pushed};
 use nixus::manifest::{LONGEST, Manifest};
 use nixus::print;
 use nixus::println;
 use nixus::source::{REFS, lfs_files};
-use nixus::tables;
 
 /// Does what was asked.
 pub async fn run(command: &ManifestCommand) -> anyhow::Result<()> {

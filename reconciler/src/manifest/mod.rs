@@ -19,7 +19,6 @@ pub use crate::source::{FILE, LONGEST, SIGNATURE};
 use crate::source::{Source, SourceError};
 use crate::trust::VerifiedCommit;
 
-pub mod create;
 pub mod push;
 pub mod signature;
 

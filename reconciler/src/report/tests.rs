@@ -1,6 +1,7 @@
 use nixus_switcher::protocol::Commit;
 
 use super::*;
+use crate::cli::status::statuses::view;
 use crate::config::forge::Kind;
 use crate::decide::outbox::Outbox;
 use crate::decide::report::Reporter;
@@ -8,7 +9,6 @@ use crate::host::testing::run;
 use crate::report::forge::contract::Stage;
 use crate::report::forge::contract::rules::SHA;
 use crate::report::forge::contract::server::Fault;
-use crate::status::statuses::view;
 
 /// A host whose forge is a stage.
 struct Scene {

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Parser as _;
+use nixus::cli::exit_code::{self, Exit};
 use nixus::cli::{Cli, Command};
 use nixus::eprintln;
-use nixus::exit_code::{self, Exit};
 use nixus::host::output;
 use nixus::secrets::cli::{self, AS_NIXUS, Arguments};
 use nixus_switcher::panic;

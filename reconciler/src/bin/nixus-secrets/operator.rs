@@ -4,15 +4,15 @@ use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use nixus::cli::exit_code::{Exit, WrongInput};
+use nixus::cli::tables;
 use nixus::cli::{Keys, SecretsCommand};
 use nixus::eprintln;
-use nixus::exit_code::{Exit, WrongInput};
 use nixus::println;
 use nixus::secrets::ciphertext::Plaintext;
 use nixus::secrets::operator::{Repository, identities, name_in, open_in};
 use nixus::secrets::scratch::{self, Scratch};
 use nixus::secrets::{LONGEST, memory};
-use nixus::tables;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Does what was asked.
@@ -223,7 +223,7 @@ async fn edit(editor: &str, file: &str, before: &[u8]) -> anyhow::Result<Plainte
 
 #[cfg(test)]
 mod tests {
-    use nixus::exit_code;
+    use nixus::cli::exit_code;
 
     use super::*;
 

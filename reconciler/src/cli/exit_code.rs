@@ -2,15 +2,15 @@
 
 use std::error::Error;
 
-use crate::adopt::AdoptError;
+use crate::cli::adopt::AdoptError;
+use crate::cli::init::files::InitError;
+use crate::cli::manifest::create::CreateError;
+use crate::cli::retry::RetryError;
+use crate::cli::rollback::RollbackError;
 use crate::config::ConfigError;
-use crate::init::InitError;
-use crate::manifest::create::CreateError;
 use crate::manifest::push::PushError;
 use crate::pass::lock::PassLockError;
 use crate::pass::suspension::SuspensionError;
-use crate::retry::RetryError;
-use crate::rollback::RollbackError;
 use crate::secrets::operator::OperatorError;
 use crate::secrets::scratch::ScratchError;
 

@@ -9,6 +9,8 @@ use crate::decide::commit_id::CommitId;
 use crate::host::store_path;
 use crate::manifest;
 
+pub mod create;
+
 /// What is done with a manifest.
 #[derive(Debug, Subcommand)]
 pub enum ManifestCommand {

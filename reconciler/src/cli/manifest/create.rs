@@ -10,12 +10,12 @@ use nixus_switcher::protocol::{NameError, Toplevel};
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::{Built, Manifest, VERSION};
 use crate::closure::flake_url;
 use crate::closure::{some, trifle};
 use crate::decide::commit_id::CommitId;
 use crate::host::files::read_bounded;
 use crate::host::process::{Invocation, ProcessError};
+use crate::manifest::{Built, Manifest, VERSION};
 
 /// The longest that an evaluation or all builds together may take.
 const LIMIT: Duration = Duration::from_secs(12 * 60 * 60);

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+pub mod files;
+
 /// What is known of a fleet that is to be.
 #[derive(Debug, Args)]
 pub struct Init {

@@ -8,8 +8,8 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use nixus_switcher::printable::printable;
 
+use crate::cli::watch::Watch;
 use crate::decide::report::{Report, State};
-use crate::watch::Watch;
 
 /// So many busy hosts have a line of their own.
 const MOST: usize = 10;

@@ -352,7 +352,7 @@ fn the_word_of_each_reason_is_the_one_in_its_json() {
     for reason in reasons {
         let json = serde_json::to_value(&reason).unwrap();
         assert_eq!(json["reason"], reason.word());
-        assert!(!explain::next(&reason).is_empty());
+        assert!(!next_step::next(&reason).is_empty());
         // Whoever reads only the exit code is called for these, and for no other.
         let called = [
             "not-adopted",

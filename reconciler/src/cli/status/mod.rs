@@ -12,6 +12,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::activation::{ActivationError, Switcher};
+use crate::cli::next_step;
 use crate::config::Config;
 use crate::decide::commit_id::CommitId;
 use crate::decide::ledger::{Backoff, Damage, Kept, Ledger, Quarantined};
@@ -19,7 +20,6 @@ use crate::decide::plan::Reason;
 use crate::decide::plan::suspension::Suspension;
 use crate::decide::report::Unproven;
 use crate::decide::verdict::sightings::Noticed;
-use crate::explain;
 use crate::health::last_pass::{self, LastPass, last_pass, wall};
 use crate::health::overdue;
 use crate::host::files::Paths;
@@ -199,12 +199,12 @@ pub async fn status(
     let abandoned = open.as_ref().is_some_and(|open| switcher.is_left(open));
     let last_pass = last_pass.map(|pass| pass.beside(open.as_ref().map(|open| &open.deployment)));
     let next = match (&suspended, &last_pass) {
-        _ if abandoned => explain::ABANDONED.to_owned(),
-        (Some(suspended), _) => explain::next(&Reason::Suspended {
+        _ if abandoned => next_step::ABANDONED.to_owned(),
+        (Some(suspended), _) => next_step::next(&Reason::Suspended {
             until: suspended.until,
             why: suspended.why.clone(),
         }),
-        (None, Some(pass)) => explain::next(&pass.waits_for),
+        (None, Some(pass)) => next_step::next(&pass.waits_for),
         (None, None) => "the first pass of this boot looks at everything anew".to_owned(),
     };
     Ok(Status {
@@ -270,7 +270,7 @@ pub async fn status(
             .flat_map(|path| set_aside::found(path))
             .collect(),
         next: match &journal_damage {
-            Some(why) => explain::next(&Reason::JournalDamaged { why: why.clone() }),
+            Some(why) => next_step::next(&Reason::JournalDamaged { why: why.clone() }),
             None => next,
         },
         journal_damage,
