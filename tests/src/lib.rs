@@ -42,6 +42,8 @@ pub mod kind;
 pub mod laboratory;
 pub mod memory;
 pub mod meter;
+#[cfg(test)]
+mod module_graph;
 pub mod namespace;
 pub mod network;
 pub mod nix_root;

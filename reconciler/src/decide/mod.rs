@@ -2,6 +2,7 @@
 //! file, the clock, the network or the environment, or runs a program.
 
 pub mod age;
+pub mod baseline;
 pub mod blame;
 pub mod commit_id;
 pub mod ledger;

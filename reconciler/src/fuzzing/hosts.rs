@@ -12,7 +12,7 @@ use crate::health::access::settings::{Account, Settings};
 use crate::health::access::{lines, patterns};
 use crate::health::accounts;
 use crate::health::own_pass;
-use crate::health::probe::protocol::{Answer, LIMIT, Passed, Request};
+use crate::health::protocol::{Answer, LIMIT, Passed, Request};
 use crate::health::sshd;
 use crate::host::public_key::PublicKey;
 use crate::host::systemd;

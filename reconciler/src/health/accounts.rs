@@ -8,7 +8,7 @@ use nixus_switcher::protocol::CheckOutcome;
 
 use crate::config::health::Operator;
 use crate::decide::verdict::Lasts;
-use crate::health::probe::protocol::Found;
+use crate::health::protocol::Found;
 use crate::host::files::read_bounded;
 
 const PASSWD: &str = "/etc/passwd";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nixus_switcher::protocol::CheckOutcome;
 
-use crate::health::probe::protocol::Found;
+use crate::health::protocol::Found;
 use crate::health::sshd::printable;
 use crate::host::process::{Invocation, in_words};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nixus_switcher::protocol::CheckOutcome;
 use nixus_switcher::waits::{self, Kind};
 
-use crate::health::probe::protocol::Found;
+use crate::health::protocol::Found;
 use crate::health::sshd::printable;
 use crate::host::http::{self, Authorities, Via};
 use crate::host::process::in_words;

@@ -10,9 +10,9 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::config::health::{Check, Kind};
-use crate::decide::plan::Baseline;
+use crate::decide::baseline::Baseline;
 use crate::decide::verdict::{Finding, Lasts, SSH};
-use crate::health::probe::protocol::Found;
+use crate::health::protocol::Found;
 use crate::host::files::Paths;
 use crate::source::reach;
 
@@ -27,6 +27,7 @@ pub mod overdue;
 pub mod own_pass;
 pub mod peer;
 pub mod probe;
+pub mod protocol;
 pub mod recovery;
 pub mod repository;
 pub mod ssh;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{access, accounts};
 use crate::config::health::{Health, Operator};
 use crate::decide::verdict::{Finding, Lasts, SSH};
-use crate::health::probe::protocol::{Found, OperatorKey, together};
+use crate::health::protocol::{Found, OperatorKey, together};
 use crate::health::sshd::{Answer, Place, Session, SshError, own_key};
 use crate::health::units;
 use crate::host::process::in_words;

@@ -7,7 +7,7 @@ use nixus_switcher::waits::{self, Kind};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::health::probe::protocol::Found;
+use crate::health::protocol::Found;
 
 /// Connects, and nothing more.
 pub async fn open(host: &str, port: u16, limit: Duration) -> Found {

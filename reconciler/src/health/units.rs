@@ -9,7 +9,7 @@ use nixus_switcher::protocol::{CheckOutcome, Toplevel};
 use nixus_switcher::state::layout::Layout;
 
 use crate::config::Passes;
-use crate::decide::plan::Baseline;
+use crate::decide::baseline::Baseline;
 use crate::decide::verdict::Finding;
 use crate::host::process::in_words;
 use crate::host::systemd::{self, PASS_TIMER, PASS_UNIT, SystemdError};

@@ -8,8 +8,8 @@ use nixus_switcher::protocol::Before;
 
 use super::{Pass, PassError, jitter};
 use crate::closure::BuiltClosure;
+use crate::decide::baseline::Baseline;
 use crate::decide::commit_id::CommitId;
-use crate::decide::plan::Baseline;
 use crate::decide::report::Report;
 use crate::decide::verdict::Finding;
 use crate::decide::verdict::before::{Known, fitness, lost};

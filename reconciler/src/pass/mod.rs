@@ -13,11 +13,12 @@ use crate::activation::hooks::HookError;
 use crate::activation::{ActivationError, Candidate, Switcher};
 use crate::closure::{BuiltClosure, ClosureError};
 use crate::config::Config;
+use crate::decide::baseline::Baseline;
 use crate::decide::commit_id::CommitId;
 use crate::decide::ledger::release::Retry;
 use crate::decide::ledger::{Jitter, Kept, Ledger};
 use crate::decide::plan::{
-    Action, Ancestry, Baseline, Entry, Head, Observation, OpenDeployment, Reason, plan,
+    Action, Ancestry, Entry, Head, Observation, OpenDeployment, Reason, plan,
 };
 use crate::decide::report::{Report, Reporter};
 use crate::health::last_pass::LastPass;

@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::state::disk::read_bounded;
+use crate::state::bounded::read_bounded;
 
 /// What systemd tells an `ExecStopPost=` program (systemd.exec(5), `$SERVICE_RESULT`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -35,7 +35,7 @@ mod points {
 
     use nix::sys::signal::{Signal, raise};
 
-    use crate::state::disk::read_bounded;
+    use crate::state::bounded::read_bounded;
 
     /// The name of the place at which to stop.
     pub const TRIGGER: &str = "/run/nixus/fault";

@@ -4,7 +4,7 @@
 use std::env;
 use std::path::Path;
 
-use crate::state::disk::read_bounded;
+use crate::state::bounded::read_bounded;
 
 /// What the kernel says where nobody has logged in (proc(5), `/proc/pid/loginuid`).
 const UNSET: u32 = u32::MAX;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::protocol::{Cause, Toplevel};
-use crate::state::disk::read_bounded;
+use crate::state::bounded::read_bounded;
 use crate::state::layout::Layout;
 
 /// What a candidate lacks, in words; empty where it can be activated.

@@ -1,12 +1,13 @@
 //! The few things that are done to a disk where it matters whether they survive a power cut.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::state::bounded::read_bounded;
 use crate::state::lock_file;
 use crate::waits::{self, Kind};
 
@@ -185,17 +186,4 @@ fn wait_for(file: &File, wait: Duration) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// Reads a file; fails where it is larger than `limit` bytes.
-pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::new(
-            ErrorKind::FileTooLarge,
-            format!("larger than {limit} bytes"),
-        ));
-    }
-    Ok(bytes)
 }

@@ -15,7 +15,7 @@ use nix::libc::O_NOFOLLOW;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, geteuid, sysconf};
 
-use crate::state::disk::read_bounded;
+use crate::state::bounded::read_bounded;
 
 /// What others may do with a file.
 const OTHERS: u32 = 0o077;

@@ -3,6 +3,7 @@
 
 pub mod boot_mark;
 pub(crate) mod boot_proven;
+pub mod bounded;
 pub mod disk;
 pub mod format;
 pub mod history;

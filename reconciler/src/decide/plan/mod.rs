@@ -8,6 +8,7 @@ use nixus_switcher::protocol::{DeploymentId, Toplevel};
 
 use self::suspension::Suspension;
 use crate::config::Drift;
+use crate::decide::baseline::Baseline;
 use crate::decide::commit_id::CommitId;
 use crate::decide::ledger::{Backoff, Ledger};
 
@@ -52,19 +53,6 @@ pub struct OpenDeployment {
     pub abandoned: bool,
     /// Whether what runs is on trial in it, and this pass has not yet shown what it could do.
     pub unproved: bool,
-}
-
-/// Whether the running system is fit to be changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Baseline {
-    /// Not looked at yet.
-    Unknown,
-    /// It is.
-    Sound,
-    /// It is not, for this reason.
-    Unfit(String),
-    /// It is, but these peers are on trial themselves.
-    PeersOnTrial(Vec<String>),
 }
 
 /// Everything that the decision rests on.

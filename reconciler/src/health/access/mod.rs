@@ -13,7 +13,7 @@ use nixus_switcher::protocol::{Access, CheckOutcome, Obstacle};
 
 use crate::config::health::{Health, Operator};
 use crate::decide::verdict::Lasts;
-use crate::health::probe::protocol::Found;
+use crate::health::protocol::Found;
 use crate::host::files::read_bounded;
 use crate::host::process::{Invocation, ProcessError, in_words};
 use settings::{Account, Settings};

@@ -13,12 +13,14 @@ use tokio::time::timeout;
 
 use super::budget;
 use super::input;
-use super::protocol::{Answer, Ask, Found, OperatorKey, Passed, ProtocolError, Request, VERSION};
 use crate::activation::Switcher;
 use crate::config::health::Peer;
 use crate::config::{Config, ConfigError};
 use crate::decide::plan::Head;
 use crate::health::last_pass;
+use crate::health::protocol::{
+    Answer, Ask, Found, OperatorKey, Passed, ProtocolError, Request, VERSION,
+};
 use crate::health::sshd::{Place, Session, own_key};
 use crate::health::{ssh, tcp};
 use crate::host::files::Paths;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::protocol::LIMIT;
+use crate::health::protocol::LIMIT;
 
 /// A caller has this long to say what it wants.
 const SAY: Duration = Duration::from_secs(10);

@@ -12,13 +12,12 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::config::health::Peer;
+use crate::health::protocol::{Answer, LIMIT, ProtocolError, Request};
 use crate::health::sshd::{Place, Session, SshError};
-use protocol::{Answer, LIMIT, ProtocolError, Request};
 
 pub mod answer;
 mod budget;
 mod input;
-pub mod protocol;
 pub mod relay;
 
 /// How long one of a peer's addresses may take to accept a connection and to show its key.

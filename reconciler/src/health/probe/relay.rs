@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::input;
-use super::protocol::{Answer, LIMIT, Passed, ProtocolError, Request};
+use crate::health::protocol::{Answer, LIMIT, Passed, ProtocolError, Request};
 
 /// Where the service is asked; only the account may.
 pub const SOCKET: &str = "/run/nixus-probe.sock";

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::protocol::Toplevel;
-use crate::state::disk::read_bounded;
+use crate::state::bounded::read_bounded;
 use crate::state::layout::Layout;
 
 /// A path of the store and a number fit well.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{image, init_of, version};
 use crate::protocol::Toplevel;
-use crate::state::disk::read_bounded;
+use crate::state::bounded::read_bounded;
 
 const LIMIT: u64 = 4 << 20;
 /// More than any menu has.

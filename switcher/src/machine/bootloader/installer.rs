@@ -8,7 +8,7 @@
 
 use std::path::PathBuf;
 
-use crate::state::disk::read_bounded;
+use crate::state::bounded::read_bounded;
 use crate::state::layout::Layout;
 
 const LIMIT: u64 = 4 << 20;

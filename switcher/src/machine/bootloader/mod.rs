@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::system::BootDefault;
 use crate::protocol::Toplevel;
-use crate::state::disk::read_bounded;
+use crate::state::bounded::read_bounded;
 use crate::state::layout::Layout;
 use installer::Installer;
 

@@ -1,7 +1,7 @@
 //! The firmware's variables by which systemd-boot's default is set beside its files (Boot Loader
 //! Interface), from efivarfs: four bytes of attributes, then the value, here UTF-16 that ends with NUL.
 
-use crate::state::disk::read_bounded;
+use crate::state::bounded::read_bounded;
 use crate::state::layout::Layout;
 
 const FOLDER: &str = "/sys/firmware/efi/efivars";

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::Route;
 use crate::protocol::Toplevel;
-use crate::state::disk::read_bounded;
+use crate::state::bounded::read_bounded;
 use crate::state::layout::Layout;
 
 /// The file, below a toplevel.

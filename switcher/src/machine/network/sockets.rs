@@ -6,7 +6,7 @@ use std::io;
 use nix::sys::socket::SockProtocol;
 
 use super::{ENTRIES, LIMIT, dump, messages};
-use crate::state::disk::read_bounded;
+use crate::state::bounded::read_bounded;
 use crate::state::layout::Layout;
 
 // linux/sock_diag.h, linux/inet_diag.h, linux/socket.h, linux/in.h, net/tcp_states.h

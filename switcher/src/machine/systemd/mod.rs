@@ -16,7 +16,7 @@ use crate::machine::process::{find, run, run_well};
 use crate::machine::system::Stopped;
 use crate::machine::system::{Switch, SwitchEnd, SystemError, Units};
 use crate::protocol::DeploymentId;
-use crate::state::disk::read_bounded;
+use crate::state::bounded::read_bounded;
 use crate::state::journal::Watch;
 use crate::state::layout::Layout;
 use crate::waits::{self, Kind};

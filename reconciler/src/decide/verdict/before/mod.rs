@@ -11,7 +11,7 @@ use nixus_switcher::protocol::CheckOutcome;
 
 use super::sightings::Sightings;
 use super::{Finding, Lasts, SSH};
-use crate::decide::plan::Baseline;
+use crate::decide::baseline::Baseline;
 
 /// What is known of the peers before anything is changed.
 #[derive(Debug, Clone, Copy)]
