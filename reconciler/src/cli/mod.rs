@@ -12,10 +12,7 @@ use crate::decide::ledger::release::Retry;
 
 pub mod adopt;
 pub mod exit_code;
-pub mod fleet;
-pub mod follow;
 pub mod init;
-pub mod live_lines;
 pub mod log;
 pub mod manifest;
 pub mod next_step;

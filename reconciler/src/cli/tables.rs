@@ -5,12 +5,12 @@ use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use nixus_switcher::printable::printable;
 use nixus_switcher::protocol::{CheckOutcome, CheckResult};
 
-use crate::cli::fleet::{NoticedBy, Told};
 use crate::cli::log::Entry;
 use crate::decide::age::age;
 use crate::decide::report::{Report, State};
 use crate::decide::verdict::sightings::Sign;
 use crate::manifest::Manifest;
+use crate::report::fleet::{NoticedBy, Told};
 use crate::secrets::operator;
 use jiff::Timestamp;
 
@@ -236,7 +236,7 @@ mod tests {
             log(&[entry]).to_string(),
             checks(&[check]).to_string(),
             settings(&[(NASTY.to_owned(), NASTY.to_owned())]).to_string(),
-            crate::cli::live_lines::line(&report),
+            crate::cli::watch::live_lines::line(&report),
             Entry {
                 report,
                 outcome: None,

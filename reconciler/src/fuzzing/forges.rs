@@ -6,13 +6,13 @@ use nixus_switcher::holds;
 use nixus_switcher::printable::is_printable;
 
 use super::{Target, target};
-use crate::cli::fleet;
-use crate::cli::fleet::HostKeys;
 use crate::config::forge::Kind;
 use crate::config::is_host_name;
 use crate::decide::report::Report;
 use crate::decide::status::{self, Word};
 use crate::host::public_key::PublicKey;
+use crate::report::fleet;
+use crate::report::fleet::HostKeys;
 use crate::report::forge::answer::{Answer, judge};
 use crate::report::forge::{Given, Listed};
 use crate::report::repository;

@@ -28,6 +28,8 @@ use crate::report::outbox_file::OutboxFileError;
 use crate::report::repository::{ReportsError, ReportsRepository};
 use crate::report::signature::{SignError, Statement};
 
+pub mod fleet;
+pub mod follow;
 pub mod forge;
 pub mod outbox_file;
 pub mod repository;

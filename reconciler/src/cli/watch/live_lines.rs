@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use nixus_switcher::printable::printable;
 
-use crate::cli::watch::Watch;
+use crate::cli::watch::progress::Watch;
 use crate::decide::report::{Report, State};
 
 /// So many busy hosts have a line of their own.

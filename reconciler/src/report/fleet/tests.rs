@@ -2,7 +2,7 @@ use super::*;
 use crate::decide::status::{Seal, Status, Word, context};
 use russh::keys::PrivateKey;
 
-const KEY: &str = include_str!("../../report/signature/test_ed25519");
+const KEY: &str = include_str!("../signature/test_ed25519");
 
 fn commit() -> Listed {
     Listed {

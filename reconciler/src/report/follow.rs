@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
-use crate::cli::fleet::{self, HostKeys, Told};
 use crate::config::Remote;
 use crate::decide::report::Report;
+use crate::report::fleet::{self, HostKeys, Told};
 use crate::report::forge::Listed;
 use crate::report::forge::read::{ReadError, Reader, Seen};
 use crate::report::repository::{ReportsError, ReportsRepository};

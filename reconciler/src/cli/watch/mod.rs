@@ -1,0 +1,4 @@
+//! TODO
+
+pub mod live_lines;
+pub mod progress;
