@@ -5,10 +5,9 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::anyhow;
 use clap::Parser;
 use nixus::cli::Cli;
-use nixus::cli::exit_code;
+use nixus::cli::exit_code::Exit;
 use nixus::eprintln;
 use nixus::host::output;
 use nixus::source::askpass;
@@ -18,8 +17,6 @@ use nixus_switcher::printable::printable_lines;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::prelude::*;
-
-mod commands;
 
 fn main() -> ExitCode {
     panic::ends_the_program();
@@ -38,18 +35,17 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(commands::run(&cli)),
-        Err(error) => Err(anyhow!(error).context("cannot start")),
-    };
-    let code = match result {
-        Ok(exit) => exit.into(),
+    let exit = match runtime {
+        Ok(runtime) => runtime.block_on(cli.run()).unwrap_or_else(|error| {
+            eprintln!("nixus: {error}");
+            error.exit()
+        }),
         Err(error) => {
-            eprintln!("nixus: {error:#}");
-            exit_code::of(error.chain()).into()
+            eprintln!("nixus: cannot start: {error}");
+            Exit::Failed
         }
     };
-    output::ended(code)
+    output::ended(exit.into())
 }
 
 fn start_log() {

@@ -9,18 +9,53 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::{CheckOutcome, Commit, Toplevel};
 use thiserror::Error;
 
+use super::arguments::{Host, parse_commit};
+use super::exit_code::{CommandError, Exit, HasExit};
 use crate::activation::{ActivationError, Switcher};
 use crate::config::Config;
 use crate::decide::commit_id::CommitId;
 use crate::decide::ledger::Ledger;
 use crate::decide::plan::Head;
+use crate::decide::report::name;
 use crate::health::{Scene, peer, unit};
 use crate::host::files::{Paths, replace_link};
 use crate::host::process::in_words;
 use crate::pass::ledger_file::{self, LedgerFileError};
 use crate::pass::lock::{PassLock, PassLockError};
+use crate::println;
 use crate::report::repository::ReportsRepository;
 use crate::source::{Source, SourceError};
+use clap::Args;
+
+/// Begin to follow the deploy repository; activates nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  nixus adopt                      accept history from the branch's present head on
+  nixus adopt --commit 3f2c1a0...  accept history from this commit on
+  nixus adopt --again              after the history was rewritten, or the state was damaged")]
+pub struct Adopt {
+    /// Accept history from this commit on, instead of the branch's head.
+    #[arg(long, value_parser = parse_commit)]
+    pub commit: Option<CommitId>,
+    /// Begin anew on a host that was adopted before.
+    #[arg(long)]
+    pub again: bool,
+}
+
+impl Adopt {
+    /// Adopts this host.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or the host was not adopted.
+    pub async fn run(&self, host: &Host) -> Result<Exit, CommandError> {
+        let (config, commit) = (host.config()?, self.commit.clone());
+        let adopted = adopt(&config, &host.paths, &host.switcher, commit, self.again).await?;
+        let anchor = name(&adopted.anchor);
+        println!("Adopted: history is accepted from {anchor} on.");
+        println!("Nothing was activated; {} runs.", adopted.running);
+        Ok(Exit::Done)
+    }
+}
 
 /// How long peers may take to say that they are there.
 const PRESENT: Duration = Duration::from_secs(10);
@@ -93,16 +128,20 @@ pub enum AdoptError {
     },
 }
 
-impl AdoptError {
-    /// Whether the operator asked for something that cannot be.
-    pub fn is_wrong_input(&self) -> bool {
-        matches!(
-            self,
+impl HasExit for AdoptError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Lock(error) => error.exit(),
             Self::Already { .. }
-                | Self::Damaged { .. }
-                | Self::NotInBranch { .. }
-                | Self::NoBranch { .. }
-        )
+            | Self::Damaged { .. }
+            | Self::NotInBranch { .. }
+            | Self::NoBranch { .. } => Exit::WrongInput,
+            Self::Ledger(_)
+            | Self::Source(_)
+            | Self::Unit { .. }
+            | Self::Running(_)
+            | Self::Root { .. } => Exit::Failed,
+        }
     }
 }
 

@@ -1,18 +1,11 @@
-//! How every command ends: the one place that decides exit codes.
+//! How every command ends: each error says its exit code, and the compiler asks for it.
 
 use std::error::Error;
+use std::fmt;
 
-use crate::cli::adopt::AdoptError;
-use crate::cli::init::files::InitError;
-use crate::cli::manifest::create::CreateError;
-use crate::cli::retry::RetryError;
-use crate::cli::rollback::RollbackError;
-use crate::config::ConfigError;
-use crate::manifest::push::PushError;
+use nixus_switcher::error_chain::chain;
+
 use crate::pass::lock::PassLockError;
-use crate::pass::suspension::SuspensionError;
-use crate::secrets::operator::OperatorError;
-use crate::secrets::scratch::ScratchError;
 
 /// The exit codes in words, for `--help` and the manual.
 pub const HELP: &str = "Exit codes:
@@ -20,11 +13,6 @@ pub const HELP: &str = "Exit codes:
   1  failed: the error says what, and trying again may help
   2  wrong input or configuration: trying again does not help
   3  busy: a pass is running, or a deployment is open; try again when it has ended";
-
-/// What was asked cannot be; the sentence says why.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct WrongInput(pub String);
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,66 +34,92 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// How an error ends: `chain` is the error and its sources.
-pub fn of<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> Exit {
-    for error in chain {
-        if matches!(error.downcast_ref(), Some(PassLockError::Busy { .. })) {
-            return Exit::Busy;
-        }
-        if matches!(error.downcast_ref(), Some(RollbackError::Open { .. })) {
-            return Exit::Busy;
-        }
-        let wrong_input = error.is::<ConfigError>()
-            || error.is::<WrongInput>()
-            || matches!(error.downcast_ref(), Some(SuspensionError::Past { .. }))
-            || error.downcast_ref().is_some_and(AdoptError::is_wrong_input)
-            || error.downcast_ref().is_some_and(RetryError::is_wrong_input)
-            || error
-                .downcast_ref()
-                .is_some_and(CreateError::is_wrong_input)
-            || error.downcast_ref().is_some_and(PushError::is_wrong_input)
-            || error.downcast_ref().is_some_and(InitError::is_wrong_input)
-            || error
-                .downcast_ref()
-                .is_some_and(OperatorError::is_wrong_input)
-            || matches!(error.downcast_ref(), Some(ScratchError::NoMemory { .. }))
-            || error
-                .downcast_ref()
-                .is_some_and(RollbackError::is_wrong_input);
-        if wrong_input {
-            return Exit::WrongInput;
-        }
+/// An error with which a command can end.
+pub trait HasExit: Error + Send + Sync + 'static {
+    /// The exit code; default: trying again may help.
+    fn exit(&self) -> Exit {
+        Exit::Failed
     }
-    Exit::Failed
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::activation::generation::GenerationError;
+/// Why a command did not do what it was asked, and its exit code.
+///
+/// It is not an error itself: only then can it be made of every error that has an exit code.
+#[derive(Debug)]
+pub struct CommandError {
+    exit: Exit,
+    error: Box<dyn Error + Send + Sync>,
+}
 
-    fn check(error: &(dyn Error + 'static), exit: Exit) {
-        let chain = std::iter::successors(Some(error), |&error| error.source());
-        assert_eq!(of(chain), exit, "{error}");
+impl CommandError {
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chain(self.error.as_ref()))
+    }
+}
+
+impl<E: HasExit> From<E> for CommandError {
+    fn from(error: E) -> Self {
+        Self {
+            exit: error.exit(),
+            error: Box::new(error),
+        }
+    }
+}
+
+/// What was asked cannot be; the sentence says why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongInput(pub String);
+
+impl HasExit for WrongInput {
+    fn exit(&self) -> Exit {
+        Exit::WrongInput
+    }
+}
+
+/// Something failed that trying again may cure.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Failed {
+    what: String,
+    #[source]
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl HasExit for Failed {}
+
+impl Failed {
+    /// A failure without a cause behind it.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            source: None,
+        }
     }
 
-    #[test]
-    fn each_kind_of_failure_has_its_exit_code() {
-        let config = crate::config::Config::load(std::path::Path::new("/no/such/file"));
-        check(&config.unwrap_err(), Exit::WrongInput);
-        let busy = || PassLockError::Busy { holders: vec![] };
-        check(&AdoptError::Lock(busy()), Exit::Busy);
-        check(&RetryError::Lock(busy()), Exit::Busy);
-        let what = "abc".to_owned();
-        check(&RetryError::NotQuarantined { what }, Exit::WrongInput);
-        let until = jiff::Timestamp::UNIX_EPOCH;
-        check(&SuspensionError::Past { until }, Exit::WrongInput);
-        check(&WrongInput("no".to_owned()), Exit::WrongInput);
-        check(&RollbackError::NotAdopted, Exit::WrongInput);
-        let none = GenerationError::Runs { number: 3 };
-        check(&RollbackError::Generation(none), Exit::WrongInput);
-        let deployment = "3-abc".parse().unwrap();
-        check(&RollbackError::Open { deployment }, Exit::Busy);
-        check(&std::io::Error::other("disk"), Exit::Failed);
+    /// A failure, and why.
+    pub fn because(what: impl Into<String>, why: impl Error + Send + Sync + 'static) -> Self {
+        Self {
+            what: what.into(),
+            source: Some(Box::new(why)),
+        }
+    }
+}
+
+impl HasExit for serde_json::Error {}
+
+impl HasExit for PassLockError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Busy { .. } => Exit::Busy,
+            Self::Lock { .. } => Exit::Failed,
+        }
     }
 }

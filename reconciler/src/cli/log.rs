@@ -10,7 +10,76 @@ use nixus_switcher::printable::{printable, printable_lines};
 use nixus_switcher::protocol::{CheckOutcome, Outcome};
 use serde::Serialize;
 
+use super::arguments::{Host, Output, print_json};
+use super::exit_code::{CommandError, Exit, HasExit};
+use super::tables::{generation, state, table};
+use crate::activation::ActivationError;
 use crate::decide::report::{Report, State};
+use crate::report::repository::{ReportsError, ReportsRepository};
+use crate::{print, println};
+use clap::Args;
+use comfy_table::{Cell, Table};
+
+/// Tell what happened on this host, newest first.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  nixus log -n 5
+  nixus log --verbose     with what each check of a deployment found")]
+pub struct Log {
+    /// How many entries.
+    #[arg(long, short = 'n', default_value_t = 20)]
+    pub lines: usize,
+    /// Show how each deployment went: its systems, its time, and what its checks found.
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Log {
+    /// Prints the history.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or the reports or the history of the switcher cannot be read.
+    pub fn run(&self, host: &Host) -> Result<Exit, CommandError> {
+        let name = host.config()?.host;
+        let reports = ReportsRepository::new(host.paths.reports()).history(&name, self.lines)?;
+        let outcomes = match self.verbose {
+            true => host.switcher.ended_after(0)?,
+            false => Vec::new(),
+        };
+        let entries = entries(reports, &outcomes);
+        if self.output.json {
+            print_json(&entries)?;
+        } else if self.verbose {
+            for entry in &entries {
+                print!("{entry}");
+            }
+        } else {
+            println!("{}", shown(&entries));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl HasExit for ReportsError {}
+impl HasExit for ActivationError {}
+
+/// One host's reports, newest first.
+pub(super) fn shown(entries: &[Entry]) -> Table {
+    let mut table = table(&["TIME", "COMMIT", "GENERATION", "STATE", "WHAT HAPPENED"]);
+    for Entry { report, .. } in entries {
+        table.add_row([
+            Cell::new(format!("{:.0}", report.time)),
+            Cell::new(printable(report.commit.short())),
+            Cell::new(generation(report)),
+            state(report.state),
+            Cell::new(printable(&report.text)),
+        ]);
+    }
+    table
+}
 
 /// One report, and with `--verbose` the switcher's record of the deployment that it tells of.
 #[derive(Debug, Serialize)]

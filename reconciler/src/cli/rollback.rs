@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use nixus_switcher::machine::operator;
-use nixus_switcher::protocol::{DeploymentId, Outcome};
+use nixus_switcher::protocol::{DeploymentId, Ending, Outcome};
 use thiserror::Error;
 
+use super::arguments::Host;
+use super::exit_code::{CommandError, Exit, HasExit};
 use crate::activation::generation::{Generation, GenerationError, find};
 use crate::activation::{ActivationError, Candidate, Switcher};
 use crate::config::Config;
@@ -20,7 +22,47 @@ use crate::host::files::Paths;
 use crate::host::systemd::{self, PASS_UNIT, SystemdError};
 use crate::pass::ledger_file::{self, DamagedLedger, LedgerFileError};
 use crate::pass::lock::{PassLock, PassLockError};
+use crate::println;
 use crate::report::repository::{ReportsError, ReportsRepository};
+use clap::Args;
+
+/// Go back to an earlier generation, under a watchdog as ever; what runs is quarantined.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  nixus rollback                          to the generation before the one that runs
+  nixus rollback --to 41 \"the shop is slow\"
+  nixus retry                             to take up again what was rolled back
+
+The generation has only to be no worse than what runs. The next commit that makes another system is
+deployed as ever; `nixus suspend` comes first where that is not wanted.")]
+pub struct Rollback {
+    /// The generation's number; the one before what runs unless given.
+    #[arg(long, value_name = "GENERATION")]
+    pub to: Option<u64>,
+    /// Why, for those who look at `nixus status`.
+    pub reason: Option<String>,
+}
+
+impl Rollback {
+    /// Rolls back, and waits for the end of it.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or the rollback could not begin or has not ended.
+    pub async fn run(&self, host: &Host) -> Result<Exit, CommandError> {
+        let why = self.reason.as_deref();
+        let begun = begin(&host.config()?, &host.paths, &host.switcher, self.to, why).await?;
+        let (number, deployment) = (begun.generation.number(), &begun.deployment);
+        println!("Going back to generation {number}, as deployment {deployment}.");
+        let outcome = end(&begun, &host.switcher).await?;
+        let now = Timestamp::now();
+        // The sentence that the report will have.
+        println!("{}", Reporter { host: "", now }.ended(&outcome).text);
+        match outcome.ending {
+            Ending::Confirmed => Ok(Exit::Done),
+            _ => Ok(Exit::Failed),
+        }
+    }
+}
 
 /// How often the switcher is asked whether it has ended.
 const LOOK: Duration = Duration::from_millis(200);
@@ -69,17 +111,26 @@ pub enum RollbackError {
     },
 }
 
-impl RollbackError {
-    /// Whether the operator asked for something that cannot be.
-    pub fn is_wrong_input(&self) -> bool {
-        matches!(self, Self::Damaged(_) | Self::NotAdopted)
-            || matches!(self, Self::Generation(error) if !matches!(error, GenerationError::Profile(_)))
+impl HasExit for RollbackError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Lock(error) => error.exit(),
+            Self::Open { .. } => Exit::Busy,
+            Self::Damaged(_) | Self::NotAdopted => Exit::WrongInput,
+            Self::Generation(GenerationError::Profile(_)) => Exit::Failed,
+            Self::Generation(_) => Exit::WrongInput,
+            Self::Stop(_)
+            | Self::Ledger(_)
+            | Self::Reports(_)
+            | Self::Switcher(_)
+            | Self::StillOpen { .. } => Exit::Failed,
+        }
     }
 }
 
 /// A way back that the switcher has taken up.
 #[derive(Debug)]
-pub struct Rollback {
+pub struct Begun {
     /// Where to.
     pub generation: Generation,
     /// As which deployment.
@@ -95,7 +146,7 @@ pub async fn begin(
     switcher: &Switcher,
     number: Option<u64>,
     why: Option<&str>,
-) -> Result<Rollback, RollbackError> {
+) -> Result<Begun, RollbackError> {
     let _lock = lock(paths).await?;
     if let Some(open) = switcher.open().map_err(RollbackError::Switcher)? {
         return Err(RollbackError::Open {
@@ -146,7 +197,7 @@ pub async fn begin(
         .map_err(RollbackError::Switcher)?;
     // The way back from a generation that fails takes as long as an activation may.
     let within = 2 * switch.activation_timeout + switch.trial_timeout + switch.commit_timeout;
-    Ok(Rollback {
+    Ok(Begun {
         generation,
         deployment,
         within,
@@ -179,7 +230,7 @@ fn name(number: u64, generation: u64) -> Result<DeploymentId, RollbackError> {
 }
 
 /// Waits until the switcher has ended it, one way or the other.
-pub async fn end(rollback: &Rollback, switcher: &Switcher) -> Result<Outcome, RollbackError> {
+pub async fn end(rollback: &Begun, switcher: &Switcher) -> Result<Outcome, RollbackError> {
     let begun = Instant::now();
     loop {
         let ended = switcher.ended_after(0).map_err(RollbackError::Switcher)?;

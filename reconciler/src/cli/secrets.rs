@@ -1,10 +1,67 @@
 //! What operators do with secrets.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 
 use clap::{Args, Subcommand};
 
-use super::Output;
+use super::arguments::Output;
+use super::exit_code::{CommandError, Exit, Failed, HasExit};
+use crate::secrets::cli::AS_NIXUS;
+use crate::secrets::operator::OperatorError;
+use crate::secrets::scratch::ScratchError;
+
+/// What operators do with secrets: files in the clone of the deploy repository, for the hosts that use them.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples, in a clone of the deploy repository:
+  pwgen 32 1 | nixus secrets set secrets/db.age
+  nixus secrets edit secrets/db.age
+  nixus secrets rekey      after hosts or operators have changed
+  nixus secrets check      who can open what")]
+pub struct SecretsArguments {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: SecretsCommand,
+}
+
+impl SecretsArguments {
+    /// Becomes `nixus-secrets`, with the words that this program was given: this program has no parser of
+    /// ciphertext, and a pass does not load one.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn run(&self) -> Result<Exit, CommandError> {
+        let own = std::env::current_exe();
+        let own =
+            own.map_err(|error| Failed::because("cannot locate the running executable", error))?;
+        let program = own.with_file_name("nixus-secrets");
+        let error = Command::new(&program)
+            .arg(AS_NIXUS)
+            .args(std::env::args_os().skip(1))
+            .exec();
+        let what = format!("cannot start {}", program.display());
+        Err(Failed::because(what, error).into())
+    }
+}
+
+impl HasExit for OperatorError {
+    fn exit(&self) -> Exit {
+        match self.is_wrong_input() {
+            true => Exit::WrongInput,
+            false => Exit::Failed,
+        }
+    }
+}
+
+impl HasExit for ScratchError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoMemory { .. } => Exit::WrongInput,
+            _ => Exit::Failed,
+        }
+    }
+}
 
 /// What is done with secrets.
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,6 @@ use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use nixus_switcher::printable::printable;
 use nixus_switcher::protocol::{CheckOutcome, CheckResult};
 
-use crate::cli::log::Entry;
 use crate::decide::age::age;
 use crate::decide::report::{Report, State};
 use crate::decide::verdict::sightings::Sign;
@@ -120,21 +119,6 @@ pub fn secrets(states: &[operator::State]) -> Table {
     table
 }
 
-/// One host's reports, newest first.
-pub fn log(entries: &[Entry]) -> Table {
-    let mut table = table(&["TIME", "COMMIT", "GENERATION", "STATE", "WHAT HAPPENED"]);
-    for Entry { report, .. } in entries {
-        table.add_row([
-            Cell::new(format!("{:.0}", report.time)),
-            Cell::new(printable(report.commit.short())),
-            Cell::new(generation(report)),
-            state(report.state),
-            Cell::new(printable(&report.text)),
-        ]);
-    }
-    table
-}
-
 /// What each check found.
 pub fn checks(checks: &[CheckResult]) -> Table {
     let mut table = table(&["CHECK", "BY", "RESULT", "WHY"]);
@@ -167,7 +151,8 @@ pub fn settings(settings: &[(String, String)]) -> Table {
     table
 }
 
-fn table(header: &[&str]) -> Table {
+/// An empty table under a header.
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -185,73 +170,19 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-fn generation(report: &Report) -> String {
+/// The generation of a report.
+pub(super) fn generation(report: &Report) -> String {
     report
         .generation
         .map_or_else(|| "-".to_owned(), |number| number.to_string())
 }
 
-fn state(state: State) -> Cell {
+/// The state of a report, in its colour.
+pub(super) fn state(state: State) -> Cell {
     let colour = match state {
         State::Waiting | State::Building | State::Activating => Color::Yellow,
         State::Success => Color::Green,
         State::Failure | State::Error => Color::Red,
     };
     Cell::new(state.word()).fg(colour)
-}
-
-#[cfg(test)]
-mod tests {
-    use nixus_switcher::printable::is_printable;
-
-    use super::*;
-
-    #[test]
-    fn no_table_shows_what_moves_the_cursor_or_turns_text_around() {
-        const NASTY: &str = "\u{1b}]52;c;cm0=\u{7}\u{1b}[2J\u{202e}gnp.exe\u{2066}\u{9b}1A\r";
-        let report: Report = serde_json::from_value(serde_json::json!({
-            "version": 1, "host": NASTY, "commit": { "id": NASTY, "subject": NASTY },
-            "state": "success", "text": NASTY, "generation": null, "toplevel": null,
-            "time": "2026-11-26T04:00:00Z",
-        }))
-        .unwrap();
-        let check: CheckResult = serde_json::from_value(serde_json::json!({
-            "check": NASTY, "by": NASTY, "outcome": "fail", "reason": NASTY, "disregarded": NASTY,
-        }))
-        .unwrap();
-        let entry = Entry {
-            report: report.clone(),
-            outcome: None,
-        };
-        let told = Told {
-            noticed_by: vec![NoticedBy {
-                by: NASTY.to_owned(),
-                what: Sign::Silent,
-                since: report.time,
-            }],
-            ..Told::from(report.clone())
-        };
-        for shown in [
-            fleet(&[told], Timestamp::UNIX_EPOCH).to_string(),
-            log(&[entry]).to_string(),
-            checks(&[check]).to_string(),
-            settings(&[(NASTY.to_owned(), NASTY.to_owned())]).to_string(),
-            crate::cli::watch::live_lines::line(&report),
-            Entry {
-                report,
-                outcome: None,
-            }
-            .to_string(),
-        ] {
-            // What is left are our own colours.
-            let plain = anstream::adapter::strip_str(&shown).to_string();
-            let harmless = |letter: char| letter == '\n' || is_printable(letter);
-            assert!(plain.chars().all(harmless), "{shown:?}");
-            assert!(plain.contains("gnp.exe"), "{shown:?}");
-            assert!(
-                !shown.contains("\u{1b}]") && !shown.contains("[2J\u{1b}"),
-                "{shown:?}"
-            );
-        }
-    }
 }

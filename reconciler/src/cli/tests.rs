@@ -1,6 +1,16 @@
 use clap::CommandFactory;
+use nixus_switcher::printable::is_printable;
+use nixus_switcher::protocol::CheckResult;
 
+use super::arguments::{parse_duration, parse_until};
+use super::log::Entry;
+use super::manifest::ManifestCommand;
 use super::*;
+use crate::config::forge::Kind;
+use crate::decide::report::Report;
+use crate::decide::verdict::sightings::Sign;
+use crate::report::fleet::{NoticedBy, Told};
+use jiff::{SignedDuration, Timestamp};
 
 #[test]
 fn every_command_that_people_use_has_help_and_an_example() {
@@ -47,12 +57,12 @@ fn the_pipelines_of_the_template_follow_a_commit_with_words_that_are_understood(
         assert!(!said.contains("s3cret"), "{said}");
         let words = said.lines().skip_while(|word| *word != "--").skip(1);
         let cli = Cli::try_parse_from(std::iter::once("nixus").chain(words)).unwrap();
-        let Command::Watch {
+        let Command::Watch(watch::Watch {
             commit: asked,
             from,
             hosts,
             ..
-        } = cli.command
+        }) = cli.command
         else {
             unreachable!("{said}");
         };
@@ -132,7 +142,7 @@ done
         let words = call.iter().skip_while(|word| **word != "--").skip(1);
         let command = Cli::try_parse_from(std::iter::once(&"nixus").chain(words));
         match command.unwrap().command {
-            Command::Manifest { command } => command,
+            Command::Manifest(manifest) => manifest.command,
             other => unreachable!("{other:?}"),
         }
     };
@@ -149,4 +159,87 @@ done
         unreachable!("{push:?}");
     };
     assert_eq!((file, remote.as_str()), (output, "origin"));
+}
+
+#[test]
+fn no_table_shows_what_moves_the_cursor_or_turns_text_around() {
+    const NASTY: &str = "\u{1b}]52;c;cm0=\u{7}\u{1b}[2J\u{202e}gnp.exe\u{2066}\u{9b}1A\r";
+    let report: Report = serde_json::from_value(serde_json::json!({
+        "version": 1, "host": NASTY, "commit": { "id": NASTY, "subject": NASTY },
+        "state": "success", "text": NASTY, "generation": null, "toplevel": null,
+        "time": "2026-11-26T04:00:00Z",
+    }))
+    .unwrap();
+    let check: CheckResult = serde_json::from_value(serde_json::json!({
+        "check": NASTY, "by": NASTY, "outcome": "fail", "reason": NASTY, "disregarded": NASTY,
+    }))
+    .unwrap();
+    let entry = Entry {
+        report: report.clone(),
+        outcome: None,
+    };
+    let told = Told {
+        noticed_by: vec![NoticedBy {
+            by: NASTY.to_owned(),
+            what: Sign::Silent,
+            since: report.time,
+        }],
+        ..Told::from(report.clone())
+    };
+    for shown in [
+        tables::fleet(&[told], Timestamp::UNIX_EPOCH).to_string(),
+        log::shown(&[entry]).to_string(),
+        tables::checks(&[check]).to_string(),
+        tables::settings(&[(NASTY.to_owned(), NASTY.to_owned())]).to_string(),
+        watch::live_lines::line(&report),
+        Entry {
+            report,
+            outcome: None,
+        }
+        .to_string(),
+    ] {
+        // What is left are our own colours.
+        let plain = anstream::adapter::strip_str(&shown).to_string();
+        let harmless = |letter: char| letter == '\n' || is_printable(letter);
+        assert!(plain.chars().all(harmless), "{shown:?}");
+        assert!(plain.contains("gnp.exe"), "{shown:?}");
+        assert!(
+            !shown.contains("\u{1b}]") && !shown.contains("[2J\u{1b}"),
+            "{shown:?}"
+        );
+    }
+}
+
+#[test]
+fn each_kind_of_failure_has_its_exit_code() {
+    use super::exit_code::{CommandError, Exit, Failed, WrongInput};
+    use crate::activation::generation::GenerationError;
+    use crate::cli::adopt::AdoptError;
+    use crate::cli::retry::RetryError;
+    use crate::cli::rollback::RollbackError;
+    use crate::pass::lock::PassLockError;
+    use crate::pass::suspension::SuspensionError;
+
+    let check = |error: CommandError, exit| assert_eq!(error.exit(), exit, "{error}");
+    let config = crate::config::Config::load(std::path::Path::new("/no/such/file"));
+    check(config.unwrap_err().into(), Exit::WrongInput);
+    let busy = || PassLockError::Busy { holders: vec![] };
+    check(AdoptError::Lock(busy()).into(), Exit::Busy);
+    check(RetryError::Lock(busy()).into(), Exit::Busy);
+    check(RollbackError::Lock(busy()).into(), Exit::Busy);
+    let what = "abc".to_owned();
+    check(RetryError::NotQuarantined { what }.into(), Exit::WrongInput);
+    let until = Timestamp::UNIX_EPOCH;
+    check(SuspensionError::Past { until }.into(), Exit::WrongInput);
+    check(WrongInput("no".to_owned()).into(), Exit::WrongInput);
+    check(RollbackError::NotAdopted.into(), Exit::WrongInput);
+    let none = GenerationError::Runs { number: 3 };
+    check(RollbackError::Generation(none).into(), Exit::WrongInput);
+    let deployment = "3-abc".parse().unwrap();
+    check(RollbackError::Open { deployment }.into(), Exit::Busy);
+    let disk = Failed::because("cannot write x", std::io::Error::other("disk"));
+    assert_eq!(disk.to_string(), "cannot write x");
+    let disk = CommandError::from(disk);
+    assert_eq!(disk.to_string(), "cannot write x: disk");
+    check(disk, Exit::Failed);
 }

@@ -6,9 +6,8 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use anyhow::anyhow;
 use clap::Parser as _;
-use nixus::cli::exit_code::{self, Exit};
+use nixus::cli::exit_code::Exit;
 use nixus::cli::{Cli, Command};
 use nixus::eprintln;
 use nixus::host::output;
@@ -38,17 +37,19 @@ fn as_nixus(cli: &Cli) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let result = match (runtime, &cli.command) {
-        (Ok(runtime), Command::Secrets { command }) => runtime.block_on(operator::run(command)),
-        (Ok(_), _) => Ok(Exit::WrongInput),
-        (Err(error), _) => Err(anyhow!(error).context("cannot start")),
-    };
-    let code = match result {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            eprintln!("nixus: {error:#}");
-            exit_code::of(error.chain()).into()
+    let exit = match (runtime, &cli.command) {
+        (Ok(runtime), Command::Secrets(secrets)) => {
+            let done = runtime.block_on(operator::run(&secrets.command));
+            done.unwrap_or_else(|error| {
+                eprintln!("nixus: {error}");
+                error.exit()
+            })
+        }
+        (Ok(_), _) => Exit::WrongInput,
+        (Err(error), _) => {
+            eprintln!("nixus: cannot start: {error}");
+            Exit::Failed
         }
     };
-    output::ended(code)
+    output::ended(exit.into())
 }

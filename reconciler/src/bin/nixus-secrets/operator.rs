@@ -3,10 +3,9 @@
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
-use nixus::cli::exit_code::{Exit, WrongInput};
+use nixus::cli::exit_code::{CommandError, Exit, Failed, WrongInput};
+use nixus::cli::secrets::{Keys, SecretsCommand};
 use nixus::cli::tables;
-use nixus::cli::{Keys, SecretsCommand};
 use nixus::eprintln;
 use nixus::println;
 use nixus::secrets::ciphertext::Plaintext;
@@ -16,7 +15,7 @@ use nixus::secrets::{LONGEST, memory};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Does what was asked.
-pub async fn run(command: &SecretsCommand) -> anyhow::Result<Exit> {
+pub async fn run(command: &SecretsCommand) -> Result<Exit, CommandError> {
     memory::shield();
     let here = Path::new(".");
     let folder = clone_at(here)?;
@@ -65,13 +64,13 @@ pub async fn run(command: &SecretsCommand) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn show(folder: &Path, file: &Path, keys: &Keys) -> anyhow::Result<()> {
+fn show(folder: &Path, file: &Path, keys: &Keys) -> Result<(), CommandError> {
     let file = name_in(folder, file)?;
     let plaintext = open_in(folder, &file, &identities(&keys.identity)?)?;
     let mut out = std::io::stdout();
     out.write_all(&plaintext)
         .and_then(|()| out.flush())
-        .context("cannot write to standard output")
+        .map_err(|error| Failed::because("cannot write to standard output", error).into())
 }
 
 fn said(file: &str, new: bool) {
@@ -82,7 +81,7 @@ fn said(file: &str, new: bool) {
     }
 }
 
-fn check(repository: &Repository, json: bool, keys: &[PathBuf]) -> anyhow::Result<Exit> {
+fn check(repository: &Repository, json: bool, keys: &[PathBuf]) -> Result<Exit, CommandError> {
     let states = match keys.is_empty() {
         true => repository.states(),
         false => repository.states_opened(&identities(keys)?),
@@ -105,7 +104,7 @@ fn rekey(
     files: &[String],
     all: bool,
     keys: &[PathBuf],
-) -> anyhow::Result<()> {
+) -> Result<(), CommandError> {
     let mut states = repository.states();
     if !files.is_empty() {
         for file in files {
@@ -148,7 +147,7 @@ fn clone_at(here: &Path) -> Result<PathBuf, WrongInput> {
         .ok_or_else(|| WrongInput("this folder is no clone of the deploy repository".to_owned()))
 }
 
-fn standard_input() -> anyhow::Result<Plaintext> {
+fn standard_input() -> Result<Plaintext, CommandError> {
     let mut input = std::io::stdin();
     if input.is_terminal() {
         eprintln!("Type the secret; it is shown. An end of file (Ctrl-D) ends it.");
@@ -161,13 +160,11 @@ fn standard_input() -> anyhow::Result<Plaintext> {
         .read_to_end(&mut plaintext)
         .map_err(|error| WrongInput(format!("cannot read standard input: {error}")))?;
     if plaintext.len() > LONGEST {
-        bail!(WrongInput(format!("a secret has at most {LONGEST} bytes")));
+        return Err(WrongInput(format!("a secret has at most {LONGEST} bytes")).into());
     }
     // Most likely it is what a program that failed has left.
     if plaintext.is_empty() {
-        bail!(WrongInput(
-            "standard input is empty: that is no secret".to_owned()
-        ));
+        return Err(WrongInput("standard input is empty: that is not a secret".to_owned()).into());
     }
     Ok(plaintext)
 }
@@ -180,7 +177,7 @@ fn editor() -> String {
 }
 
 /// Has a person change a text in their editor, in a file that is never on a disk.
-async fn edit(editor: &str, file: &str, before: &[u8]) -> anyhow::Result<Plaintext> {
+async fn edit(editor: &str, file: &str, before: &[u8]) -> Result<Plaintext, CommandError> {
     let mut words = editor.split_whitespace();
     let program = words.next().unwrap_or("vi");
     let name = Path::new(file).file_name().unwrap_or_default();
@@ -189,9 +186,12 @@ async fn edit(editor: &str, file: &str, before: &[u8]) -> anyhow::Result<Plainte
     let name = name.strip_suffix(".age").unwrap_or(&name).to_owned();
     let scratch = Scratch::new(&scratch::folders(), &name, before)?;
     // Whoever is ended in the middle still wipes the file. An interrupt is meant for the editor.
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
-    let mut end = signal(SignalKind::terminate()).context("cannot wait for signals")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt())
+        .map_err(|error| Failed::because("cannot wait for signals", error))?;
+    let mut end = signal(SignalKind::terminate())
+        .map_err(|error| Failed::because("cannot wait for signals", error))?;
+    let mut hang_up = signal(SignalKind::hangup())
+        .map_err(|error| Failed::because("cannot wait for signals", error))?;
     let mut child = tokio::process::Command::new(program)
         .args(words)
         .arg(scratch.path())
@@ -204,7 +204,7 @@ async fn edit(editor: &str, file: &str, before: &[u8]) -> anyhow::Result<Plainte
         })?;
     let status = loop {
         tokio::select! {
-            status = child.wait() => break Some(status.context("lost contact with the editor")?),
+            status = child.wait() => break Some(status.map_err(|error| Failed::because("lost contact with the editor", error))?),
             _ = interrupt.recv() => {}
             _ = end.recv() => break None,
             _ = hang_up.recv() => break None,
@@ -212,22 +212,26 @@ async fn edit(editor: &str, file: &str, before: &[u8]) -> anyhow::Result<Plainte
     };
     let Some(status) = status else {
         // It is gone before its file is wiped, or it could write once more.
-        child.kill().await.context("cannot end the editor")?;
-        bail!("ended; {file} is unchanged");
+        child
+            .kill()
+            .await
+            .map_err(|error| Failed::because("cannot end the editor", error))?;
+        return Err(Failed::new(format!("ended; {file} is unchanged")).into());
     };
     if !status.success() {
-        bail!("{program} ended with {status}; {file} is unchanged");
+        return Err(Failed::new(format!(
+            "{program} ended with {status}; {file} is unchanged"
+        ))
+        .into());
     }
     Ok(scratch.read()?)
 }
 
 #[cfg(test)]
 mod tests {
-    use nixus::cli::exit_code;
-
     use super::*;
 
-    fn edited(editor: &str) -> anyhow::Result<Plaintext> {
+    fn edited(editor: &str) -> Result<Plaintext, CommandError> {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -240,7 +244,7 @@ mod tests {
         let nowhere = tempfile::tempdir().unwrap();
         let bare = tempfile::tempdir().unwrap();
         git2::Repository::init_bare(bare.path()).unwrap();
-        let table = [
+        let table: [(CommandError, Exit); 4] = [
             (
                 clone_at(nowhere.path()).unwrap_err().into(),
                 Exit::WrongInput,
@@ -250,8 +254,7 @@ mod tests {
             (edited("false").unwrap_err(), Exit::Failed),
         ];
         for (error, exit) in table {
-            let error: anyhow::Error = error;
-            assert_eq!(exit_code::of(error.chain()), exit, "{error:#}");
+            assert_eq!(error.exit(), exit, "{error}");
         }
     }
 

@@ -2,14 +2,36 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use git2::Repository;
 
-use super::parse_commit;
+use self::create::{CreateError, Fleet};
+use super::arguments::parse_commit;
+use super::exit_code::{CommandError, Exit, Failed, HasExit, WrongInput};
+use super::tables;
+use crate::closure::flake_url;
 use crate::decide::commit_id::CommitId;
+use crate::host::files::{read_bounded, write_atomically};
+use crate::host::process::in_words;
 use crate::host::store_path;
 use crate::manifest;
+use crate::manifest::push::{Push, PushError, Pushed};
+use crate::manifest::{LONGEST, Manifest};
+use crate::source::{REFS, lfs_files};
+use crate::{eprintln, print, println};
 
 pub mod create;
+
+/// What CI does for hosts that fetch what it has built: a manifest of a commit's closures.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples, in a clone of the deploy repository:
+  nixus manifest create --cache https://cache.example
+  nixus manifest push --sign-key ci_key")]
+pub struct ManifestArguments {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: ManifestCommand,
+}
 
 /// What is done with a manifest.
 #[derive(Debug, Subcommand)]
@@ -76,4 +98,157 @@ fn parse_built(text: &str) -> Result<(String, PathBuf), String> {
         (false, true) => Ok((host.to_owned(), path.into())),
         _ => Err("expected HOST=/nix/store/...".to_owned()),
     }
+}
+
+impl ManifestArguments {
+    /// Makes or pushes a manifest.
+    ///
+    /// # Errors
+    /// This folder is not a clone of the deploy repository, or the work on the manifest fails.
+    pub async fn run(&self) -> Result<Exit, CommandError> {
+        work(&self.command).await?;
+        Ok(Exit::Done)
+    }
+}
+
+impl HasExit for CreateError {
+    fn exit(&self) -> Exit {
+        match self.is_wrong_input() {
+            true => Exit::WrongInput,
+            false => Exit::Failed,
+        }
+    }
+}
+
+impl HasExit for PushError {
+    fn exit(&self) -> Exit {
+        match self.is_wrong_input() {
+            true => Exit::WrongInput,
+            false => Exit::Failed,
+        }
+    }
+}
+
+async fn work(command: &ManifestCommand) -> Result<(), CommandError> {
+    match command {
+        ManifestCommand::Create {
+            file,
+            attribute,
+            commit,
+            built,
+            cache,
+            ignore_lfs,
+            output,
+        } => {
+            let clone = Clone::here()?;
+            let commit = clone.commit(commit.as_ref())?;
+            if built.is_empty() && !ignore_lfs {
+                let unread = format!("cannot read commit {}", commit.short());
+                let files = lfs_files(&clone.repository, &commit)
+                    .map_err(|error| Failed::because(unread, error))?;
+                if !files.is_empty() {
+                    return Err(CreateError::Lfs { commit, files }.into());
+                }
+            }
+            let cache = cache.as_deref();
+            let manifest = if built.is_empty() {
+                let fleet = Fleet {
+                    directory: flake_url::nearest(Path::new("."), &clone.folder),
+                    repository: clone.folder,
+                    shallow: clone.shallow,
+                    file: file.clone(),
+                    attribute: attribute.clone(),
+                };
+                create::build(&fleet, &commit, cache).await?
+            } else {
+                create::take(built, &commit, cache)?
+            };
+            write(&manifest, output)
+        }
+        ManifestCommand::Push {
+            file,
+            remote,
+            sign_key,
+            replace,
+        } => {
+            let wrong = |why: &dyn std::error::Error| {
+                WrongInput(format!("{}: {}", file.display(), in_words(why)))
+            };
+            let text = read_bounded(file, LONGEST as u64).map_err(|error| wrong(&error))?;
+            let manifest = Manifest::parse(&text).map_err(|error| wrong(&error))?;
+            let push = Push {
+                repository: Path::new("."),
+                remote,
+                key: sign_key.as_deref(),
+                replace: *replace,
+            };
+            let name = format!("{REFS}{}", manifest.commit);
+            println!(
+                "{}",
+                match push.push(&manifest, &text).await? {
+                    Pushed::New => format!("Pushed {name}."),
+                    Pushed::Replaced => format!("Overwrote {name}."),
+                    Pushed::Unchanged => format!("Nothing to do: {remote} has {name} already."),
+                }
+            );
+            Ok(())
+        }
+    }
+}
+
+/// The clone of the deploy repository in this folder.
+struct Clone {
+    repository: Repository,
+    folder: PathBuf,
+    shallow: bool,
+}
+
+impl Clone {
+    fn here() -> Result<Self, CommandError> {
+        let Ok(repository) = Repository::discover(".") else {
+            let problem = "this folder is no clone of the deploy repository";
+            return Err(WrongInput(problem.to_owned()).into());
+        };
+        let folder = repository.workdir().unwrap_or(repository.path()).to_owned();
+        let shallow = repository.is_shallow();
+        Ok(Self {
+            repository,
+            folder,
+            shallow,
+        })
+    }
+
+    fn commit(&self, asked: Option<&CommitId>) -> Result<CommitId, CommandError> {
+        let name = asked.map_or("HEAD", CommitId::as_str);
+        let found = self
+            .repository
+            .revparse_single(name)
+            .and_then(|object| object.peel_to_commit());
+        let Ok(commit) = found else {
+            return Err(WrongInput(format!("this clone has no commit {name}")).into());
+        };
+        CommitId::try_from(commit.id().to_string()).map_err(|problem| WrongInput(problem).into())
+    }
+}
+
+fn write(manifest: &Manifest, output: &Path) -> Result<(), CommandError> {
+    let text = manifest
+        .to_text()
+        .map_err(|error| Failed::because("cannot write a manifest", error))?;
+    if output == Path::new("-") {
+        print!("{text}");
+        return Ok(());
+    }
+    let place = std::path::absolute(output)
+        .map_err(|error| Failed::because("there is no such folder", error))?;
+    write_atomically(&place, text.as_bytes())
+        .map_err(|error| Failed::because(format!("cannot write {}", output.display()), error))?;
+    println!("{}", tables::manifest(manifest));
+    eprintln!(
+        "Wrote {}: commit {}, {} hosts.",
+        output.display(),
+        manifest.commit.short(),
+        manifest.hosts.len()
+    );
+    Ok(())
 }

@@ -11,6 +11,8 @@ use nixus_switcher::protocol::{Ending, Outcome, Toplevel};
 use serde::Serialize;
 use thiserror::Error;
 
+use super::arguments::{Host, Output, print_json};
+use super::exit_code::{CommandError, Exit, Failed, HasExit};
 use crate::activation::{ActivationError, Switcher};
 use crate::cli::next_step;
 use crate::config::Config;
@@ -27,13 +29,62 @@ use crate::host::process::in_words;
 use crate::host::set_aside;
 use crate::host::systemd::{self, PASS_TIMER};
 use crate::pass::ledger_file::{self, LedgerFileError};
+use crate::pass::summary::{self, Summary};
 use crate::pass::suspension;
+use crate::print;
 use crate::report::repository::ReportsRepository;
+use clap::Args;
 
 pub mod statuses;
 mod text;
 
 pub use text::first_line;
+
+/// Tell what runs, what is open, what is waited for, what went wrong, and what comes next.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  nixus status
+  nixus status --json | jq .last_pass.waits_for.reason
+
+Exit code 1 only where an operator is needed, or passes have stopped: a host that waits for CI, for peers or for the
+git server, and one whose newest commit failed, goes on by itself.")]
+pub struct StatusArguments {
+    /// How to print it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl StatusArguments {
+    /// Prints the status, or the summary for those who may not read the rest.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or the state cannot be read.
+    pub async fn run(&self, host: &Host) -> Result<Exit, CommandError> {
+        if summary::is_all(&host.paths) {
+            let none = "no pass of this boot has left a summary; the status needs root";
+            let summary = Summary::read(&host.paths.summary);
+            let summary = summary.map_err(|error| Failed::because(none, error))?;
+            if self.output.json {
+                print_json(&summary)?;
+            } else {
+                print!("{}", summary.text(Timestamp::now()));
+            }
+            return Ok(Exit::Done);
+        }
+        let status = status(&host.config()?, &host.paths, &host.switcher).await?;
+        if self.output.json {
+            print_json(&status)?;
+        } else {
+            print!("{status}");
+        }
+        match status.needs_operator() {
+            true => Ok(Exit::Failed),
+            false => Ok(Exit::Done),
+        }
+    }
+}
+
+impl HasExit for StatusError {}
 
 /// Why the status could not be told.
 #[derive(Debug, Error)]

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use nixus_switcher::printable::printable;
 
-use crate::cli::watch::progress::Watch;
+use crate::cli::watch::progress::Progress;
 use crate::decide::report::{Report, State};
 
 /// So many busy hosts have a line of their own.
@@ -33,7 +33,7 @@ impl Live {
     }
 
     /// Says what is news, and who is busy.
-    pub fn show(&mut self, news: &[Report], watch: &Watch, now: Timestamp) {
+    pub fn show(&mut self, news: &[Report], watch: &Progress, now: Timestamp) {
         let mut text = String::new();
         self.take_back(&mut text);
         for report in news {
@@ -85,7 +85,7 @@ pub fn line(report: &Report) -> String {
 }
 
 /// A line for each host that is not done.
-pub fn busy(watch: &Watch, now: Timestamp) -> Vec<String> {
+pub fn busy(watch: &Progress, now: Timestamp) -> Vec<String> {
     let mut lines: Vec<String> = watch
         .busy()
         .map(|(host, last)| match last {
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn each_busy_host_has_a_line_and_the_rest_is_counted() {
         let hosts: Vec<String> = (10..25).map(|number| format!("web{number}")).collect();
-        let mut watch = Watch::new(&"a".repeat(40), &hosts);
+        let mut watch = Progress::new(&"a".repeat(40), &hosts);
         watch.take(vec![
             report(
                 "web10",

@@ -6,7 +6,7 @@ use crate::decide::report::{Report, State};
 
 /// One deployment.
 #[derive(Debug)]
-pub struct Watch {
+pub struct Progress {
     commit: String,
     hosts: BTreeMap<String, Seen>,
     fixed: bool,
@@ -34,7 +34,7 @@ pub enum End {
 /// Whether a commit contains the one that is followed; nothing where that cannot be told.
 pub type Contains<'a> = &'a dyn Fn(&str) -> Option<bool>;
 
-impl Watch {
+impl Progress {
     /// Follows a commit. Where no hosts are named, those count that are heard of.
     pub fn new(commit: &str, hosts: &[String]) -> Self {
         let own = hosts.iter().map(|host| (host.clone(), Seen::default()));
@@ -188,9 +188,9 @@ mod tests {
         .unwrap()
     }
 
-    fn follow(hosts: &[&str], said: &[(&str, &str, State)]) -> (Watch, Vec<String>) {
+    fn follow(hosts: &[&str], said: &[(&str, &str, State)]) -> (Progress, Vec<String>) {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-        let mut watch = Watch::new(&"a".repeat(40), &hosts);
+        let mut watch = Progress::new(&"a".repeat(40), &hosts);
         let mut lines = Vec::new();
         for (host, commit, state) in said {
             let news = watch.take(vec![report(host, commit, *state, state.word())]);
@@ -269,7 +269,7 @@ mod tests {
     fn a_commit_that_no_host_saw_as_the_head_is_not_waited_for() {
         let hosts = ["db1".to_owned(), "web1".to_owned()];
         // The forge says where the branch is.
-        let mut watch = Watch::new(&"a".repeat(40), &hosts);
+        let mut watch = Progress::new(&"a".repeat(40), &hosts);
         watch.take(vec![report("web1", "a", Building, "building")]);
         watch.is_passed_by(&"b".repeat(40));
         // Who has begun with it is waited for.
@@ -290,7 +290,7 @@ mod tests {
             "0" => Some(false),
             _ => None,
         };
-        let mut watch = Watch::new(&"a".repeat(40), &hosts);
+        let mut watch = Progress::new(&"a".repeat(40), &hosts);
         let before = vec![
             report("web1", "0", Success, "done"),
             report("db1", "c", Success, "done"),

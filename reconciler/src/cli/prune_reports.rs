@@ -1,0 +1,82 @@
+//! `nixus prune-reports`: old reports go.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::SignedDuration;
+
+use super::arguments::parse_duration;
+use super::exit_code::{CommandError, Exit, HasExit};
+use crate::config::Remote;
+use crate::println;
+use crate::report::repository::retention::{self, PruneError, Retention};
+
+/// No server may take longer.
+const TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Remove old reports from a reports repository. Each host's newest report, and its newest of each outcome, stay.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  nixus prune-reports ssh://git@git.example/srv/git/reports.git
+  nixus prune-reports file:///srv/git/reports.git --older-than 30d --most 200      on the git server, now and then
+  nixus prune-reports file:///srv/git/reports.git --dry-run
+
+Hosts may only add to their reports: run it as somebody who may rewrite branches. Hosts go on from what is left.
+The server's git gives the space back by itself, or after `git gc --prune=now`.")]
+pub struct PruneReports {
+    /// The reports repository.
+    #[arg(value_name = "URL")]
+    pub reports: String,
+    /// Remove what is older.
+    #[arg(long = "older-than", value_name = "TIME", value_parser = parse_duration, default_value = "90d")]
+    pub older: SignedDuration,
+    /// Keep at most so many reports of each host.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    pub most: usize,
+    /// Say what would be removed, and remove nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The private key for SSH, where the agent's or the default one is not wanted.
+    #[arg(long, value_name = "FILE")]
+    pub ssh_key: Option<PathBuf>,
+    /// The accepted host keys, where the user's own file is not wanted.
+    #[arg(long, value_name = "FILE")]
+    pub known_hosts: Option<PathBuf>,
+    /// The file with the token for HTTPS, where git's own credentials are not wanted.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl PruneReports {
+    /// Removes what is too old.
+    ///
+    /// # Errors
+    /// The reports repository cannot be read or written.
+    pub async fn run(&self) -> Result<Exit, CommandError> {
+        let remote = Remote {
+            url: self.reports.clone(),
+            ssh_key: self.ssh_key.clone(),
+            known_hosts: self.known_hosts.clone(),
+            token_file: self.token_file.clone(),
+            ca_file: None,
+            timeout: TIMEOUT,
+        };
+        let retention = Retention {
+            age: self.older,
+            most: self.most,
+        };
+        let pruned = retention::prune(&remote, &retention, self.dry_run).await?;
+        let verb = match self.dry_run {
+            true => "Would remove",
+            false => "Removed",
+        };
+        println!(
+            "{verb} {} of {} reports, of {} hosts.",
+            pruned.removed, pruned.reports, pruned.hosts
+        );
+        Ok(Exit::Done)
+    }
+}
+
+impl HasExit for PruneError {}
