@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::{Commit, Toplevel};
 
 use super::send::Telling;
-use super::{Pass, PassError, StepError};
+use super::{Pass, PassError, StopError};
 use crate::closure::progress::Display;
 use crate::closure::{self, BuiltClosure, ClosureError, Recipe};
 use crate::decide::commit_id::CommitId;
@@ -18,23 +18,16 @@ use crate::source::Source;
 use crate::source::ssh::shared;
 
 impl Pass<'_> {
-    /// Makes the toplevel of a commit: the head, or an older one in its place. The outer error ends the
-    /// pass, the inner one backs off.
-    pub(super) async fn build(
-        &mut self,
-        commit: &CommitId,
-    ) -> Result<Result<(), StepError>, PassError> {
-        let verified = match self.verified(commit) {
-            Ok(verified) => verified,
-            Err(error) => return Ok(Err(error)),
-        };
+    /// Makes the toplevel of a commit: the head, or an older one in its place.
+    pub(super) async fn build(&mut self, commit: &CommitId) -> Result<(), StopError> {
+        let verified = self.verified(commit)?;
         let own_entry = self.own_entry.clone();
         let own_entry = own_entry.filter(|entry| entry.commit().id() == commit);
         let recipe = match (&own_entry, self.config.closure.expression()) {
             (Some(entry), _) => Recipe::Entry(entry),
             (None, Some(expression)) => Recipe::Expression(expression),
             // Nothing else is planned.
-            (None, None) => return Ok(Ok(())),
+            (None, None) => return Ok(()),
         };
         // A further try was announced by the report of the failure before it.
         let announced = self.ledger.not_built_yet.as_ref() == Some(commit);
@@ -47,7 +40,7 @@ impl Pass<'_> {
         }
         let may = may_be_overtaken(&self.ledger);
         let Head::At(head) = self.head.clone() else {
-            return Ok(Ok(()));
+            return Ok(());
         };
         let newer = newer_head(&self.source, &head, self.config.closure.recheck, may);
         let known = self.ledger.known_toplevel(commit);
@@ -83,7 +76,7 @@ impl Pass<'_> {
         match built {
             Ok(built) => self.take(built, commit).await,
             // Nix does not know that its input was damaged on the way.
-            Err(error) if error.is_of_the_commit() && self.mends_local_copy().await => Ok(Ok(())),
+            Err(error) if error.is_of_the_commit() && self.mends_local_copy().await => Ok(()),
             Err(error) if error.is_of_the_commit() => {
                 let reason = in_words(&error);
                 if error.is_of_a_builder()
@@ -91,11 +84,11 @@ impl Pass<'_> {
                 {
                     self.not_built_yet(verified.commit(), commit, &reason)?;
                     // The count is made durable with the back-off.
-                    return Ok(Err(error.into()));
+                    return Err(error.into());
                 }
                 self.report(|reporter| reporter.not_built(verified.commit(), &reason))?;
                 self.reject(commit, None, reason)?;
-                Ok(Ok(()))
+                Ok(())
             }
             Err(ClosureError::Overtaken { by }) => {
                 tracing::info!(
@@ -107,22 +100,18 @@ impl Pass<'_> {
                 self.save()?;
                 self.head_is(Head::At(by));
                 self.ancestry = Ancestry::NotFetched;
-                Ok(Ok(()))
+                Ok(())
             }
             Err(error) => {
                 let reason = in_words(&error);
                 self.not_built_yet(verified.commit(), commit, &reason)?;
-                Ok(Err(error.into()))
+                Err(error.into())
             }
         }
     }
 
     /// Takes what was built, if this host can open its secrets: nothing is changed yet.
-    async fn take(
-        &mut self,
-        built: BuiltClosure,
-        commit: &CommitId,
-    ) -> Result<Result<(), StepError>, PassError> {
+    async fn take(&mut self, built: BuiltClosure, commit: &CommitId) -> Result<(), StopError> {
         let noted = Built {
             commit: commit.clone(),
             toplevel: built.toplevel().clone(),
@@ -135,24 +124,24 @@ impl Pass<'_> {
         let runs = self.switcher.running();
         if runs.is_ok_and(|running| running == *built.toplevel()) {
             self.built = Some(built);
-            return Ok(Ok(()));
+            return Ok(());
         }
         match secrets::candidate::check(built.toplevel()).await {
             Ok(()) => {
                 self.built = Some(built);
-                Ok(Ok(()))
+                Ok(())
             }
             Err(error) if error.is_of_the_commit() => {
                 let reason = in_words(&error);
                 let named = built.commit().commit();
                 self.report(|reporter| reporter.not_opened(named, &reason))?;
                 self.reject(commit, Some(built.toplevel().clone()), reason)?;
-                Ok(Ok(()))
+                Ok(())
             }
             Err(error) => {
                 let reason = in_words(&error);
                 self.not_built_yet(built.commit().commit(), commit, &reason)?;
-                Ok(Err(error.into()))
+                Err(error.into())
             }
         }
     }

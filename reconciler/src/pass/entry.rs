@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Head, Pass, PassError, StepError};
+use super::{Head, Pass, StepError, StopError};
 use crate::config::{Config, Following, Otherwise};
 use crate::decide::commit_id::CommitId;
 use crate::decide::plan::{Entry, Gap, Then, WithoutEntry};
@@ -41,64 +41,55 @@ impl Pass<'_> {
         }
     }
 
-    /// Looks up what CI has built of the head. The outer error ends the pass, the inner one backs off.
-    pub(super) async fn look_up(
-        &mut self,
-        head: &CommitId,
-    ) -> Result<Result<(), StepError>, PassError> {
+    /// Looks up what CI has built of the head.
+    pub(super) async fn look_up(&mut self, head: &CommitId) -> Result<(), StopError> {
         let Some(following) = self.config.closure.following() else {
-            return Ok(Ok(()));
+            return Ok(());
         };
-        let verified = match self.verified(head) {
-            Ok(verified) => verified,
-            Err(error) => return Ok(Err(error)),
-        };
+        let verified = self.verified(head)?;
         match self.take_entry_of(following, &verified).await {
-            Ok(Ok(())) => self.entry = Entry::Found,
-            Ok(Err(gap)) => {
+            Ok(None) => self.entry = Entry::Found,
+            Ok(Some(gap)) => {
                 self.entry = Entry::Missing(gap);
                 if self.ledger.lacks_entry(Timestamp::now()) {
                     self.save()?;
                 }
             }
-            Err(ManifestError::Source(error)) => return Ok(Err(error.into())),
+            Err(ManifestError::Source(error)) => return Err(error.into()),
             Err(error) => {
                 self.not_built_yet(verified.commit(), head, &in_words(&error))?;
-                return Ok(Err(error.into()));
+                return Err(error.into());
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
+    /// Takes what CI has built of a commit; gives why there is nothing to take.
     async fn take_entry_of(
         &mut self,
         following: &Following,
         commit: &VerifiedCommit,
-    ) -> Result<Result<(), Gap>, ManifestError> {
+    ) -> Result<Option<Gap>, ManifestError> {
         let found = manifest::look_up(self.config, following, &self.source, commit).await?;
         let entry = match found {
             Ok(entry) => entry.same_as(self.ledger.known_toplevel(commit.id()))?,
-            Err(gap) => return Ok(Err(gap)),
+            Err(gap) => return Ok(Some(gap)),
         };
         self.own_entry = Some(entry);
-        Ok(Ok(()))
+        Ok(None)
     }
 
     /// Looks for the newest commit since the one that is kept that CI has built for this host. One whose
     /// manifest is not to be followed is passed over: it has been told of, or will be, as a head.
-    pub(super) async fn look_for_older(
-        &mut self,
-        head: &CommitId,
-    ) -> Result<Result<(), StepError>, PassError> {
+    pub(super) async fn look_for_older(&mut self, head: &CommitId) -> Result<(), StopError> {
         let Entry::Missing(gap) = self.entry else {
-            return Ok(Ok(()));
+            return Ok(());
         };
-        self.entry = match self.older(head).await {
-            Ok(Some(older)) => Entry::Older(older, gap),
-            Ok(None) => Entry::NoneOlder(gap),
-            Err(error) => return Ok(Err(error)),
+        self.entry = match self.older(head).await? {
+            Some(older) => Entry::Older(older, gap),
+            None => Entry::NoneOlder(gap),
         };
-        Ok(Ok(()))
+        Ok(())
     }
 
     async fn older(&mut self, head: &CommitId) -> Result<Option<CommitId>, StepError> {
@@ -116,11 +107,11 @@ impl Pass<'_> {
                 continue;
             };
             match self.take_entry_of(following, &older).await {
-                Ok(Ok(())) => {
+                Ok(None) => {
                     self.verified = Some(older);
                     return Ok(Some(id));
                 }
-                Ok(Err(_)) => {}
+                Ok(Some(_)) => {}
                 Err(ManifestError::Source(error)) => return Err(error.into()),
                 Err(error) => tracing::warn!("{}", in_words(&error)),
             }

@@ -2,7 +2,7 @@
 
 use nixus_switcher::protocol::{Ending, Outcome};
 
-use super::{Baseline, Pass, PassError, StepError};
+use super::{Baseline, Pass, PassError, StopError};
 use crate::activation::hooks::{self, Change};
 use crate::closure::BuiltClosure;
 use crate::decide::report::{Report, State};
@@ -15,17 +15,11 @@ const LOOKED_AT: usize = 100;
 impl Pass<'_> {
     /// Runs the hooks before an activation, once in a pass. Whether they ran just now: then the host is looked at
     /// again, as what they did belongs to what was so before.
-    pub(super) async fn hooks_before(
-        &mut self,
-        built: &BuiltClosure,
-    ) -> Result<Result<bool, StepError>, PassError> {
+    pub(super) async fn hooks_before(&mut self, built: &BuiltClosure) -> Result<bool, StopError> {
         if self.config.hooks.before.is_empty() || self.hooks_ran {
-            return Ok(Ok(false));
+            return Ok(false);
         }
-        let running = match self.switcher.running() {
-            Ok(running) => running,
-            Err(error) => return Ok(Err(error.into())),
-        };
+        let running = self.switcher.running()?;
         let change = Change {
             host: &self.config.host,
             commit: built.commit().commit(),
@@ -37,12 +31,12 @@ impl Pass<'_> {
                 self.hooks_ran = true;
                 self.baseline = Baseline::Unknown;
                 self.before = None;
-                Ok(Ok(true))
+                Ok(true)
             }
             Err(error) => {
                 let why = in_words(&error);
                 self.report(|reporter| reporter.held_back(built.commit().commit(), &why))?;
-                Ok(Err(error.into()))
+                Err(error.into())
             }
         }
     }

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use nixus_switcher::PhaseName;
 use nixus_switcher::machine::system::Pin;
-use nixus_switcher::protocol::{Before, Commit, DeploymentId, Toplevel};
+use nixus_switcher::protocol::{Before, DeploymentId, Toplevel};
 use thiserror::Error;
 
 use crate::activation::hooks::HookError;
@@ -101,6 +101,27 @@ enum StepError {
     Secrets(#[from] CandidateError),
     #[error(transparent)]
     Hooks(#[from] HookError),
+}
+
+/// Why a step was not done: with one of two severities.
+#[derive(Debug)]
+enum StopError {
+    /// The pass ends.
+    End(PassError),
+    /// The pass backs off, and a later one tries again.
+    BackOff(StepError),
+}
+
+impl From<PassError> for StopError {
+    fn from(error: PassError) -> Self {
+        Self::End(error)
+    }
+}
+
+impl<E: Into<StepError>> From<E> for StopError {
+    fn from(error: E) -> Self {
+        Self::BackOff(error.into())
+    }
 }
 
 /// A pass under way: what it knows so far.
@@ -268,7 +289,11 @@ impl Pass<'_> {
                 self.note(&reason);
                 return Ok(reason);
             }
-            if let Err(error) = self.execute(action).await? {
+            if let Err(stopped) = self.execute(action).await {
+                let error = match stopped {
+                    StopError::End(error) => return Err(error),
+                    StopError::BackOff(error) => error,
+                };
                 // A connection that does not answer any more is not asked again.
                 shared::end().await;
                 if error.may_be_local_damage() && self.mends_local_copy().await {
@@ -328,12 +353,12 @@ impl Pass<'_> {
         }))
     }
 
-    /// Does what was planned. The outer error ends the pass, the inner one backs off.
-    async fn execute(&mut self, action: Action) -> Result<Result<(), StepError>, PassError> {
+    /// Does what was planned.
+    async fn execute(&mut self, action: Action) -> Result<(), StopError> {
         match action {
             Action::Absorb => self.absorb().await?,
-            Action::ProveBoot => return Ok(self.prove_boot().await),
-            Action::Recover(deployment) => return Ok(self.recover(&deployment).await),
+            Action::ProveBoot => self.prove_boot().await?,
+            Action::Recover(deployment) => self.recover(&deployment).await?,
             Action::Witness => self.witness().await?,
             Action::LookAtBaseline => self.look_at_baseline().await?,
             Action::SeePeers => self.see_peers().await?,
@@ -349,11 +374,11 @@ impl Pass<'_> {
                         tracing::debug!("{}", in_words(&error));
                         self.head_is(Head::At(head));
                     }
-                    (Err(error), None) => return Ok(Err(error.into())),
+                    (Err(error), None) => return Err(error.into()),
                 }
             }
-            Action::Fetch(_) => return Ok(self.fetch().await),
-            Action::Accept(head) => return self.accept(head),
+            Action::Fetch(_) => self.fetch().await?,
+            Action::Accept(head) => self.accept(head)?,
             // What is missing in a damaged local copy looks like another history.
             Action::Refuse(_) if self.mends_local_copy().await => {}
             // The others may have a better one.
@@ -361,16 +386,16 @@ impl Pass<'_> {
                 self.head_is(Head::Unknown);
                 self.ancestry = Ancestry::NotFetched;
             }
-            Action::Refuse(head) => return self.refuse(head),
-            Action::LookUp(head) => return self.look_up(&head).await,
-            Action::LookForOlder(head) => return self.look_for_older(&head).await,
-            Action::Build(commit) => return self.build(&commit).await,
-            Action::Keep(head, toplevel) => return self.keep(&head, toplevel),
-            Action::Activate(head, _) => return self.activate(&head).await,
+            Action::Refuse(head) => self.refuse(head)?,
+            Action::LookUp(head) => self.look_up(&head).await?,
+            Action::LookForOlder(head) => self.look_for_older(&head).await?,
+            Action::Build(commit) => self.build(&commit).await?,
+            Action::Keep(head, toplevel) => self.keep(&head, toplevel)?,
+            Action::Activate(head, _) => self.activate(&head).await?,
             // The caller takes these.
             Action::Prove(_) | Action::Wait(_) => {}
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     async fn fetch(&mut self) -> Result<(), StepError> {
@@ -390,15 +415,10 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn accept(&mut self, head: CommitId) -> Result<Result<(), StepError>, PassError> {
-        if let Err(error) = self.verified(&head) {
-            return Ok(Err(error));
-        }
+    fn accept(&mut self, head: CommitId) -> Result<(), StopError> {
+        self.verified(&head)?;
         let accepted = self.ledger.accepted.as_ref().unwrap_or(&head);
-        let retries = match self.source.retries(&head, accepted) {
-            Ok(retries) => retries,
-            Err(error) => return Ok(Err(error.into())),
-        };
+        let retries = self.source.retries(&head, accepted)?;
         for toplevel in retries {
             let released = self.ledger.release(&Retry::Toplevel(toplevel.clone()));
             if !released.quarantined.is_empty() {
@@ -410,17 +430,14 @@ impl Pass<'_> {
             false => self.ledger.accept_from_mirror(head),
         }
         self.save()?;
-        Ok(Ok(()))
+        Ok(())
     }
 
-    fn refuse(&mut self, head: CommitId) -> Result<Result<(), StepError>, PassError> {
+    fn refuse(&mut self, head: CommitId) -> Result<(), StopError> {
         let Some(accepted) = self.ledger.accepted.clone() else {
-            return Ok(Ok(()));
+            return Ok(());
         };
-        let commit = match self.source.commit(&head) {
-            Ok(commit) => commit,
-            Err(error) => return Ok(Err(error.into())),
-        };
+        let commit = self.source.commit(&head)?;
         self.report(|reporter| reporter.refused(&commit, &accepted))?;
         if self.source.has_mirrors() && self.source.is_of_the_first() {
             // Else it would hide for ever what the others have.
@@ -428,7 +445,7 @@ impl Pass<'_> {
         }
         self.ledger.refused = Some(head);
         self.save()?;
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// The head as a verified commit; what was verified in this pass is kept.
@@ -446,15 +463,8 @@ impl Pass<'_> {
         Ok(verified)
     }
 
-    fn keep(
-        &mut self,
-        head: &CommitId,
-        toplevel: Toplevel,
-    ) -> Result<Result<(), StepError>, PassError> {
-        let commit: Commit = match self.verified(head) {
-            Ok(verified) => verified.commit().clone(),
-            Err(error) => return Ok(Err(error)),
-        };
+    fn keep(&mut self, head: &CommitId, toplevel: Toplevel) -> Result<(), StopError> {
+        let commit = self.verified(head)?.commit().clone();
         let generation = self.switcher.generation_of(&toplevel);
         self.report(|reporter| reporter.unchanged(&commit, &toplevel, generation))?;
         self.ledger.keep(Kept {
@@ -464,23 +474,21 @@ impl Pass<'_> {
             since: Timestamp::now(),
         });
         self.save()?;
-        Ok(Ok(()))
+        Ok(())
     }
 
-    async fn activate(&mut self, head: &CommitId) -> Result<Result<(), StepError>, PassError> {
+    async fn activate(&mut self, head: &CommitId) -> Result<(), StopError> {
         let Some(built) = self.built.clone() else {
-            return Ok(Ok(()));
+            return Ok(());
         };
-        match self.hooks_before(&built).await? {
-            Ok(false) => {}
-            Ok(true) => return Ok(Ok(())),
-            Err(error) => return Ok(Err(error)),
+        if self.hooks_before(&built).await? {
+            return Ok(());
         }
         self.ledger.deployments += 1;
         self.save()?;
         let id = format!("{}-{}", self.ledger.deployments, head.short());
         let Ok(deployment) = id.parse::<DeploymentId>() else {
-            return Ok(Ok(()));
+            return Ok(());
         };
         if let Some(drifted) = self.drifted(built.toplevel()) {
             self.report(|reporter| reporter.waits(built.commit().commit(), &drifted))?;
@@ -494,8 +502,7 @@ impl Pass<'_> {
                 due.as_secs(),
             )
         })?;
-        Ok(self
-            .switcher
+        self.switcher
             .activate(
                 Candidate::Built(&built),
                 deployment,
@@ -503,8 +510,8 @@ impl Pass<'_> {
                 self.before.take(),
                 self.paths,
             )
-            .await
-            .map_err(StepError::from))
+            .await?;
+        Ok(())
     }
 
     /// The head that is waited with at present, after a failure.
