@@ -220,7 +220,7 @@ in
           };
           timeout = optional own.duration "The longest that a pass may take; one that takes longer is ended, which is an error. Unless set: four times `closure.build_timeout`, and one hour.";
         } "When passes begin.";
-        hooks = table hooks "What is run around a deployment, as root, in a unit of its own; the README has the variables of its environment.";
+        hooks = table hooks "What is run around a deployment, as root, in a separate unit; reconciler/docs/hooks.md lists the variables of its environment.";
         health = table {
           soak = defaulting own.duration "10s" "The least time that all checks must go on passing.";
           peers_lost_after = defaulting own.duration "24h" "How long a peer must have been silent for no commit to wait for it.";

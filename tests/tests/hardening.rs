@@ -10,7 +10,7 @@ use lab::test;
 
 use crate::failures::takes_the_next_commit;
 
-/// The figures of the README; 10 is everything.
+/// The figures of reconciler/docs/failures.md; 10 is everything.
 const EXPOSURE: [(&str, f64); 5] = [
     ("nixus-report.service", 2.3),
     ("nixus-probe@1.service", 2.2),

@@ -1,4 +1,4 @@
-//! Busy and strange systems: each test is a row of the table in the README.
+//! Busy and strange systems: each test is a row of the table in reconciler/docs/failures.md.
 
 use std::time::{Duration, Instant};
 
