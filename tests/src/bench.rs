@@ -43,6 +43,20 @@ pub enum Bench {
     Secrets,
 }
 
+impl Bench {
+    /// The command, as the documents name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Poll => "lab bench poll",
+            Self::Switch => "lab bench switch",
+            Self::Verdict => "lab bench verdict",
+            Self::Closure => "lab bench closure",
+            Self::Reports => "lab bench reports",
+            Self::Secrets => "lab bench secrets",
+        }
+    }
+}
+
 /// What the bench starts of this program on hosts, and around what it measures.
 #[derive(Debug, Subcommand)]
 pub enum Part {

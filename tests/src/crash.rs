@@ -35,6 +35,9 @@ pub struct Options {
     /// Tell what happens with one seed of the simulation, and nothing else
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["quick", "json"])]
     seed: Option<u64>,
+    /// Write the table of a full run into the document that shows it
+    #[arg(long, conflicts_with_all = ["quick", "only", "case", "json", "seed"])]
+    pub markdown: bool,
 }
 
 impl Options {

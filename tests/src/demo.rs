@@ -14,6 +14,13 @@ use nixus::decide::report::{Report, State};
 
 /// The hosts of the story.
 const HOSTS: [&str; 3] = ["db1", "web1", "web2"];
+/// The scenes of the picture in the README, by the beginnings of their headings.
+pub const SCENES: [&str; 4] = [
+    "The operator pushes a good commit",
+    "A commit that breaks the network",
+    "The fleet, as any operator sees it",
+    "Every host is on commit",
+];
 const SHOP: &str = r#"  environment.etc."shop/port".text = "8080";"#;
 const BROKEN_NETWORK: &str =
     r#"  systemd.network.networks."10-lab".address = lib.mkForce [ "10.99.0.12/24" ];"#;
@@ -309,7 +316,9 @@ fn tell(report: &Report) -> Result<()> {
 }
 
 fn styled(code: &str, text: &str) -> String {
-    if std::io::stdout().is_terminal() {
+    // https://bixense.com/clicolors: as for the programs that it starts.
+    let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+    if forced || std::io::stdout().is_terminal() {
         format!("\x1b[{code}m{text}\x1b[0m")
     } else {
         text.to_owned()

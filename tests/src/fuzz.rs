@@ -35,6 +35,9 @@ pub struct Options {
     /// Compile with counters of what code is reached, and add to the corpus what reaches more
     #[arg(long)]
     coverage: bool,
+    /// Write what is printed into the document that shows it
+    #[arg(long, conflicts_with_all = ["target", "coverage"])]
+    pub markdown: bool,
 }
 
 /// Tries the targets, and prints what each of them cost.

@@ -55,6 +55,7 @@ pub mod pipeline;
 pub mod pool;
 pub mod power;
 pub mod qemu;
+pub mod recording;
 pub mod runner;
 pub mod secrets;
 pub mod seed;

@@ -7,11 +7,13 @@ mod storm;
 mod up;
 mod walk;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use lab::Kind;
+use lab::recording::Recording;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,11 +36,20 @@ enum What {
     Demo {
         #[command(flatten)]
         hosts: Hosts,
+        /// Write what is printed into the document that shows it
+        #[arg(long)]
+        markdown: bool,
+        /// Write a picture of some of its scenes on a terminal
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
     /// Take a host through its states, with what its commands print in each
     Walk {
         /// Only these states: good, bad, held, rollback, unfit, stuck, outage, repository, rescue or damage
         part: Option<String>,
+        /// Write what is printed into the document that shows it
+        #[arg(long, conflicts_with = "part")]
+        markdown: bool,
     },
     /// Show that no crash loses a host: a table of what was tried, and what broke
     Crash(crash::Options),
@@ -109,6 +120,9 @@ enum What {
         /// As JSON
         #[arg(long, global = true)]
         json: bool,
+        /// Write what is printed into the document that shows it
+        #[arg(long, global = true, conflicts_with = "json")]
+        markdown: bool,
     },
     #[command(flatten)]
     Part(bench::Part),
@@ -139,10 +153,43 @@ impl Hosts {
     }
 }
 
+impl What {
+    /// What this command writes into the documents, where it is asked to.
+    fn recording(&self) -> Option<Recording<'_>> {
+        let (name, markdown, picture) = match self {
+            Self::Demo { markdown, svg, .. } => ("lab demo", *markdown, svg.as_deref()),
+            Self::Walk { markdown, .. } => ("lab walk", *markdown, None::<&Path>),
+            Self::Crash(options) => ("lab crash", options.markdown, None),
+            Self::Fuzz(options) => ("lab fuzz", options.markdown, None),
+            Self::Storm(options) => ("lab storm", options.markdown, None),
+            Self::Bench { what, markdown, .. } => (what.name(), *markdown, None),
+            _ => return None,
+        };
+        (markdown || picture.is_some()).then_some(Recording {
+            name,
+            markdown,
+            picture,
+            scenes: &demo::SCENES,
+        })
+    }
+}
+
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        What::Demo { hosts } => demo::demo(hosts.kind()),
-        What::Walk { part } => walk::walk(part.as_deref()),
+    let command = Arguments::parse().command;
+    let result = match command.recording() {
+        Some(recording) => recording.make(),
+        None => run(command),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("lab: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn run(command: What) -> Result<ExitCode> {
+    match command {
+        What::Demo { hosts, .. } => demo::demo(hosts.kind()),
+        What::Walk { part, .. } => walk::walk(part.as_deref()),
         What::Crash(options) => crash::crash(&options),
         What::Fuzz(options) => lab::fuzz::fuzz(&options),
         What::Storm(options) => storm::storm(&options),
@@ -162,11 +209,7 @@ fn main() -> ExitCode {
             Ok(())
         }),
         What::Down => up::down(),
-        What::Bench { what, json } => bench::bench(what, json),
+        What::Bench { what, json, .. } => bench::bench(what, json),
         What::Part(part) => bench::part(&part),
-    };
-    result.unwrap_or_else(|error| {
-        eprintln!("lab: {error:#}");
-        ExitCode::from(2)
-    })
+    }
 }

@@ -52,6 +52,9 @@ pub struct Options {
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
+    /// Write the figures into the document that shows them
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
 }
 
 /// Plays rounds, or sums them up; exit code 1 where a promise was broken.

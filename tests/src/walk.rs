@@ -1,5 +1,5 @@
 //! `lab walk`: one host through its states, with what `nixus status`, `log` and `fleet` print in each.
-//! The README shows what it printed.
+//! `reconciler/docs/states.md` shows what it printed.
 
 use std::process::ExitCode;
 use std::time::Duration;
