@@ -26,6 +26,8 @@ pub mod ci;
 pub mod command;
 pub mod descriptions;
 pub mod disk_full;
+#[cfg(test)]
+mod documents;
 pub mod evaluator;
 pub mod fleet;
 pub mod fuzz;
