@@ -316,9 +316,7 @@ fn tell(report: &Report) -> Result<()> {
 }
 
 fn styled(code: &str, text: &str) -> String {
-    // https://bixense.com/clicolors: as for the programs that it starts.
-    let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
-    if forced || std::io::stdout().is_terminal() {
+    if std::io::stdout().is_terminal() {
         format!("\x1b[{code}m{text}\x1b[0m")
     } else {
         text.to_owned()

@@ -1,7 +1,8 @@
 //! What `lab` writes into the documents: transcripts and figures between two markers, and a picture of a terminal.
 //!
-//! A command that is recorded runs as a child of this program, so that everything it prints is recorded: the output
-//! of the programs that it starts, too. A document names the command whose output it shows:
+//! A command that is recorded runs as a child of this program on a terminal of its own, so that everything it prints
+//! is recorded as an operator sees it: the output of the programs that it starts, too. A document names the command
+//! whose output it shows:
 //!
 //! ```text
 //! <!-- begin: lab bench poll -->
@@ -12,17 +13,22 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead as _, BufReader, IsTerminal as _, Write as _};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
+use nix::errno::Errno;
+use nix::pty::{Winsize, openpty};
 
 mod picture;
 mod terminal;
 
+/// How many characters a line of the terminal has.
+const COLUMNS: u16 = 112;
 /// Where the documents are, below the repository's root.
 const DOCUMENTS: &str = "reconciler/docs";
 
@@ -72,47 +78,61 @@ impl Recording<'_> {
 
 /// The repository's root.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
+    lab.parent().unwrap_or(lab).to_owned()
 }
 
 /// Runs this program with these arguments; gives its exit code and what it printed, colours included.
 fn run(arguments: &[OsString]) -> Result<(u8, String)> {
     let program = env::current_exe().context("cannot locate the running executable")?;
-    let mut child = Command::new(&program)
-        .args(arguments)
-        .env("CLICOLOR_FORCE", "1")
-        .stdout(Stdio::piped())
+    let size = Winsize {
+        ws_row: 50,
+        ws_col: COLUMNS,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let terminal = openpty(&size, None).context("cannot open a terminal")?;
+    let mut command = Command::new(&program);
+    command.args(arguments).stdout(Stdio::from(terminal.slave));
+    let mut child = command
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    let output = child.stdout.take().context("the child has no output")?;
-    let reader = thread::spawn(move || -> Result<String> {
-        let mut text = String::new();
-        let mut lines = BufReader::new(output);
-        let mut out = std::io::stdout();
-        loop {
-            let mut line = Vec::new();
-            if lines.read_until(b'\n', &mut line)? == 0 {
-                return Ok(text);
-            }
-            let line = String::from_utf8_lossy(&line);
-            text += &line;
-            let shown = match out.is_terminal() {
-                true => line.into_owned(),
-                false => terminal::plain(&line),
-            };
-            out.write_all(shown.as_bytes())?;
-            out.flush()?;
-        }
-    });
+    // The terminal ends once nobody has its other side open.
+    drop(command);
+    let text = copied(File::from(terminal.master)).context("cannot read what the command prints");
     let status = child.wait().context("cannot wait for the command")?;
-    let text = match reader.join() {
-        Ok(text) => text.context("cannot read what the command prints")?,
-        Err(_) => bail!("cannot read what the command prints"),
-    };
     let code = status
         .code()
         .map_or(1, |code| u8::try_from(code).unwrap_or(1));
-    Ok((code, text))
+    Ok((code, text?))
+}
+
+/// Everything that is printed on this terminal, which is shown meanwhile.
+fn copied(terminal: File) -> io::Result<String> {
+    let mut text = String::new();
+    let mut lines = BufReader::new(terminal);
+    let mut out = io::stdout();
+    let colours = out.is_terminal();
+    loop {
+        let mut line = Vec::new();
+        match lines.read_until(b'\n', &mut line) {
+            Ok(_) => {}
+            // So Linux says that nobody has the other side open any more (pty(7)).
+            Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => {}
+            Err(error) => return Err(error),
+        }
+        if line.is_empty() {
+            return Ok(text);
+        }
+        let line = String::from_utf8_lossy(&line);
+        text += &line;
+        let shown = match colours {
+            true => line.into_owned(),
+            false => terminal::plain(&line),
+        };
+        out.write_all(shown.as_bytes())?;
+        out.flush()?;
+    }
 }
 
 /// These arguments without those that ask for a recording.
@@ -293,6 +313,20 @@ mod tests {
             command_line(&kept),
             "cargo run --release -p lab -- storm --summary storm.jsonl"
         );
+    }
+
+    #[test]
+    fn what_is_printed_on_a_terminal_is_recorded_to_its_end() {
+        let terminal = openpty(None, None).unwrap();
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "test -t 1 && echo one && printf two"])
+            .stdout(Stdio::from(terminal.slave));
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let text = copied(File::from(terminal.master)).unwrap();
+        assert!(child.wait().unwrap().success());
+        assert_eq!(terminal::plain(&text), "one\ntwo");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::terminal::{self, Span, Style};
 
 /// How many characters a line has before it goes on in the next one.
-const COLUMNS: usize = 112;
+const COLUMNS: usize = super::COLUMNS as usize;
 /// A monospaced character is three fifths as wide as its font is high.
 const CHARACTER: f64 = 7.8;
 const FONT: f64 = 13.0;
@@ -91,13 +91,25 @@ fn chosen(lines: Vec<Vec<Span>>, scenes: &[&str]) -> Vec<Vec<Span>> {
             left_out = !wanted;
         }
         if wanted {
-            shown.push(line);
+            shown.push(trimmed(line));
         }
     }
     while shown.last().is_some_and(Vec::is_empty) {
         shown.pop();
     }
     shown
+}
+
+/// A line without the blanks at its end, with which tables are filled up.
+fn trimmed(mut line: Vec<Span>) -> Vec<Span> {
+    while let Some(last) = line.last_mut() {
+        last.text.truncate(last.text.trim_end().len());
+        if !last.text.is_empty() {
+            break;
+        }
+        line.pop();
+    }
+    line
 }
 
 /// The rows that a terminal makes of one line.
@@ -148,6 +160,10 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn svg_of_line(line: &str) -> String {
+        of("lab demo", &format!("# {line}\n"), &[""])
+    }
+
     #[test]
     fn scenes_are_shown_whole_and_what_is_between_them_is_left_out() {
         let text = "\n\x1b[1m# One.\x1b[0m\na\n\n# Two.\nb\n\n# Three.\n$ c <d> & e\n";
@@ -156,6 +172,8 @@ mod tests {
         assert!(svg.contains(">…</text>"), "{svg}");
         assert!(svg.contains(">$ c &lt;d&gt; &amp; e</text>"), "{svg}");
         assert!(!svg.contains("Two") && !svg.contains(">b<"), "{svg}");
+        let blanks = svg_of_line("x \x1b[1m  \x1b[0m");
+        assert_eq!(blanks.matches("<text").count(), 2, "{blanks}");
     }
 
     #[test]
