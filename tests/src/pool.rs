@@ -1,7 +1,7 @@
 //! Labs that are used by one test after the other.
 //!
 //! A lab is made for the first test that wants one of its kind. When the test has passed, the lab is
-//! brought back to what it was at the beginning ([`crate::picture`]) and waits for the next test; one
+//! brought back to what it was at the beginning (`picture.rs`) and waits for the next test; one
 //! that cannot be brought back, or whose test failed, ends.
 
 use std::cell::RefCell;
