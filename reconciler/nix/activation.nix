@@ -1,5 +1,5 @@
 # How the activation of this system ended. The exit code of a switch may be that of failed units instead,
-# and of a boot nobody sees one, so the last snippet of all notes it (switcher/src/activation/mark.rs).
+# and of a boot nobody sees one, so the last snippet of all notes it (switcher/src/machine/activation/mark.rs).
 { config, lib, ... }:
 let
   name = "nixus-activation";

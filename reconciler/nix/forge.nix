@@ -1,4 +1,4 @@
-# Which forge a repository's URL leads to, as the program reads it (reconciler/src/forge/detect.rs).
+# Which forge a repository's URL leads to, as the program reads it (reconciler/src/config/forge/detect.rs).
 { lib }:
 let
   known = [

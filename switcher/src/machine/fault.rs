@@ -2,7 +2,7 @@
 //! effect, and note of how a run of `switch-to-configuration` ended.
 //!
 //! They do nothing unless the crate is built with the feature `fault-points`, which no shipped
-//! program has. Then a place whose name is in [`TRIGGER`] stops its own process there, once, and
+//! program has. Then a place whose name is in `TRIGGER` stops its own process there, once, and
 //! whoever asked for it kills what it likes, or cuts the power. The files are in `/run`, so that a
 //! test that looks for a missing sync does not sync the disk itself.
 

@@ -68,7 +68,7 @@ Push the closures to the cache before the manifest: hosts fetch as soon as it is
         #[arg(long, short, value_name = "FILE", default_value = manifest::FILE)]
         output: PathBuf,
     },
-    /// Push a manifest to where hosts look it up: the ref refs/nixus/closures/<commit>.
+    /// Push a manifest to where hosts look it up: the ref refs/nixus/closures/COMMIT.
     #[command(after_help = "Examples:
   nixus manifest push
   nixus manifest push --sign-key ci_key --remote origin

@@ -10,7 +10,7 @@ use crate::host::testing::run;
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn pem(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/testing");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/host/http/testing");
     folder.join(name)
 }
 

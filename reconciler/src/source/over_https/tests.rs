@@ -16,7 +16,7 @@ use crate::host::testing::run;
 
 fn pem(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src/http/testing")
+        .join("src/host/http/testing")
         .join(name)
 }
 
