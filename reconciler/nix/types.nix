@@ -1,4 +1,4 @@
-# The values of a configuration, as strict as the reader of the file (reconciler/src/config/check.rs)
+# The values of a configuration, as strict as the reader of the file (reconciler/src/config/check)
 # where a regular expression can be: a mistake is better told by an evaluation than by a host.
 { lib }:
 let
