@@ -154,7 +154,7 @@ pub fn revert(layout: &Layout, host: Host<'_>) -> Answer {
             return Answer::new(
                 Ended::WrongInput,
                 format!(
-                    "{}; no GC root tells of an open deployment, nothing to revert; {WAY_ON}",
+                    "{}; no deployment is in progress (no GC root found): nothing to revert; {WAY_ON}",
                     chain(&error)
                 ),
             );
@@ -298,7 +298,7 @@ pub fn expire_without_journal(layout: &Layout, host: &mut NixOs) -> Result<(), L
         lost_journal::replace(layout, host, Cause::SwitcherDied)?;
     } else {
         say(format_args!(
-            "no GC root tells of an open deployment; {}",
+            "no deployment is in progress (no GC root found); {}",
             journal::WAY_ON
         ));
     }

@@ -27,7 +27,7 @@ use crate::report::repository::ReportsRepository;
 use crate::source::{Source, SourceError};
 use clap::Args;
 
-/// Begin to follow the deploy repository; activates nothing.
+/// Start to follow the deploy repository; activates nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   nixus adopt                      accept history from the branch's present head on
@@ -37,7 +37,7 @@ pub struct Adopt {
     /// Accept history from this commit on, instead of the branch's head.
     #[arg(long, value_parser = parse_commit)]
     pub commit: Option<CommitId>,
-    /// Begin anew on a host that was adopted before.
+    /// Start over on a host that was adopted before.
     #[arg(long)]
     pub again: bool,
 }
@@ -73,7 +73,7 @@ pub enum AdoptError {
     Ledger(#[source] LedgerFileError),
     /// It was adopted before.
     #[error(
-        "this host was adopted at {anchor} already: `nixus adopt --again` begins anew and forgets what was quarantined"
+        "this host was adopted at {anchor} already: `nixus adopt --again` starts over and forgets what was quarantined"
     )]
     Already {
         /// The pinned commit.
@@ -81,7 +81,7 @@ pub enum AdoptError {
     },
     /// It was adopted before, but what it remembered is lost.
     #[error(
-        "{file} {problem}: `nixus adopt --again` begins anew and keeps quarantined what the switcher's history says that failed"
+        "{file} {problem}: `nixus adopt --again` starts over, and keeps in quarantine whatever failed according to the switcher's history"
     )]
     Damaged {
         /// The file, where it is now.

@@ -9,7 +9,7 @@ use super::tables;
 use crate::health::now;
 use crate::println;
 
-/// Make all health checks now, as a generation on trial would.
+/// Run all health checks now, as a generation on trial would.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   nixus check                    exit code 1 where something that is required does not pass

@@ -10,13 +10,13 @@ use super::tables;
 use crate::config::{Config, ConfigError};
 use crate::println;
 
-/// Check a configuration and print all that it says, defaults included.
+/// Check a configuration and print every setting, defaults included.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   nixus check-config
   nixus check-config ./config.toml --json")]
 pub struct CheckConfig {
-    /// The file; the one that this host uses unless given.
+    /// The file [default: the one that this host uses]
     pub file: Option<PathBuf>,
     /// How to print it.
     #[command(flatten)]

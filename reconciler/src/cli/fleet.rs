@@ -19,7 +19,7 @@ use crate::{eprintln, println};
 /// The pause between two looks at a whole fleet on a forge: some pages each.
 const FLEET_ON_A_FORGE: Duration = Duration::from_secs(30);
 
-/// Tell what every host last reported.
+/// Show the latest report of every host.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   nixus fleet                                   on a host, from its own configuration
@@ -37,7 +37,7 @@ pub struct Fleet {
     /// any host has seen.
     #[arg(long, value_name = "COMMIT", value_parser = parse_commit)]
     pub head: Option<CommitId>,
-    /// Go on looking, and print the fleet again whenever something has changed.
+    /// Keep watching, and print the fleet again whenever something has changed.
     #[arg(long)]
     pub watch: bool,
     /// How to print it.

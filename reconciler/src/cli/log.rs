@@ -20,7 +20,7 @@ use crate::{print, println};
 use clap::Args;
 use comfy_table::{Cell, Table};
 
-/// Tell what happened on this host, newest first.
+/// Show this host's history, newest first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   nixus log -n 5

@@ -21,7 +21,7 @@ The request is one line of JSON on standard input, and so is the answer:
   echo '{\"version\":1,\"ask\":{\"what\":\"hello\"}}' | nixus probe db1"
 )]
 pub struct Probe {
-    /// The peer that has this key, by its name in this host's configuration.
+    /// Name of the peer, as configured on this host.
     pub caller: String,
 }
 

@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(10 * 60);
   nixus prune-reports file:///srv/git/reports.git --dry-run
 
 Hosts may only add to their reports: run it as somebody who may rewrite branches. Hosts go on from what is left.
-The server's git gives the space back by itself, or after `git gc --prune=now`.")]
+The server's git frees the space automatically, or after `git gc --prune=now`.")]
 pub struct PruneReports {
     /// The reports repository.
     #[arg(value_name = "URL")]
@@ -34,16 +34,16 @@ pub struct PruneReports {
     /// Keep at most so many reports of each host.
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     pub most: usize,
-    /// Say what would be removed, and remove nothing.
+    /// Show what would be removed, and remove nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// The private key for SSH, where the agent's or the default one is not wanted.
+    /// SSH private key [default: agent, then the usual files]
     #[arg(long, value_name = "FILE")]
     pub ssh_key: Option<PathBuf>,
-    /// The accepted host keys, where the user's own file is not wanted.
+    /// Accepted host keys [default: the user's known_hosts]
     #[arg(long, value_name = "FILE")]
     pub known_hosts: Option<PathBuf>,
-    /// The file with the token for HTTPS, where git's own credentials are not wanted.
+    /// File with the token for HTTPS [default: git's own credentials]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }

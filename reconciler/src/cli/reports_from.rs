@@ -29,7 +29,7 @@ const LONGEST_KEYS: u64 = 4 * 1024 * 1024;
 /// Where reports are read.
 #[derive(Debug, Args)]
 pub struct ReportsFrom {
-    /// The reports repository; the one of this host's configuration unless given.
+    /// The reports repository [default: the one of this host's configuration]
     #[arg(long, value_name = "URL", conflicts_with = "forge")]
     pub reports: Option<String>,
     /// The deploy repository on its forge, whose commit statuses are read.
@@ -46,16 +46,16 @@ pub struct ReportsFrom {
         default_value = "main"
     )]
     pub branch: String,
-    /// Certificate authorities that the forge may have beside the system's.
+    /// Certificate authorities to trust in addition to the system's.
     #[arg(long, requires = "forge", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// The hosts' public keys, as in known_hosts: whether they have signed their statuses.
     #[arg(long, requires = "forge", value_name = "FILE")]
     pub host_keys: Option<PathBuf>,
-    /// The private key for SSH, where the agent's or the default one is not wanted.
+    /// SSH private key [default: agent, then the usual files]
     #[arg(long, requires = "reports", value_name = "FILE")]
     pub ssh_key: Option<PathBuf>,
-    /// The accepted host keys, where the user's own file is not wanted.
+    /// Accepted host keys [default: the user's known_hosts]
     #[arg(long, requires = "reports", value_name = "FILE")]
     pub known_hosts: Option<PathBuf>,
     /// The file with the token for HTTPS, where git's own credentials are not wanted; for a forge, the

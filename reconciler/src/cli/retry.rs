@@ -14,7 +14,7 @@ use crate::pass::lock::{PassLock, PassLockError};
 use crate::println;
 use clap::Args;
 
-/// Try once more what failed and is quarantined, and end the wait after failures.
+/// Release what failed and is quarantined, and end the wait after failures.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   nixus retry                                   whatever keeps this host from the head
@@ -24,7 +24,7 @@ use clap::Args;
 A commit can ask the same of every host, by a line at the end of its message:
   Nixus-Retry: /nix/store/...-nixos-system-web1")]
 pub struct Retry {
-    /// A quarantined commit (7 or more digits) or toplevel; the head's unless given.
+    /// A quarantined commit (7 or more digits) or toplevel [default: that of the head]
     #[arg(value_name = "COMMIT|TOPLEVEL")]
     pub what: Option<What>,
 }

@@ -26,7 +26,7 @@ use crate::println;
 use crate::report::repository::{ReportsError, ReportsRepository};
 use clap::Args;
 
-/// Go back to an earlier generation, under a watchdog as ever; what runs is quarantined.
+/// Roll back to an earlier generation, under a watchdog; what runs is quarantined.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   nixus rollback                          to the generation before the one that runs
@@ -34,9 +34,9 @@ use clap::Args;
   nixus retry                             to take up again what was rolled back
 
 The generation has only to be no worse than what runs. The next commit that makes another system is
-deployed as ever; `nixus suspend` comes first where that is not wanted.")]
+deployed as usual; to prevent that, run `nixus suspend` first.")]
 pub struct Rollback {
-    /// The generation's number; the one before what runs unless given.
+    /// The generation's number [default: the one before the running one]
     #[arg(long, value_name = "GENERATION")]
     pub to: Option<u64>,
     /// Why, for those who look at `nixus status`.

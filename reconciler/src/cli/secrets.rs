@@ -101,18 +101,18 @@ pub enum SecretsCommand {
   nixus secrets rekey secrets/db.age
   nixus secrets rekey --all
 
-What somebody could open once they may have kept: change a secret that they must not know.")]
+Anyone who could decrypt a secret may have a copy: rotate it if they must no longer know it.")]
     Rekey {
-        /// The files; all unless given.
+        /// The files [default: all]
         files: Vec<PathBuf>,
-        /// Also those that need it not.
+        /// Re-encrypt even files that do not need it.
         #[arg(long)]
         all: bool,
         /// With which keys.
         #[command(flatten)]
         keys: Keys,
     },
-    /// Tell who can open what, without any private key; exit code 1 where that is not as it should be.
+    /// Show who can open what, without any private key; exit code 1 if that is not as it should be.
     #[command(after_help = "Examples:
   nixus secrets check
   nixus secrets check --json | jq '.[] | select(.problems != [])'
@@ -130,7 +130,7 @@ What somebody could open once they may have kept: change a secret that they must
 /// An operator's private keys.
 #[derive(Debug, Args)]
 pub struct Keys {
-    /// A private SSH key, or a file of age-keygen; ~/.ssh/id_ed25519 and ~/.ssh/id_rsa unless given.
+    /// A private SSH key, or a file of age-keygen [default: ~/.ssh/id_ed25519 and ~/.ssh/id_rsa]
     #[arg(long, short, value_name = "FILE")]
     pub identity: Vec<PathBuf>,
 }

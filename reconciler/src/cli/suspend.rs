@@ -9,7 +9,7 @@ use super::start_pass::start_pass;
 use crate::pass::suspension::{self, SuspensionError};
 use crate::println;
 
-/// Hold this host still: it polls and reports, but builds and activates nothing.
+/// Suspend this host: it polls and reports, but builds and activates nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   nixus suspend --for 2h \"moving disks\"
@@ -48,7 +48,7 @@ impl Suspend {
     }
 }
 
-/// Let a suspended host go on.
+/// Resume a suspended host.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   nixus resume")]

@@ -138,7 +138,7 @@ pub enum ClosureError {
         source: ProcessError,
     },
     /// The running generation names no cache.
-    #[error("nobody can be asked for {toplevel}: this system has no substituters")]
+    #[error("cannot fetch {toplevel}: no substituters are configured")]
     NoSubstituters {
         /// What was asked for.
         toplevel: Toplevel,

@@ -74,7 +74,7 @@ pub async fn make(check: &Check, scene: &Scene<'_>) -> Vec<Finding> {
             };
             let found = timeout(limit, ssh::own(health, bar)).await;
             vec![found.unwrap_or_else(|_| {
-                let reason = format!("its questions took more than {} s", limit.as_secs());
+                let reason = format!("timed out after {} s", limit.as_secs());
                 Finding {
                     lasts: Lasts::Briefly,
                     ..Finding::new(SSH, CheckOutcome::Fail, reason)

@@ -27,7 +27,7 @@ pub enum ProtocolError {
     #[error("it is longer than {LIMIT} bytes")]
     TooLong,
     /// It is not what it should be.
-    #[error("it is not what was expected")]
+    #[error("unexpected message")]
     Json(#[source] serde_json::Error),
     /// Another release wrote it.
     #[error("it has version {0}, and not {VERSION}")]
@@ -271,20 +271,20 @@ mod tests {
             "1,".repeat(MOST)
         );
         for (text, words) in [
-            ("", "not what was expected"),
-            ("{}", "not what was expected"),
+            ("", "unexpected message"),
+            ("{}", "unexpected message"),
             (
                 r#"{"version":1,"ask":{"what":"shell"}}"#,
-                "not what was expected",
+                "unexpected message",
             ),
             (
                 r#"{"version":1,"ask":{"what":"hello"},"to":"10.0.0.1"}"#,
-                "not what was expected",
+                "unexpected message",
             ),
             (r#"{"version":9,"ask":{"what":"hello"}}"#, "version 9"),
             (
                 r#"{"version":1,"ask":{"what":"look","operators":[{"user":"a","key":"no"}],"ports":[]}}"#,
-                "not what was expected",
+                "unexpected message",
             ),
             (&many, "more than"),
             (&" ".repeat(LIMIT + 1), "longer than"),

@@ -41,7 +41,7 @@ pub enum SshError {
         place: String,
     },
     /// It showed a key that nobody told us of.
-    #[error("{place} shows the host key {found}, which is not the one that is known")]
+    #[error("{place} presented host key {found}, which is not in the configuration")]
     HostKey {
         /// Where.
         place: String,

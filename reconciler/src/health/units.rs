@@ -209,7 +209,7 @@ pub async fn place() -> Finding {
             None => Finding::new(
                 name,
                 CheckOutcome::Pass,
-                "passes run as this verification does",
+                "reconcile runs in the same environment as this check",
             ),
             Some(line) => {
                 let reason = format!("{PASS_UNIT} and {VERIFY} do not run alike: {line}");

@@ -222,7 +222,7 @@ pub enum SourceError {
         source: std::io::Error,
     },
     /// This executable does not know its own path, which git needs for SSH.
-    #[error("cannot find the own executable")]
+    #[error("cannot locate the running executable")]
     Executable(#[source] std::io::Error),
 }
 

@@ -328,7 +328,7 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             }
             Phase::Refused { cause } => format!("nothing was changed ({cause})"),
             Phase::Stuck { damage, .. } => format!(
-                "stuck: neither system could be brought to work ({damage}); no more activations until that is put right, or an operator runs nixus-switcher revert"
+                "stuck: neither the new nor the previous system works ({damage}); no more activations until that is put right, or an operator runs nixus-switcher revert"
             ),
         };
         self.system.say(&line);

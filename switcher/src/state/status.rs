@@ -141,7 +141,7 @@ impl std::fmt::Display for Status {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.open {
             None if self.journal_damage.is_some() => {
-                writeln!(f, "whether a deployment is open cannot be told")?;
+                writeln!(f, "cannot determine whether a deployment is in progress")?;
             }
             None => writeln!(f, "no deployment is open")?,
             Some(open) => {

@@ -42,7 +42,7 @@ pub enum HookError {
         source: std::io::Error,
     },
     /// This executable does not know its own path.
-    #[error("cannot find the own executable")]
+    #[error("cannot locate the running executable")]
     Executable(#[source] std::io::Error),
     /// The unit of those before was not run.
     #[error("the hooks before the activation were not run")]

@@ -144,7 +144,7 @@ fn clone_at(here: &Path) -> Result<PathBuf, WrongInput> {
         .ok()
         // Without the slash at its end.
         .and_then(|repository| Some(repository.workdir()?.components().collect()))
-        .ok_or_else(|| WrongInput("this folder is no clone of the deploy repository".to_owned()))
+        .ok_or_else(|| WrongInput("this folder is not a clone of the deploy repository".to_owned()))
 }
 
 fn standard_input() -> Result<Plaintext, CommandError> {

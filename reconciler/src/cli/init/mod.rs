@@ -16,7 +16,7 @@ pub mod files;
 /// The longest line that is taken for an answer, in bytes.
 const LONGEST: u64 = 16 * 1024;
 
-/// Write a deploy repository to begin with; nothing is overwritten.
+/// Write a deploy repository to start with; nothing is overwritten.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   nixus init deploy

@@ -52,7 +52,7 @@ Push the closures to the cache before the manifest: hosts fetch as soon as it is
         /// The attribute that has all hosts.
         #[arg(long, value_name = "ATTRIBUTE", default_value = "nixosConfigurations")]
         attribute: String,
-        /// The commit; the one that the clone in this folder is at unless given.
+        /// The commit [default: the HEAD of the clone in this folder]
         #[arg(long, value_parser = parse_commit)]
         commit: Option<CommitId>,
         /// What was built already, instead of evaluating and building.
@@ -206,7 +206,7 @@ struct Clone {
 impl Clone {
     fn here() -> Result<Self, CommandError> {
         let Ok(repository) = Repository::discover(".") else {
-            let problem = "this folder is no clone of the deploy repository";
+            let problem = "this folder is not a clone of the deploy repository";
             return Err(WrongInput(problem.to_owned()).into());
         };
         let folder = repository.workdir().unwrap_or(repository.path()).to_owned();

@@ -40,14 +40,14 @@ mod text;
 
 pub use text::first_line;
 
-/// Tell what runs, what is open, what is waited for, what went wrong, and what comes next.
+/// Show the running system, the current deployment, what the host waits for, recent errors, and the next step.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   nixus status
   nixus status --json | jq .last_pass.waits_for.reason
 
 Exit code 1 only where an operator is needed, or passes have stopped: a host that waits for CI, for peers or for the
-git server, and one whose newest commit failed, goes on by itself.")]
+git server, and one whose newest commit failed, continues automatically.")]
 pub struct StatusArguments {
     /// How to print it.
     #[command(flatten)]

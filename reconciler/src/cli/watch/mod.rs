@@ -37,15 +37,15 @@ const ASKED_AT_ONCE: usize = 16;
 
 Exit code 0 only where every host kept the commit.")]
 pub struct Watch {
-    /// The commit; the one that the clone in this folder is at unless given.
+    /// The commit [default: the HEAD of the clone in this folder]
     pub commit: Option<String>,
     /// Where reports are.
     #[command(flatten)]
     pub from: ReportsFrom,
-    /// The hosts to wait for; unless given, those that have reported before.
+    /// The hosts to wait for [default: those that have reported before]
     #[arg(long, value_delimiter = ',', value_name = "HOST,HOST")]
     pub hosts: Vec<String>,
-    /// How long to wait at most, such as 30m or 2h.
+    /// Maximum time to wait, for example 30m or 2h.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "1h")]
     pub timeout: SignedDuration,
     /// Ask busy hosts by SSH what they are doing, as root at their names, every 5 seconds.
@@ -152,7 +152,7 @@ async fn commit(reports: &Reports, written: Option<&str>) -> Result<String, Comm
     match (found, written) {
         (Ok(id), _) => Ok(id),
         (Err(_), None) => reports.head().await?.ok_or_else(|| {
-            let problem = "name the commit: this folder is no clone of the deploy repository";
+            let problem = "name the commit: this folder is not a clone of the deploy repository";
             WrongInput(problem.to_owned()).into()
         }),
         (Err(_), Some(text)) => {

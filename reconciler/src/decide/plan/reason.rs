@@ -123,7 +123,7 @@ pub enum Reason {
         /// What is wrong with it.
         why: String,
     },
-    /// The switcher's journal is not usable: whether a deployment is open cannot be told.
+    /// The switcher's journal is not usable: cannot determine whether a deployment is in progress.
     JournalDamaged {
         /// What is wrong with it.
         why: String,
@@ -253,7 +253,7 @@ impl fmt::Display for Reason {
             ),
             Self::Inconclusive { commit, why } => write!(
                 f,
-                "{} was tried often enough, and its trials told nothing: {why}",
+                "gave up on {}: every trial was inconclusive: {why}",
                 commit.short()
             ),
             Self::RebootNeeded { commit, why, .. } => write!(

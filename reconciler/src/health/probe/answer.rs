@@ -45,7 +45,7 @@ pub enum AnswerError {
     #[error("no request came")]
     Read(#[source] std::io::Error),
     /// It was not understood.
-    #[error("the request makes no sense")]
+    #[error("the request is invalid")]
     Request(#[source] ProtocolError),
     /// The configuration does not say who the peers are.
     #[error("this host cannot tell its peers")]

@@ -33,7 +33,7 @@ pub enum ProbeError {
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),
     /// Its answer was not understood.
-    #[error("its answer makes no sense")]
+    #[error("sent an invalid response")]
     Answer(#[source] ProtocolError),
     /// The request could not be written.
     #[error("cannot write the request")]

@@ -25,7 +25,7 @@ pub enum RelayError {
     #[error("no request came")]
     Read(#[source] std::io::Error),
     /// Its request was not understood.
-    #[error("the request makes no sense")]
+    #[error("the request is invalid")]
     Request(#[source] ProtocolError),
     /// The service did not take it.
     #[error("cannot pass the request on to {}", path.display())]

@@ -83,7 +83,7 @@ pub enum ReportsError {
     #[error("cannot write a report")]
     Encode(#[source] serde_json::Error),
     /// This executable does not know its own path, which git needs for SSH.
-    #[error("cannot find the own executable")]
+    #[error("cannot locate the running executable")]
     Executable(#[source] std::io::Error),
 }
 
