@@ -27,7 +27,7 @@ pub fn answers(bytes: &[u8]) -> Result<(), String> {
             waiting.iter().all(|unit| names.contains(unit)),
             "{waiting:?} were not listed"
         );
-        let _ = answers::idle(&[text.clone()], &BTreeMap::new(), &units);
+        let _ = answers::idle(std::slice::from_ref(&text), &BTreeMap::new(), &units);
     }
     Ok(())
 }
