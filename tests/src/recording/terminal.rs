@@ -89,11 +89,9 @@ impl Style {
                 30..=37 => self.colour = Some(number - 30),
                 90..=97 => self.colour = Some(number - 82),
                 39 => self.colour = None,
-                38 => {
-                    // One of 256: the first 16 are the terminal's own.
-                    if numbers.next() == Some(5) {
-                        self.colour = numbers.next().filter(|colour| *colour < 16);
-                    }
+                // One of 256: the first 16 are the terminal's own.
+                38 if numbers.next() == Some(5) => {
+                    self.colour = numbers.next().filter(|colour| *colour < 16);
                 }
                 _ => {}
             }
