@@ -59,7 +59,7 @@ fn operators_edit_set_show_rekey_and_check_and_recipients_follow_from_the_fleet(
 
     let outside = web1.exec(["env", "-C", "/", "nixus", "secrets", "check"])?;
     ensure!(
-        outside.code == Some(2) && outside.stderr.contains("this folder is no clone"),
+        outside.code == Some(2) && outside.stderr.contains("this folder is not a clone"),
         "{outside:?}"
     );
     says(
