@@ -216,6 +216,12 @@ fn an_operator_confirms_and_is_named() -> Result<()> {
     web1.wait_until("has ended", PATIENCE, |host| {
         Ok(switcher_status(host)?.pointer("/last/ending") == Some(&"confirmed".into()))
     })?;
+    // It asked its questions still, and its end is nobody's failure.
+    web1.wait_until("has nothing left to verify", PATIENCE, |host| {
+        let shown = ["systemctl", "show", "--property=ActiveState", "--value"];
+        let state = host.must(shown.iter().chain(&["nixus-verify.service"]))?;
+        Ok(state.trim() == "inactive")
+    })?;
     let who = "confirmed by alice (uid 1000)";
     let said = web1.must(["nixus-switcher", "status"])?;
     ensure!(said.contains(who), "{said}");

@@ -6,12 +6,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use nixus_switcher::Open;
 use nixus_switcher::protocol::{Before, CheckOutcome};
-use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::config::health::{Check, Kind};
 use crate::decide::baseline::Baseline;
-use crate::decide::verdict::{Finding, Lasts, SSH};
+use crate::decide::verdict::Finding;
 use crate::health::protocol::Found;
 use crate::host::files::Paths;
 use crate::source::reach;
@@ -72,14 +71,7 @@ pub async fn make(check: &Check, scene: &Scene<'_>) -> Vec<Finding> {
                 Some(_) => Bar::Candidate(scene.before()),
                 None => Bar::AsConfigured,
             };
-            let found = timeout(limit, ssh::own(health, bar)).await;
-            vec![found.unwrap_or_else(|_| {
-                let reason = format!("timed out after {} s", limit.as_secs());
-                Finding {
-                    lasts: Lasts::Briefly,
-                    ..Finding::new(SSH, CheckOutcome::Fail, reason)
-                }
-            })]
+            vec![ssh::own(health, bar, limit).await]
         }
         Kind::Peer { ports, .. } => peer::all(health, ports, limit, scene.before()).await,
         Kind::Tcp { host, port } => one(tcp::open(host, *port, limit).await),

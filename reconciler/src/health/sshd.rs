@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nixus_switcher::printable;
 use nixus_switcher::waits::{self, Kind};
@@ -18,8 +19,12 @@ use russh::keys::{
 };
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::time::timeout;
 
 use crate::host::public_key::PublicKey;
+
+/// How long a server may take to accept a connection, and then to show its key.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// Why a server could not be spoken to.
 #[derive(Debug, Error)]
@@ -39,6 +44,14 @@ pub enum SshError {
     TurnedAway {
         /// Where.
         place: String,
+    },
+    /// It accepted the connection and said nothing more in time: it may be starved, or hang.
+    #[error("{place} accepts connections and shows no host key within {} s", limit.as_secs())]
+    Silent {
+        /// Where.
+        place: String,
+        /// How long it had.
+        limit: Duration,
     },
     /// It showed a key that nobody told us of.
     #[error("{place} presented host key {found}, which is not in the configuration")]
@@ -106,14 +119,15 @@ impl SshError {
         matches!(self, Self::TurnedAway { .. })
     }
 
+    /// Whether it was reached and had nothing to say in time: that is so of a good server on a starved
+    /// machine, and of one that hangs.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::Silent { .. })
+    }
+
     /// Whether nobody listens there.
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Connect { source, .. } if source.kind() == ErrorKind::ConnectionRefused)
-    }
-
-    /// Whether the server was not reached at all.
-    pub fn is_not_reached(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::TurnedAway { .. })
     }
 }
 
@@ -173,7 +187,8 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// A new connection, up to and including the server's proof that it has one of these keys.
+    /// A new connection, up to and including the server's proof that it has one of these keys. The
+    /// server has [`CONNECT`] to accept it, and as long again to show its key.
     pub async fn begin(at: &Place<'_>, host_keys: &[PublicKey]) -> Result<Self, SshError> {
         let place = at.in_words();
         let _wait = waits::begin(Kind::Network, || format!("ssh to {place}"));
@@ -181,11 +196,14 @@ impl Session {
             place: place.clone(),
             source,
         };
-        let stream = if at.from_loopback {
-            from_loopback(at).await
-        } else {
-            TcpStream::connect((at.address, at.port)).await
-        };
+        let stream = timeout(CONNECT, async {
+            if at.from_loopback {
+                from_loopback(at).await
+            } else {
+                TcpStream::connect((at.address, at.port)).await
+            }
+        });
+        let stream = stream.await.unwrap_or(Err(ErrorKind::TimedOut.into()));
         let stream = stream.map_err(connect)?;
         stream.set_nodelay(true).map_err(connect)?;
         let seen = Seen {
@@ -193,8 +211,13 @@ impl Session {
             other: Arc::default(),
         };
         let other = Arc::clone(&seen.other);
-        let handle = client::connect_stream(Arc::new(settings(host_keys)), stream, seen)
+        let exchange = client::connect_stream(Arc::new(settings(host_keys)), stream, seen);
+        let handle = timeout(CONNECT, exchange)
             .await
+            .map_err(|_| SshError::Silent {
+                place: place.clone(),
+                limit: CONNECT,
+            })?
             .map_err(|source| {
                 let place = place.clone();
                 let shown = other.lock().ok().and_then(|mut shown| shown.take());

@@ -406,6 +406,13 @@ impl Systemd {
         self.tell(&[verb, "--no-block", "--", unit], ANSWER);
     }
 
+    /// Stops a unit whose word counts no longer, and leaves no failure behind: killed on the way out, it would
+    /// stay a failed unit for everybody who looks.
+    pub fn dismiss(&self, unit: &str) {
+        self.tell(&["stop", "--", unit], ANSWER);
+        self.tell(&["reset-failed", "--", unit], ANSWER);
+    }
+
     /// How a unit is.
     pub fn state(&self, unit: &str) -> Result<UnitState, SystemError> {
         let text = self.systemctl(

@@ -168,6 +168,16 @@ pub fn never_ran(what: &str) -> TrialEnd {
     TrialEnd::NotVerified(Cause::VerificationFailed { checks }, None)
 }
 
+/// Whether `nixus-verify.service` ended the trial by its own evidence, and so ends itself; it goes on after
+/// an operator's word, a deadline, or evidence that is inconclusive.
+pub fn is_its_own_word(end: &TrialEnd) -> bool {
+    match end {
+        TrialEnd::Verified(evidence) => evidence.checks.iter().all(|check| check.check != OPERATOR),
+        TrialEnd::NotVerified(Cause::VerificationFailed { .. }, evidence) => evidence.is_some(),
+        TrialEnd::NotVerified(..) => false,
+    }
+}
+
 fn taken(end: Option<TrialEnd>) -> Judged {
     Judged {
         reply: EvidenceReply {

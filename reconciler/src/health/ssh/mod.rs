@@ -16,9 +16,6 @@ use crate::health::units;
 use crate::host::process::in_words;
 use crate::host::public_key::PublicKey;
 
-/// How long sshd may take to accept a connection and to show its key.
-const CONNECT: Duration = Duration::from_secs(5);
-
 /// What was found at one address.
 #[derive(Debug)]
 pub struct Look {
@@ -28,8 +25,8 @@ pub struct Look {
     pub keys: Vec<(OperatorKey, Answer)>,
     /// Why it was not asked about the others.
     pub trouble: Vec<Found>,
-    /// Whether nobody listens there.
-    pub refused: bool,
+    /// Why no session began there.
+    error: Option<SshError>,
 }
 
 impl Look {
@@ -54,8 +51,21 @@ impl Look {
         self.host.outcome == CheckOutcome::Pass
     }
 
+    /// Whether nobody listens there.
+    fn is_refused(&self) -> bool {
+        self.error.as_ref().is_some_and(SshError::is_refused)
+    }
+
+    /// Whether it took the connection, and had nothing to say.
+    fn is_silent(&self) -> bool {
+        self.error.as_ref().is_some_and(SshError::is_silent)
+    }
+
     /// Whether it had no time for us.
     fn is_turned_away(&self) -> bool {
+        if self.is_silent() {
+            return false;
+        }
         let mut all = std::iter::once(&self.host).chain(&self.trouble);
         all.any(|one| one.outcome == CheckOutcome::Unknown)
     }
@@ -77,16 +87,14 @@ pub async fn look(at: &Place<'_>, host_keys: &[PublicKey], keys: &[OperatorKey])
         host: Found::new(CheckOutcome::Pass, "ssh host key ok"),
         keys: Vec::new(),
         trouble: Vec::new(),
-        refused: false,
+        error: None,
     };
-    let first = match begin(at, host_keys).await {
+    let first = match Session::begin(at, host_keys).await {
         Ok(session) => session,
-        Err((host, refused)) => {
-            return Look {
-                host,
-                refused,
-                ..look
-            };
+        Err(error) => {
+            look.host = failed(&error);
+            look.error = Some(error);
+            return look;
         }
     };
     let mut users: BTreeMap<&str, Vec<&OperatorKey>> = BTreeMap::new();
@@ -104,22 +112,9 @@ pub async fn look(at: &Place<'_>, host_keys: &[PublicKey], keys: &[OperatorKey])
     look
 }
 
-/// A connection, or why there is none, and whether that is because nobody listens.
-async fn begin(at: &Place<'_>, host_keys: &[PublicKey]) -> Result<Session, (Found, bool)> {
-    match timeout(CONNECT, Session::begin(at, host_keys)).await {
-        Ok(Ok(session)) => Ok(session),
-        Ok(Err(error)) => Err((failed(&error), error.is_refused())),
-        Err(_) => {
-            let seconds = CONNECT.as_secs();
-            let reason = format!("{} does not answer within {seconds} s", at.in_words());
-            Err((Found::new(CheckOutcome::Fail, reason), false))
-        }
-    }
-}
-
 /// A server that had no time for us says nothing of its configuration.
 pub fn failed(error: &SshError) -> Found {
-    let outcome = if error.is_turned_away() {
+    let outcome = if error.is_turned_away() || error.is_silent() {
         CheckOutcome::Unknown
     } else {
         CheckOutcome::Fail
@@ -142,9 +137,9 @@ async fn ask(
         let fresh = session.is_none();
         let mut open = match session.take() {
             Some(session) => session,
-            None => match begin(at, host_keys).await {
+            None => match Session::begin(at, host_keys).await {
                 Ok(session) => session,
-                Err((found, _)) => return look.trouble.push(found),
+                Err(error) => return look.trouble.push(failed(&error)),
             },
         };
         match open.asks(&key.user, &key.key).await {
@@ -173,35 +168,56 @@ pub enum Bar<'a> {
     Candidate(Option<&'a Before>),
 }
 
-/// Looks at the own sshd, over the own addresses.
-pub async fn own(health: &Health, bar: Bar<'_>) -> Finding {
-    let found = own_parts(health, bar).await;
+impl Bar<'_> {
+    /// What it means that sshd accepts connections and is too slow. A candidate may do so on a starved machine
+    /// and be good: it is not kept, and not blamed. Before a deployment it is a fault, which a commit may mend.
+    fn of_slow(self) -> CheckOutcome {
+        match self {
+            Self::AsConfigured => CheckOutcome::Fail,
+            Self::Candidate(_) => CheckOutcome::Unknown,
+        }
+    }
+}
+
+/// Looks at the own sshd, over the own addresses, for at most this time.
+pub async fn own(health: &Health, bar: Bar<'_>, limit: Duration) -> Finding {
+    let mut found = Vec::new();
+    let looked = timeout(limit, own_parts(health, bar, &mut found)).await;
+    let late = looked.is_err();
+    if late {
+        let reason = format!("timed out after {} s", limit.as_secs());
+        found.push(Found::new(bar.of_slow(), reason));
+    }
     let found = together(&found);
     Finding {
-        lasts: found.lasts,
+        lasts: if late { Lasts::Briefly } else { found.lasts },
         ..Finding::new(SSH, found.outcome, found.reason)
     }
 }
 
-async fn own_parts(health: &Health, bar: Bar<'_>) -> Vec<Found> {
-    let fail = |reason: String| vec![Found::new(CheckOutcome::Fail, reason)];
+/// What was found is in `all` as soon as it is known: time may be up at any moment.
+async fn own_parts(health: &Health, bar: Bar<'_>, all: &mut Vec<Found>) {
+    let fail = |reason: String| Found::new(CheckOutcome::Fail, reason);
     if health.operators.is_empty() && matches!(bar, Bar::Candidate(_)) {
         let found = Found::new(
             CheckOutcome::Fail,
             "no operator's key is configured: name those who must be able to get in as [[operators]]",
         );
-        return vec![found.lasting(Lasts::UntilACommit)];
+        return all.push(found.lasting(Lasts::UntilACommit));
     }
     let host_keys = match host_keys(health) {
         Ok(keys) => keys,
-        Err(error) => return fail(in_words(&error)),
+        Err(error) => return all.push(fail(in_words(&error))),
     };
     let addresses = match own_addresses(health) {
         Ok(addresses) if addresses.is_empty() => {
-            return fail("this host has no address".to_owned());
+            return all.push(fail("this host has no address".to_owned()));
         }
         Ok(addresses) => addresses,
-        Err(error) => return fail(format!("cannot tell this host's addresses: {error}")),
+        Err(error) => {
+            let reason = format!("cannot list this host's addresses: {error}");
+            return all.push(fail(reason));
+        }
     };
     let keys: Vec<OperatorKey> = health.operators.iter().map(OperatorKey::from).collect();
     let old = match bar {
@@ -211,7 +227,6 @@ async fn own_parts(health: &Health, bar: Bar<'_>) -> Vec<Found> {
     let mut asked = keys.clone();
     asked.extend(old.iter().filter(|key| !keys.contains(key)).cloned());
     let port = health.ssh.port;
-    let mut all = Vec::new();
     let mut looked = None;
     let mut refused = true;
     for address in &addresses {
@@ -238,8 +253,11 @@ async fn own_parts(health: &Health, bar: Bar<'_>) -> Vec<Found> {
                 look = again;
             }
         }
-        refused &= look.refused;
+        refused &= look.is_refused();
         if !look.is_spoken_to() {
+            if look.is_silent() {
+                look.host.outcome = bar.of_slow();
+            }
             all.push(look.host);
         } else if looked.is_none() {
             looked = Some(look);
@@ -255,7 +273,7 @@ async fn own_parts(health: &Health, bar: Bar<'_>) -> Vec<Found> {
             let reason = "nothing that is wanted starts sshd";
             all.push(Found::new(CheckOutcome::Fail, reason).lasting(Lasts::UntilACommit));
         }
-        return all;
+        return;
     };
     // Of the keys before, one is enough.
     all.extend(look.in_words(|key| keys.contains(key)));
@@ -270,7 +288,6 @@ async fn own_parts(health: &Health, bar: Bar<'_>) -> Vec<Found> {
     if let Bar::Candidate(before) = bar {
         all.extend(behind_the_door(health, before, &look).await);
     }
-    all
 }
 
 /// What an operator meets after the key was accepted, where that can be told.
@@ -353,3 +370,6 @@ fn own_addresses(health: &Health) -> std::io::Result<Vec<String>> {
         })
         .collect())
 }
+
+#[cfg(test)]
+mod tests;
