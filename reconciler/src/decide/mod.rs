@@ -8,6 +8,7 @@ pub mod commit_id;
 pub mod ledger;
 pub mod outbox;
 pub mod plan;
+pub mod reboot;
 pub mod report;
 pub mod status;
 pub mod verdict;

@@ -9,6 +9,7 @@ pub mod fault;
 pub mod network;
 pub mod nixos;
 pub mod operator;
+pub mod parts;
 pub mod process;
 pub mod store;
 pub mod system;

@@ -94,24 +94,6 @@ fn fits(system: &str, arch: &str) -> bool {
     }
 }
 
-/// What forbids to switch from one system to another without a reboot, each in words: a switch inhibitor
-/// that both have, with different values (nixpkgs, switchable-system.nix).
-pub fn inhibitors(layout: &Layout, from: &Toplevel, to: &Toplevel) -> Vec<String> {
-    let read = |system: &Toplevel| -> BTreeMap<String, String> {
-        let path = layout.at(system.path()).join("switch-inhibitors");
-        // A system without that file has none.
-        let bytes = read_bounded(&path, 1 << 20).unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
-    };
-    let (from, mut to) = (read(from), read(to));
-    from.into_iter()
-        .filter_map(|(name, old)| {
-            let new = to.remove(&name).filter(|new| *new != old)?;
-            Some(format!("{name}: {old} -> {new}"))
-        })
-        .collect()
-}
-
 /// The units that a system wants, each with those that want it: what the folders `<unit>.wants`,
 /// `.requires` and `.upholds` name (systemd.unit(5)). A masked one is not wanted.
 pub fn wanted(layout: &Layout, toplevel: &Toplevel) -> BTreeMap<String, BTreeSet<String>> {
@@ -187,29 +169,6 @@ mod tests {
         for words in expected {
             assert!(missing.contains(words), "{words:?} in {missing:?}");
         }
-    }
-
-    #[test]
-    fn only_an_inhibitor_that_both_systems_have_and_that_changed_needs_a_reboot() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::below(dir.path());
-        let (old, new) = (toplevel("old"), toplevel("new"));
-        let write = |system: &Toplevel, text: &str| {
-            let folder = layout.at(system.path());
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join("switch-inhibitors"), text).unwrap();
-        };
-        let check = |expected: &[&str]| assert_eq!(inhibitors(&layout, &old, &new), expected);
-        check(&[]);
-        write(&old, r#"{"dbus-implementation":"dbus","init":"1"}"#);
-        check(&[]);
-        write(
-            &new,
-            r#"{"dbus-implementation":"broker","init":"1","more":"x"}"#,
-        );
-        check(&["dbus-implementation: dbus -> broker"]);
-        write(&new, "nonsense");
-        check(&[]);
     }
 
     #[test]

@@ -10,11 +10,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::sys::statvfs::statvfs;
 use nix::time::{ClockId, clock_gettime};
 
+use crate::decide::change::{Change, forbids_switch};
 use crate::error_chain::chain;
 use crate::machine::activation::mark;
 use crate::machine::bootloader;
 use crate::machine::network;
 use crate::machine::network::Paths;
+use crate::machine::parts;
 use crate::machine::system::{
     Action, BUSY, BootDefault, Stopped, Switch, SwitchEnd, System, SystemError, TrialEnd, Units,
 };
@@ -241,7 +243,9 @@ impl System for NixOs {
     }
 
     fn inhibitors(&self, from: &Toplevel, to: &Toplevel) -> Vec<String> {
-        toplevel::inhibitors(&self.layout, from, to)
+        let parts = |system| parts::of(&self.layout, system);
+        let changes = forbids_switch(&parts(from), &parts(to));
+        changes.iter().map(Change::to_string).collect()
     }
 
     fn stopped(
