@@ -105,6 +105,24 @@ fn a_switch_inhibitor_that_changes_waits_for_a_reboot_and_changes_nothing() -> R
     takes_the_next_commit(&story)
 }
 
+#[test(only_nixos)]
+fn another_dbus_waits_for_a_reboot_where_a_system_is_older_than_inhibitors() -> Result<()> {
+    let story = Story::begin(&["web1"])?;
+    let web1 = story.host("web1")?;
+    let before = web1.current_system()?;
+    // As 25.11 has it: its own check knows of nothing to refuse. The wrapper of the other implementation
+    // would need a compiler on the host.
+    let older = "systemd.services.dbus-broker.aliases = lib.mkForce [ ];
+        system.systemBuilderCommands = lib.mkAfter \"rm $out/switch-inhibitors\";";
+    let commit = story.lab().deploy("web1", older, "the D-Bus of 25.11")?;
+    let report = story.ended("web1", &commit)?;
+    let change = "dbus-implementation: broker -> dbus";
+    ensure!(report.text.contains(change), "{}", report.text);
+    story.at_rest("web1", &before)?;
+    story.waits_for("web1", "reboot-needed")?;
+    takes_the_next_commit(&story)
+}
+
 #[test]
 fn a_snippet_that_fails_alone() -> Result<()> {
     check(

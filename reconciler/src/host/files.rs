@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use nixus_switcher::waits::{self, Kind};
+pub use nixus_switcher::state::bounded::read_bounded;
+use nixus_switcher::state::disk::{self, HostDisk};
 
 /// Where the reconciler keeps what must survive a reboot.
 pub const STATE: &str = "/var/lib/nixus";
@@ -125,20 +126,10 @@ impl Paths {
     }
 }
 
-/// Reads a whole file of at most `limit` bytes.
+/// Reads the first bytes of a file, at most `limit`.
 ///
 /// # Errors
-/// A longer file gives `FileTooLarge`.
-pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::from(io::ErrorKind::FileTooLarge));
-    }
-    Ok(bytes)
-}
-
-/// Reads the first bytes of a file, at most `limit`.
+/// The file cannot be opened or read.
 pub fn read_start(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?
@@ -148,75 +139,55 @@ pub fn read_start(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
 }
 
 /// Replaces a file so that, whenever the machine stops, either the old or the new content is there.
+///
+/// # Errors
+/// The content, its name or its folder cannot be written or synced; then the old content is there.
 pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    fs::create_dir_all(directory)?;
-    let temporary = directory.join(format!(".{name}.new"));
-    let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(content)?;
-        let _wait = waits::begin(Kind::Sync, || path.display().to_string());
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().inspect_err(|_| {
-        // On a full disk even an unfinished file is in the way.
-        let _ = fs::remove_file(&temporary);
-    })?;
-    let _wait = waits::begin(Kind::Sync, || directory.display().to_string());
-    File::open(directory)?.sync_all()
+    make_folder(path)?;
+    disk::write_atomic(&HostDisk, path, content)
 }
 
 /// Replaces a file for readers of this boot; nothing is promised after a power cut.
+///
+/// # Errors
+/// The content or its name cannot be written; then the old content is there.
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    fs::create_dir_all(directory)?;
-    let temporary = directory.join(format!(".{name}.new"));
-    fs::write(&temporary, content)
-        .and_then(|()| fs::rename(&temporary, path))
-        .inspect_err(|_| {
-            // On a full disk even an unfinished file is in the way.
-            let _ = fs::remove_file(&temporary);
-        })
+    make_folder(path)?;
+    replace(path, |new| fs::write(new, content))
 }
 
 /// Replaces a file for readers of this boot, who may be others: it has this mode, whatever the umask.
+///
+/// # Errors
+/// The content, its mode or its name cannot be written; then the old content is there.
 pub fn write_with_mode(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = directory.join(format!(".{name}.new"));
-    let _ = fs::remove_file(&temporary);
-    let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&temporary)?;
+    replace(path, |new| {
+        let _ = fs::remove_file(new);
+        let mut file = OpenOptions::new().write(true).create_new(true).open(new)?;
         file.write_all(content)?;
-        file.set_permissions(Permissions::from_mode(mode))?;
-        fs::rename(&temporary, path)
-    };
-    write().inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
+        file.set_permissions(Permissions::from_mode(mode))
     })
 }
 
 /// Points a symbolic link somewhere else in one step; used for the garbage collector's roots.
+///
+/// # Errors
+/// The link or its folder cannot be made; then the old link is there.
 pub fn replace_link(path: &Path, target: &Path) -> io::Result<()> {
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    let new = path.with_extension("new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    std::os::unix::fs::symlink(target, &new)?;
-    fs::rename(&new, path)
+    make_folder(path)?;
+    disk::link_over(&HostDisk, target, path)
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)
+}
+
+fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let new = disk::beside(path);
+    write(&new)
+        .and_then(|()| fs::rename(&new, path))
+        .inspect_err(|_| {
+            // On a full disk even an unfinished file is in the way.
+            let _ = fs::remove_file(&new);
+        })
 }

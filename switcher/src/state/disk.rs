@@ -94,7 +94,8 @@ pub fn link_over(disk: &impl Disk, target: &Path, path: &Path) -> io::Result<()>
     disk.rename(&new, path)
 }
 
-fn beside(path: &Path) -> PathBuf {
+/// The file in which the next content of another one is written.
+pub fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     PathBuf::from(name)
@@ -112,9 +113,15 @@ impl Disk for HostDisk {
             .truncate(true)
             .mode(0o600)
             .open(path)?;
-        file.write_all(bytes)?;
-        let _wait = waits::begin(Kind::Sync, || path.display().to_string());
-        file.sync_all()
+        let mut write = || {
+            file.write_all(bytes)?;
+            let _wait = waits::begin(Kind::Sync, || path.display().to_string());
+            file.sync_all()
+        };
+        write().inspect_err(|_| {
+            // On a full disk even an unfinished file is in the way.
+            let _ = fs::remove_file(path);
+        })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

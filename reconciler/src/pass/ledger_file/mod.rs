@@ -274,14 +274,14 @@ mod tests {
         let path = directory.path().join("ledger.json");
         save(&path, &adopted(), newest_version()).unwrap();
         // A directory in the way fails the write as a full disk does: before the rename.
-        std::fs::create_dir(directory.path().join(".ledger.json.new")).unwrap();
+        std::fs::create_dir(directory.path().join("ledger.json.new")).unwrap();
         let error = save(&path, &Ledger::default(), newest_version()).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("cannot write {}", path.display())
         );
         assert_eq!(load(&path).unwrap(), adopted());
-        std::fs::remove_dir(directory.path().join(".ledger.json.new")).unwrap();
+        std::fs::remove_dir(directory.path().join("ledger.json.new")).unwrap();
         save(&path, &Ledger::default(), newest_version()).unwrap();
         assert_eq!(load(&path).unwrap(), Ledger::default());
     }
