@@ -1,58 +1,47 @@
 //! Shows how far a build is: one live line on a terminal, a line now and then in the journal.
 
 use std::fmt;
-use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::closure::nix_log::Progress;
 
 /// The least time between two lines in the journal.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(15);
-/// The least time between two states of the live line.
-const TERMINAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// Shows the progress of one build.
 #[derive(Debug)]
 pub struct Display {
-    terminal: bool,
+    live: ProgressBar,
     pace: Pace,
 }
 
 impl Display {
     /// For standard error as it is.
     pub fn new() -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let pause = if terminal {
-            TERMINAL_PAUSE
-        } else {
-            JOURNAL_PAUSE
-        };
         Self {
-            terminal,
-            pace: Pace::new(pause, Instant::now()),
+            live: ProgressBar::new_spinner().with_style(spinner()),
+            pace: Pace::new(JOURNAL_PAUSE, Instant::now()),
         }
     }
 
     /// Takes the newest state, and shows it if it is time.
     pub fn show(&mut self, progress: Progress) {
-        if let Some(due) = self.pace.news(progress, Instant::now()) {
-            if self.terminal {
-                // ECMA-48: erase in line. A terminal that is gone is no reason to stop a build.
-                let _ = write!(std::io::stderr(), "\r\u{1b}[2Kbuilding: {due}");
-                let _ = std::io::stderr().flush();
-            } else {
-                tell(&due);
-            }
+        let due = self.pace.news(progress, Instant::now());
+        if !self.live.is_hidden() {
+            self.live.set_message(format!("building: {progress}"));
+        } else if let Some(due) = due {
+            report(&due);
         }
     }
 
-    /// The build has ended: the live line goes, and what was done is told once.
+    /// The build has ended: the live line goes, and what was done is reported once.
     pub fn end(mut self) {
-        if self.terminal && self.pace.shown.is_some() {
-            let _ = write!(std::io::stderr(), "\r\u{1b}[2K");
-        }
-        if let Some(last) = self.pace.last(self.terminal) {
-            tell(&last);
+        let live = !self.live.is_hidden();
+        self.live.finish_and_clear();
+        if let Some(last) = self.pace.last(live) {
+            report(&last);
         }
     }
 }
@@ -63,7 +52,11 @@ impl Default for Display {
     }
 }
 
-fn tell(progress: &Progress) {
+fn spinner() -> ProgressStyle {
+    ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+fn report(progress: &Progress) {
     tracing::info!(
         done = progress.done,
         running = progress.running,
@@ -105,7 +98,7 @@ impl Pace {
         })
     }
 
-    /// What is still to be told at the end, though it was shown where that is gone.
+    /// What is still to be reported at the end, though it was shown where that is gone.
     fn last(&mut self, gone: bool) -> Option<Progress> {
         let told = self.shown == Some(self.newest) && !gone;
         (self.newest.is_any() && !told).then_some(self.newest)

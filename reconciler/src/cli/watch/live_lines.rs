@@ -1,10 +1,8 @@
-//! Lines of a deployment on a terminal: what was said stays, and below it one line for each host that
-//! is still busy.
+//! Lines of a deployment on a terminal: reports stay, and below them there is one line for each host
+//! that is still busy.
 
-use std::fmt::Write as _;
-use std::io::IsTerminal as _;
-
-use anstyle::{AnsiColor, Style};
+use anstyle::AnsiColor;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use nixus_switcher::printable::printable;
 
@@ -14,54 +12,51 @@ use crate::decide::report::{Report, State};
 /// So many busy hosts have a line of their own.
 const MOST: usize = 10;
 
-const DIM: Style = Style::new().dimmed();
-
 /// Shows a deployment on standard output.
 #[derive(Debug)]
 pub struct Live {
-    terminal: bool,
-    lines: usize,
+    all: MultiProgress,
+    busy: Vec<ProgressBar>,
 }
 
 impl Live {
     /// For standard output as it is.
     pub fn new() -> Self {
         Self {
-            terminal: std::io::stdout().is_terminal(),
-            lines: 0,
+            all: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
+            busy: Vec::new(),
         }
     }
 
-    /// Says what is news, and who is busy.
+    /// Shows what is new, and who is busy.
     pub fn show(&mut self, news: &[Report], watch: &Progress, now: Timestamp) {
-        let mut text = String::new();
-        self.take_back(&mut text);
-        for report in news {
-            text.push_str(&line(report));
+        if !news.is_empty() {
+            let text: String = news.iter().map(line).collect();
+            self.all.suspend(|| crate::print!("{text}"));
         }
-        if self.terminal {
-            let busy = busy(watch, now);
-            self.lines = busy.len();
-            for one in busy {
-                let _ = writeln!(text, "{DIM}{one}{DIM:#}");
+        if self.all.is_hidden() {
+            return;
+        }
+        let lines = busy(watch, now);
+        for bar in self.busy.drain(lines.len().min(self.busy.len())..) {
+            bar.finish_and_clear();
+            self.all.remove(&bar);
+        }
+        for (index, line) in lines.into_iter().enumerate() {
+            if index == self.busy.len() {
+                let bar = ProgressBar::no_length().with_style(dimmed());
+                self.busy.push(self.all.add(bar));
             }
+            self.busy[index].set_message(line);
         }
-        crate::print!("{text}");
     }
 
-    /// Leaves nothing on the terminal but what was said.
+    /// Leaves nothing on the terminal but the reports.
     pub fn end(&mut self) {
-        let mut text = String::new();
-        self.take_back(&mut text);
-        crate::print!("{text}");
-    }
-
-    fn take_back(&mut self, text: &mut String) {
-        if self.terminal && self.lines > 0 {
-            // ECMA-48: cursor up, erase in page.
-            let _ = write!(text, "\u{1b}[{}A\u{1b}[J", self.lines);
+        for bar in self.busy.drain(..) {
+            bar.finish_and_clear();
         }
-        self.lines = 0;
+        let _ = self.all.clear();
     }
 }
 
@@ -69,6 +64,11 @@ impl Default for Live {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn dimmed() -> ProgressStyle {
+    let style = ProgressStyle::with_template("{msg:.dim}");
+    style.unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// One report, in the colour of its state. What a host or a forge says has no power over the

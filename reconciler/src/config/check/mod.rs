@@ -142,9 +142,8 @@ impl Place<'_> {
 
     fn branch(&self, branch: &Spanned<String>) -> Result<String, ConfigError> {
         let name = branch.get_ref();
-        // git2 could tell too, and would have to be set up for it in every pass.
         let full = format!("refs/heads/{name}");
-        if gix_validate::reference::name(full.as_str().into()).is_ok() && !name.starts_with('-') {
+        if git2::Reference::is_valid_name(&full) && !name.starts_with('-') {
             return Ok(name.clone());
         }
         let problem = format!("{name:?} is not a branch name");
