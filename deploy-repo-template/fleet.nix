@@ -14,7 +14,7 @@
     operators = [
       "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAReplaceThisWithThePublicKeyOfAnOperator000 operator"
     ];
-    # Each host's private key for the git server. It is put there once, by hand, and is no part of
+    # Each host's private key for the git server. It is put there once, by hand, and is not part of
     # the repository.
     deployKey = "/var/lib/nixus-keys/deploy_key";
     # The same for the forge's token, where this repository is on a forge: README.md has more.

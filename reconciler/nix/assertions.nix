@@ -104,7 +104,7 @@ in
       }
       {
         assertion = lacks == null;
-        message = "services.nixus.settings.statuses needs ${toString lacks}, which ${toString settings.repository.url} does not tell: ${
+        message = "services.nixus.settings.statuses needs ${toString lacks}, which ${toString settings.repository.url} does not show: ${
           if lacks == "forge" then
             "one of github, gitlab, gitea, forgejo, bitbucket"
           else

@@ -1,4 +1,4 @@
-# What this host itself declares of its network: only that can be missing after a way back. Other programs put
+# What this host itself declares of its network: only that can be missing after a rollback. Other programs put
 # addresses and routes on interfaces too.
 { config, lib, ... }:
 let
@@ -13,7 +13,7 @@ let
   route = one: one.routeConfig or one;
   ofInterface = one: "${one.address}/${toString one.prefixLength}";
   text = value: if value == null then null else toString value;
-  # A lease's gateway is no address.
+  # A lease's gateway is not an address.
   given = value: if value == null || lib.hasPrefix "_" value then null else value;
 
   addresses =
@@ -31,7 +31,7 @@ let
     lib.concatMap (
       one:
       map (via: { inherit via; }) (many (one.gateway or null) ++ many (one.networkConfig.Gateway or null))
-      # What is no way to anywhere is in no table that counts.
+      # What is not a way to anywhere is in no table that counts.
       ++ map (part: {
         to = text (part.Destination or null);
         via = given (text (part.Gateway or null));

@@ -11,7 +11,7 @@ let
       default = null;
       inherit description;
     };
-  # A table of the file. What is no option is written as it is, for programs that are newer than this module.
+  # A table of the file. What is not an option is written as it is, for programs that are newer than this module.
   keys =
     options:
     types.submodule {
@@ -118,9 +118,9 @@ let
       "gitea"
       "forgejo"
       "bitbucket"
-    ]) "What the forge is, where the URL of the repository does not tell.";
+    ]) "What the forge is, where the URL of the repository does not show.";
     api = optional own.https "The forge's interface, where it is not at the usual place.";
-    repository = optional (types.strMatching "[^/ ]+(/[^/ ]+)+") "Owner and name of the repository on the forge, where its URL does not tell.";
+    repository = optional (types.strMatching "[^/ ]+(/[^/ ]+)+") "Owner and name of the repository on the forge, where its URL does not show.";
     token_file = optional own.file "The file on the host with the forge's token.";
     credential = optional (types.strMatching "[A-Za-z0-9._-]+") "The systemd credential with the forge's token; `services.nixus.forgeToken` sets it.";
     ca_file = optional own.file "The certificate authorities that are accepted instead of the system's.";

@@ -1,5 +1,5 @@
 # The values of a configuration, as strict as the reader of the file (reconciler/src/config/check)
-# where a regular expression can be: a mistake is better told by an evaluation than by a host.
+# where a regular expression can be: a mistake is better reported by an evaluation than by a host.
 { lib }:
 let
   inherit (lib) types;

@@ -29,6 +29,9 @@ impl VerifiedCommit {
 }
 
 /// How a fetched head relates to the last accepted commit.
+///
+/// # Errors
+/// The local copy cannot be read, or lacks one of them.
 pub fn ancestry(
     source: &Source,
     head: &CommitId,
@@ -41,7 +44,10 @@ pub fn ancestry(
     })
 }
 
-/// Passes a fetched commit, or gives `None` where it is no descendant of the accepted one.
+/// Passes a fetched commit, or gives `None` where it is not a descendant of the accepted one.
+///
+/// # Errors
+/// The local copy cannot be read, or lacks one of them.
 pub fn verify(
     source: &Source,
     id: &CommitId,
@@ -57,7 +63,10 @@ pub fn verify(
 }
 
 /// Passes a commit before a verified head, of those since the one that is kept: the head's history
-/// vouches for it. `None` where it is no ancestor of the head, or older than what is kept.
+/// vouches for it. `None` where it is not an ancestor of the head, or older than what is kept.
+///
+/// # Errors
+/// The local copy cannot be read, or lacks one of them.
 pub fn verify_older(
     source: &Source,
     id: &CommitId,

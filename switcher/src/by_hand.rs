@@ -292,7 +292,10 @@ fn is_nobody(kind: ErrorKind) -> bool {
 }
 
 /// A watchdog whose journal cannot be read goes back as well: its deployment was open when it was
-/// armed, and its GC roots tell whether it still is.
+/// armed, and its GC roots show whether it still is.
+///
+/// # Errors
+/// The journal cannot be set aside, or going back fails.
 pub fn expire_without_journal(layout: &Layout, host: &mut NixOs) -> Result<(), LostError> {
     if lost_journal::was_open(layout) {
         lost_journal::replace(layout, host, Cause::SwitcherDied)?;

@@ -31,7 +31,7 @@ use nixus_switcher::state::status;
 
 const REQUEST_LIMIT: u64 = 1 << 20;
 const MOMENT: Duration = Duration::from_secs(5);
-/// What is not said is no success for whoever asked.
+/// What is not said is not a success for whoever asked.
 const LOST: &str = "cannot write to standard output";
 /// A phase may take a day at most.
 const LONGEST_SECONDS: u64 = 86_400;
@@ -185,7 +185,7 @@ fn read_request(path: &Path) -> anyhow::Result<Request> {
 fn run(layout: &Layout, request: Request) -> anyhow::Result<Answer> {
     let mut system = host(layout)?;
     let id = request.deployment.clone();
-    // A crash may have left a deployment open; its own lock tells whether somebody is at work.
+    // A crash may have left a deployment open; its own lock shows whether somebody is at work.
     takeover::settle_only(layout, &mut system)?;
     let Some(_held) = holder::take(layout, MOMENT).context("cannot use the switcher's lock")?
     else {

@@ -11,7 +11,7 @@ pub fn say(line: impl Display) {
     let _ = writeln!(stderr(), "{}", printable_lines(&line.to_string()));
 }
 
-/// Prints on standard output. A reader who has read enough is no error.
+/// Prints on standard output. A reader who has read enough is not an error.
 ///
 /// # Errors
 /// When it is not taken, such as by a full disk.

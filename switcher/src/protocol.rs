@@ -233,14 +233,14 @@ pub struct Before {
     /// Those whom this host needs: the addresses of its repository and of its peers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ways: Vec<IpAddr>,
-    /// It is an operator's own way back: the candidate has only to be no worse.
+    /// It is an operator's own rollback: the candidate has only to be no worse.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rollback: bool,
     /// The peers that have been silent for so long that nobody waits for their word. Nothing where an
     /// earlier release has looked, which kept what no peer could see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Vec<String>>,
-    /// What an operator meets after the key was accepted; nothing where that could not be told.
+    /// What an operator meets after the key was accepted; nothing where that could not be determined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
 }
@@ -403,9 +403,9 @@ pub enum Cause {
         /// The checks that failed.
         checks: Vec<CheckResult>,
     },
-    /// The new system's checks could not tell.
+    /// The new system's checks were inconclusive.
     VerificationInconclusive {
-        /// The checks that could not tell.
+        /// The checks that were inconclusive.
         checks: Vec<CheckResult>,
     },
     /// Nobody confirmed the new system in time.
@@ -479,15 +479,15 @@ pub struct Outcome {
     pub started: u64,
     /// When it ended, in seconds since 1970.
     pub ended: u64,
-    /// The system that runs instead of the old one after a way back: somebody else switched to it
+    /// The system that runs instead of the old one after a rollback: somebody else switched to it
     /// meanwhile, and it is left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_alone: Option<Toplevel>,
-    /// It was no activation, but the first boot of what had been confirmed in place; old is the
+    /// It was not an activation, but the first boot of what had been confirmed in place; old is the
     /// boot-proven system.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub boot_trial: bool,
-    /// Units that ran before and failed by themselves after the way back. They are no reason to go further.
+    /// Units that ran before and failed by themselves after the rollback. They are not a reason to go further.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_running: Vec<String>,
 }
@@ -496,7 +496,7 @@ pub struct Outcome {
 pub const NETWORK: &str = "network";
 
 impl Cause {
-    /// Whether nothing could be told of a boot because it had no network, for a reason that need not be its own.
+    /// Whether a boot could not be judged because it had no network, for a reason that need not be its own.
     pub fn is_no_network(&self) -> bool {
         match self {
             Self::VerificationInconclusive { checks } => {

@@ -322,7 +322,7 @@ impl Machine {
     pub fn corrupt(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         match self.get().files.get_mut(path) {
             Some(Node::File(bytes)) => change(bytes),
-            other => panic!("{other:?} is no file"),
+            other => panic!("{other:?} is not a file"),
         }
     }
 }
@@ -514,7 +514,7 @@ impl System for Machine {
             assert_eq!(phase, needed, "the phase is durable before its effect");
             assert!(!self.see().timers.is_empty() || self.see().boots > 1);
         }
-        assert_eq!(switch.unchecked, !new, "only the way back is unchecked");
+        assert_eq!(switch.unchecked, !new, "only the rollback is unchecked");
         let in_profile = self.quiet().see().files.iter().any(|(path, node)| {
             path.starts_with(layout().profiles())
                 && matches!(node, Node::Link(target) if target == switch.toplevel.path())

@@ -125,7 +125,7 @@ let
     "a client of a gateway behind NixOS' own firewall" = row { networking.useNetworkd = true; } // {
       more = star true;
       expect = host: {
-        "the way back" = [
+        "the rollback" = [
           [
             host.networking.firewall.enable
             host.networking.firewall.checkReversePath
@@ -146,7 +146,7 @@ let
         more = star true;
         expect = host: {
           # Whatever interface it would leave by.
-          "the way back" = [
+          "the rollback" = [
             (has host.networking.nftables.tables.nixos-fw.content "fib saddr . mark  oif exists accept")
             true
           ];

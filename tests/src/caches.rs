@@ -299,6 +299,6 @@ fn serve(host: &Host, unit: &str, line: &str) -> Result<()> {
 fn description(path: &str) -> Result<String> {
     let name = path.strip_prefix("/nix/store/").unwrap_or(path);
     let hash = name.split('-').next().unwrap_or_default();
-    ensure!(hash.len() == 32, "{path} is no store path");
+    ensure!(hash.len() == 32, "{path} is not a store path");
     Ok(format!("{FOLDER}/{hash}.narinfo"))
 }

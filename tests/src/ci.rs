@@ -202,7 +202,7 @@ impl Ci {
     /// The manifest that was made last.
     ///
     /// # Errors
-    /// When there is none, or it is no JSON.
+    /// When there is none, or it is not JSON.
     pub fn manifest(&self) -> Result<Value> {
         let text = self.server.read(MANIFEST)?;
         serde_json::from_str(&text).with_context(|| format!("no manifest: {text}"))

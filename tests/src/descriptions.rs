@@ -64,7 +64,7 @@ pub const WRONG_CONFIGURATION: &str =
     r#"environment.etc."nixus/config.toml".text = lib.mkAfter "\n[brunch]\n";"#;
 /// Nix cannot read its configuration.
 pub const NIX_CONF_IS_BROKEN: &str =
-    r#"environment.etc."nix/nix.conf".text = lib.mkForce "this is no configuration\n";"#;
+    r#"environment.etc."nix/nix.conf".text = lib.mkForce "this is not a configuration\n";"#;
 /// Nix may not build.
 pub const NIX_BUILDS_NOTHING: &str = "nix.settings.max-jobs = lib.mkForce 0;";
 

@@ -224,7 +224,7 @@ fn tests_named_in(text: &str) -> Vec<(usize, String)> {
             continue;
         };
         let row = row.trim_end().trim_end_matches('|');
-        // Between backticks a bar is no border.
+        // Between backticks a bar is not a border.
         let mut cell = String::new();
         for (index, part) in row.split('`').enumerate() {
             let part = match index % 2 {

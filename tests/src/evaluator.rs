@@ -59,7 +59,7 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// Makes one. That nixpkgs' library is not to be had is no error: see [`Evaluator::missing`].
+    /// Makes one. That nixpkgs' library is not to be had is not an error: see [`Evaluator::missing`].
     ///
     /// # Errors
     /// When the lab cannot run on this machine.

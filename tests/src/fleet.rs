@@ -227,7 +227,7 @@ const LAB: &str = r#"# What only hosts of the lab have.
 @common@}
 "#;
 
-/// The git server's own system. It is no member of the fleet.
+/// The git server's own system. It is not a member of the fleet.
 pub fn git_server_files(operator: &Key) -> Files {
     let flake = format!(
         r#"{{

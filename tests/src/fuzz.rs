@@ -63,8 +63,8 @@ pub fn fuzz(options: &Options) -> Result<ExitCode> {
             .collect::<Vec<_>>()
             .join(", ")
     );
-    let time =
-        Duration::try_from_secs_f64(options.seconds).context("--seconds is no length of time")?;
+    let time = Duration::try_from_secs_f64(options.seconds)
+        .context("--seconds is not a length of time")?;
     run::limit_memory()?;
     run::silence_panics();
     println!("{}", run::HEADING);

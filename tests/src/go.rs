@@ -20,7 +20,7 @@ pub fn go(folder: &Path) -> Command {
     command
         .current_dir(folder)
         .env("PATH", format!("{own}:/usr/local/go/bin:{PATH}"))
-        // Whatever this process was started in is no part of the build.
+        // Whatever this process was started in is not part of the build.
         .env("GOWORK", "off")
         .env("GOFLAGS", "-mod=mod -trimpath");
     command

@@ -364,7 +364,7 @@ impl Doors {
 }
 
 /// Puts on a new host's disk what an installation leaves there: the first generation as profile and
-/// boot default, and the host's own keys, which are no part of a generation.
+/// boot default, and the host's own keys, which are not part of a generation.
 fn furnish(seed: &Seed, member: &Member, host: &Host) -> Result<()> {
     let disk = host.disk();
     let toplevel = toplevel(seed, member)?;

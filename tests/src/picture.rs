@@ -1,4 +1,4 @@
-//! What a lab is at the beginning of a test, and the way back to it.
+//! What a lab is at the beginning of a test, and the rollback to it.
 //!
 //! State that each deployment changes is kept as a copy: Nixus' own, profiles and roots, the boot
 //! loader's files, the repositories and the operator's clone. The first system is switched to again.

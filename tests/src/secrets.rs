@@ -49,7 +49,7 @@ pub fn put(lab: &Lab, file: &str, hosts: &[&str], plaintext: &[u8]) -> Result<Pa
 pub fn put_for(lab: &Lab, file: &str, keys: &[String], plaintext: &[u8]) -> Result<PathBuf> {
     let keys: Vec<Recipient> = keys
         .iter()
-        .map(|key| key.parse().with_context(|| format!("{key} is no key")))
+        .map(|key| key.parse().with_context(|| format!("{key} is not a key")))
         .collect::<Result<_>>()?;
     let sealed = ciphertext::seal(plaintext, &keys).context("cannot seal a secret")?;
     write(lab, file, &sealed)

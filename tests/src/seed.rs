@@ -90,7 +90,7 @@ pub fn seed(
     for ((_, files), folder) in flakes.iter_mut().zip([nixpkgs, "nix/nixus"]) {
         read_folder(&root.join(folder), "", files)?;
     }
-    // The modules themselves are no stand-ins.
+    // The modules themselves are not stand-ins.
     let [_, (_, nixus)] = &mut flakes;
     read_folder(&root.join("../reconciler/nix"), "modules/", nixus)?;
     let mut hasher = DefaultHasher::new();

@@ -259,7 +259,7 @@ fn is_watchdog(unit: &str) -> bool {
 /// What `nixus status --json` says.
 ///
 /// # Errors
-/// When it fails or is no JSON.
+/// When it fails or is not JSON.
 pub fn status(host: &Host) -> Result<Value> {
     json(host, &["nixus", "status", "--json"])
 }
@@ -267,7 +267,7 @@ pub fn status(host: &Host) -> Result<Value> {
 /// What `nixus-switcher status --json` says.
 ///
 /// # Errors
-/// When it fails or is no JSON.
+/// When it fails or is not JSON.
 pub fn switcher_status(host: &Host) -> Result<Value> {
     json(
         host,
@@ -313,7 +313,7 @@ pub fn shown(host: &Host, arguments: &[&str]) -> Result<String> {
 
 fn json(host: &Host, arguments: &[&str]) -> Result<Value> {
     let output = host.exec(arguments)?;
-    // That an operator is needed is no failure to say so.
+    // That an operator is needed is not a failure to say so.
     if !matches!(output.code, Some(0 | 1)) || output.stdout.is_empty() {
         bail!("{}: {}", arguments.join(" "), output.stderr.trim());
     }

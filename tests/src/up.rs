@@ -50,7 +50,7 @@ pub fn up(count: u8, kind: Kind) -> Result<ExitCode> {
         clone.display()
     );
     let shell = env::var_os("SHELL").unwrap_or_else(|| OsString::from("/bin/sh"));
-    let own = env::current_exe().context("cannot tell where the lab's program is")?;
+    let own = env::current_exe().context("cannot determine where the lab's program is")?;
     let mut path = own
         .parent()
         .map(|p| p.as_os_str().to_owned())

@@ -21,7 +21,7 @@ const LONG_MENU: &str = r#"environment.etc."menu".text = "long";"#;
 /// The same for a trial that something is done to.
 const SLOWER_TRIAL: &str = r#"environment.etc."menu".text = "two"; services.nixus.settings.health.soak = lib.mkForce "20s";"#;
 
-/// An activation that fails, after it took away what the way back does not know how to set.
+/// An activation that fails, after it took away what the rollback does not know how to set.
 const TAKES_AN_ADDRESS: &str = r#"
   systemd.services.shop = {
     wantedBy = [ "multi-user.target" ];
@@ -232,7 +232,7 @@ impl Walk {
 
     fn stuck(&self) -> Result<()> {
         self.say(
-            "A way back that does not restore all: an address is gone, and no boot brings it back.",
+            "A rollback that does not restore all: an address is gone, and no boot brings it back.",
         );
         let host = self.host()?;
         let by_hand = ["ip", "address", "replace", "10.78.0.11/24", "dev", "host0"];

@@ -81,7 +81,7 @@ fn a_healthy_first_boot_makes_a_confirmed_generation_boot_proven() -> Result<()>
     web1.reboot()?;
     is_proven(&story, &commit)?;
     ensure!(web1.current_system()? != first);
-    // Another boot is no trial.
+    // Another boot is not a trial.
     web1.reboot()?;
     lab::meter::sleep(QUIET);
     story.waits_for("web1", "up-to-date")?;

@@ -109,7 +109,7 @@ fn a_disk_that_fills_up_during_the_trial_takes_the_host_back() -> Result<()> {
     web1.start_passes()?;
     phase(web1, "on-trial")?;
     disk.fill()?;
-    // What cannot be made durable is not kept; the way back needs no disk.
+    // What cannot be made durable is not kept; the rollback needs no disk.
     web1.wait_until("is back", PATIENCE, |host| {
         Ok(host.current_system()? == before)
     })?;

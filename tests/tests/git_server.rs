@@ -179,7 +179,7 @@ fn an_operator_may_do_everything() {
     assert_ne!(first, second);
     operator
         .push()
-        .expect_err("a rewritten history is no plain push");
+        .expect_err("a rewritten history is not a plain push");
     operator.force_push().expect("an operator may rewrite");
     let output = operator.git(&[
         "push",

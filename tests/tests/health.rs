@@ -22,7 +22,7 @@ fn check(broken: &str, words: &[&str]) -> Result<Report> {
     Ok(report)
 }
 
-/// The same in a story that has begun, up to the way back.
+/// The same in a story that has begun, up to the rollback.
 pub fn breaks(story: &Story, broken: &str, words: &[&str]) -> Result<Report> {
     let before = story.host("web1")?.current_system()?;
     let unchecked = format!("{UNCHECKED}{broken}");

@@ -25,7 +25,7 @@ fn lies(host: &Host, script: &str) -> Result<()> {
 
 #[test]
 fn a_peer_answers_garbage_slowly_or_without_end() -> Result<()> {
-    // What it says is no answer; where nobody else could look, the host would wait for it.
+    // What it says is not an answer; where nobody else could look, the host would wait for it.
     let story = Story::alone(&["web1", "db1", "web2"])?;
     let db1 = story.host("db1")?;
     for (number, script) in [
@@ -41,7 +41,7 @@ fn a_peer_answers_garbage_slowly_or_without_end() -> Result<()> {
         let more = format!(r#"environment.etc."greeting".text = "{number}";"#);
         let begun = Instant::now();
         let commit = story.lab().deploy("web1", &more, "greet")?;
-        // It was no help before, and is none after.
+        // It was not help before, and is none after.
         story.kept("web1", &commit)?;
         ensure!(begun.elapsed() < Duration::from_secs(120), "{script} held a host up");
         let evidence = evidence(story.host("web1")?)?;
@@ -142,12 +142,13 @@ fn a_stranger_calls_the_probe() -> Result<()> {
     )?;
     ensure!(said.code == Some(1), "{said:?}");
     ensure!(
-        said.stderr.contains("\"mallory\" is no peer of this host"),
+        said.stderr
+            .contains("\"mallory\" is not a peer of this host"),
         "{said:?}"
     );
     let journal = web1.journal()?;
     ensure!(
-        journal.contains("refused: \"mallory\" is no peer"),
+        journal.contains("refused: \"mallory\" is not a peer"),
         "{journal}"
     );
 

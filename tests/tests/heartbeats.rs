@@ -171,7 +171,7 @@ fn the_exit_code_of_the_status_calls_an_operator_only_where_one_is_needed() -> R
     let before = web1.current_system()?;
     let code = || -> Result<Option<i32>> { Ok(web1.exec(["nixus", "status"])?.code) };
     ensure!(code()? == Some(0));
-    // A commit that failed, a host that is held still and a git server that is away are no reason.
+    // A commit that failed, a host that is held still and a git server that is away are not a reason.
     let commit = story
         .lab()
         .deploy("web1", lab::descriptions::ACTIVATION_FAILS, "break it")?;

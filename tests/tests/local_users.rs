@@ -144,7 +144,7 @@ fn without_root_the_status_is_a_summary_without_secrets() -> Result<()> {
     Ok(())
 }
 
-/// The way back waits for that lock, and reboots where it does not get it (S2 of the review).
+/// The rollback waits for that lock, and reboots where it does not get it (S2 of the review).
 #[test]
 fn nobody_holds_up_a_deployment_or_the_way_back() -> Result<()> {
     let story = Story::alone(&["web1"])?;

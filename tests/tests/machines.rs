@@ -1,5 +1,5 @@
 //! NixOS on a machine that really boots, by the loaders that nixpkgs' own programs install: a generation that
-//! is confirmed in place, its first boot, and the way back from one that fails only when it is booted.
+//! is confirmed in place, its first boot, and the rollback from one that fails only when it is booted.
 //!
 //! The machine is emulated. It evaluates nothing: CI builds its systems, and it fetches them.
 
@@ -21,7 +21,7 @@ use serde_json::Value;
 use lab::descriptions::FAILS_AT_BOOT;
 
 const NAME: &str = "web1";
-/// How long the machine may take for one step, the whole time of a trial and the way back from it included; it
+/// How long the machine may take for one step, the whole time of a trial and the rollback from it included; it
 /// is slow, and may share this one with others.
 const PATIENCE: Duration = Duration::from_secs(1500);
 const POLL: Duration = Duration::from_secs(1);
@@ -283,12 +283,12 @@ fn boot_trial(loader: &str, looks: impl Fn(&Play, Step) -> Result<()>) -> Result
     looks(&play, Step::InPlace)?;
     ensure!(third != second);
     play.reboots("the boot of the third generation")?;
-    play.comes_again("the way back")?;
+    play.comes_again("the rollback")?;
     let report = play.reports(&commit, State::Failure, "Failed at its first boot")?;
     ensure!(report.text.contains("failed units: shop.service"));
     ensure!(play.readlink("/run/booted-system")? == second);
     ensure!(play.boot_proven()? == second);
-    play.is_up("the way back")?;
+    play.is_up("the rollback")?;
     play.rests(&second)?;
     looks(&play, Step::Booted)
 }

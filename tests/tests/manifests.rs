@@ -25,7 +25,7 @@ fn short(commit: &str) -> &str {
 pub fn forget_inputs(lab: &Lab, host: &Host) -> Result<()> {
     let lock = lab.operator().clone_path().join("flake.lock");
     let text = std::fs::read_to_string(&lock).context("no flake.lock")?;
-    let lock: Value = serde_json::from_str(&text).context("flake.lock is no JSON")?;
+    let lock: Value = serde_json::from_str(&text).context("flake.lock is not JSON")?;
     for input in ["nixpkgs", "nixus"] {
         let path = lock.pointer(&format!("/nodes/{input}/locked/path"));
         let path = path.and_then(Value::as_str);

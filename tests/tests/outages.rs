@@ -1,4 +1,4 @@
-//! A git server that goes away during a deployment, and mirrors that are no help.
+//! A git server that goes away during a deployment, and mirrors that do not help.
 
 use anyhow::{Result, ensure};
 use lab::Host;

@@ -235,7 +235,7 @@ fn garbage_at(moment: impl FnOnce(&Host) -> Result<()>, more: &str) -> Result<()
             &format!("{before}/bin/switch-to-configuration")
         ])?
         .ok(),
-        "the way back was collected"
+        "the rollback was collected"
     );
     let report = story.kept("web1", &commit)?;
     let kept = report.toplevel.context("no toplevel")?.to_string();

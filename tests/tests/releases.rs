@@ -20,7 +20,7 @@ fn own(host: &Host, program: &str) -> Result<String> {
 /// The versions of the ledger, of the switcher's journal and of the last record of its history.
 fn formats(host: &Host) -> Result<[u32; 3]> {
     let version = |text: &str| -> Result<u32> {
-        let value: Value = serde_json::from_str(text).context("a state file is no JSON")?;
+        let value: Value = serde_json::from_str(text).context("a state file is not JSON")?;
         let number = value.pointer("/version").and_then(Value::as_u64);
         Ok(u32::try_from(
             number.context("a state file has no version")?,

@@ -1,4 +1,4 @@
-//! A way back that really restores: units, addresses, routes, the own sshd; and what ends what could
+//! A rollback that really restores: units, addresses, routes, the own sshd; and what ends what could
 //! not be put right.
 
 use anyhow::{Context as _, Result, ensure};

@@ -87,7 +87,7 @@ pub fn content(host: &Host, path: &str) -> Result<Vec<u8>> {
     let text = host.must(["base64", "--wrap=0", "--", path])?;
     Base64::decode_vec(text.trim())
         .ok()
-        .context("that is no base64")
+        .context("that is not base64")
 }
 
 /// Sees that a secret has this content.

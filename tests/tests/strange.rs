@@ -70,7 +70,7 @@ fn somebody_elses_switch_is_waited_for() -> Result<()> {
     ensure!(other.code == Some(11), "both at once: {other:?}");
     let kept = story.kept("web1", &commit)?;
     let kept = kept.toplevel.context("no toplevel")?.to_string();
-    // On the way back.
+    // During a rollback.
     story.lab().deploy("web1", &slow("2"), "take long again")?;
     on_trial(web1)?;
     behind_the_lock(web1, "other", "sleep 8")?;
@@ -95,7 +95,7 @@ fn somebody_elses_third_system_is_left_alone_and_then_replaced_by_the_commit() -
     let old = old.toplevel.context("no toplevel")?.to_string();
     let commit = story.lab().deploy("web1", &slow("1"), "take long again")?;
     on_trial(web1)?;
-    // The way back looks again when the other switch is over: it waits for the lock, and then is not as fast.
+    // The rollback looks again when the other switch is over: it waits for the lock, and then is not as fast.
     let first = format!("flock {LOCK} sh -c 'sleep 4; pkill -STOP -x nixus-switcher'");
     let switch = format!("{third}/bin/switch-to-configuration test");
     let script = format!("{first}; {switch}; pkill -CONT -x nixus-switcher");

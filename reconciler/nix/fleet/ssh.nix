@@ -182,7 +182,7 @@ in
 {
   options.ssh.access = mkOption {
     default = { };
-    description = "Hosts and others that take part in SSH, by name: how a host is known, and which keys have access to whom. Whoever is no host of the fleet has keys only.";
+    description = "Hosts and others that take part in SSH, by name: how a host is known, and which keys have access to whom. Whoever is not a host of the fleet has keys only.";
     example = lib.literalExpression ''
       {
         web1.hostKeys.ed25519 = "ssh-ed25519 AAAA…";

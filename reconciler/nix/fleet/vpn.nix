@@ -180,7 +180,7 @@ let
           in
           {
             assertion = address == null || (subnet != null && is address && subnet.has address);
-            message = "${here}.members.${host}.ipv${version}: ${toString address} is no host's address in ${toString network."ipv${version}"}: set another number or address.";
+            message = "${here}.members.${host}.ipv${version}: ${toString address} is not a host's address in ${toString network."ipv${version}"}: set another number or address.";
           }
         ) on;
     in
@@ -200,7 +200,7 @@ let
         }
         {
           assertion = network.topology != "star" || (network.server != null && on ? ${network.server});
-          message = "${here} is a star, and its server (${toString network.server}) is no member that takes part: name one of ${lib.concatStringsSep ", " (builtins.attrNames on)} as server, or set topology = \"mesh\".";
+          message = "${here} is a star, and its server (${toString network.server}) is not a member that takes part: name one of ${lib.concatStringsSep ", " (builtins.attrNames on)} as server, or set topology = \"mesh\".";
         }
         {
           assertion =

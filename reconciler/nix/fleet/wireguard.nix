@@ -113,7 +113,7 @@ let
       };
       networking.firewall = {
         allowedUDPPorts = lib.mkIf listens [ me.port ];
-        # WireGuard's own packets come in without the mark, and the way back of such leads into the tunnel.
+        # WireGuard's own packets come in without the mark, and the rollback of such leads into the tunnel.
         checkReversePath = lib.mkIf through (lib.mkDefault "loose");
       };
       # IPv6 forwards for all interfaces or for none (ip-sysctl.rst). NixOS 25.11 has a default of its own for

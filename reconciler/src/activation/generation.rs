@@ -35,12 +35,12 @@ pub enum GenerationError {
         number: u64,
     },
     /// A generation is of something else than a system in the store.
-    #[error("generation {number} is no system in the store")]
+    #[error("generation {number} is not a system in the store")]
     NoSystem {
         /// The number.
         number: u64,
     },
-    /// A deployment is of a commit, and success would be told of it.
+    /// A deployment is of a commit, and success would be reported of it.
     #[error("generation {number} is of no commit that this host has reported as kept")]
     NoCommit {
         /// The number.
@@ -83,6 +83,10 @@ impl Generation {
 
 /// The generation of this number, or the newest one before what runs. Of which commit it is, the
 /// host's own reports tell, newest first.
+///
+/// # Errors
+/// There is no such generation, it runs already, or it is not of a commit that this host has reported
+/// as kept.
 pub fn find(
     all: Vec<(u64, PathBuf)>,
     number: Option<u64>,
@@ -199,7 +203,7 @@ mod tests {
         check(all, None, 'c', Ok(4));
         check(all, None, 'b', Ok(1));
         check(all, Some(1), 'c', Ok(1));
-        // Somebody has set a system by hand that is no generation.
+        // Somebody has set a system by hand that is not a generation.
         check(all, None, 'x', Ok(5));
         // It was gone back to once already, as a generation of its own.
         check(&[(1, 'a'), (2, 'b'), (3, 'a')], None, 'a', Ok(2));
@@ -226,7 +230,7 @@ mod tests {
             &[(1, '-'), (2, 'a')],
             None,
             'a',
-            Err("generation 1 is no system in the store"),
+            Err("generation 1 is not a system in the store"),
         );
     }
 }

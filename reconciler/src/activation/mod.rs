@@ -42,7 +42,7 @@ const HANDED_ON: Duration = Duration::from_secs(2);
 /// How long after its deadline a phase in which nobody works waits for its watchdog, in seconds.
 const ABANDONED_AFTER: u64 = 30;
 
-/// How often the first boot is judged in one boot, where the trials tell nothing.
+/// How often the first boot is judged in one boot, where the trials are inconclusive.
 const BOOT_TRIALS: u32 = 3;
 /// A profile's link leads over a generation's to the store.
 const MAX_LINKS: u32 = 8;
@@ -69,13 +69,13 @@ pub enum ActivationError {
     #[error("cannot write the request as JSON")]
     Encode(#[source] serde_json::Error),
     /// The switcher's executable was not found beside this one.
-    #[error("cannot find nixus-switcher beside this executable")]
+    #[error("cannot find nixus-switcher next to this executable")]
     Executable(#[source] std::io::Error),
     /// The switcher was not started.
     #[error("cannot start the switcher")]
     Start(#[source] SystemdError),
     /// The running system is not a store path.
-    #[error("cannot tell which system runs: {problem}")]
+    #[error("cannot determine which system runs: {problem}")]
     Running {
         /// What is wrong.
         problem: String,
@@ -126,6 +126,9 @@ pub struct Switcher {
 
 impl Switcher {
     /// The deployment that is open, if any.
+    ///
+    /// # Errors
+    /// The switcher's journal cannot be read.
     pub fn open(&self) -> Result<Option<Open>, ActivationError> {
         switcher_state::open(&self.layout).map_err(ActivationError::Journal)
     }
@@ -181,6 +184,9 @@ impl Switcher {
     }
 
     /// Has the first boot judged once more, in a unit of its own.
+    ///
+    /// # Errors
+    /// systemd refuses to start the unit.
     pub async fn prove_boot(&self) -> Result<(), ActivationError> {
         systemd::start_transient("nixus-settle-boot.service", &self.program()?, &["recover"])
             .await
@@ -188,6 +194,9 @@ impl Switcher {
     }
 
     /// Has the open deployment settled, in a unit of its own: it may outlive this pass.
+    ///
+    /// # Errors
+    /// systemd refuses to start the unit.
     pub async fn recover(&self, deployment: &DeploymentId) -> Result<(), ActivationError> {
         let unit = format!("nixus-settle-{deployment}.service");
         systemd::start_transient(&unit, &self.program()?, &["recover"])
@@ -207,11 +216,17 @@ impl Switcher {
     }
 
     /// The deployments that ended after the one with this sequence number, oldest first.
+    ///
+    /// # Errors
+    /// The switcher's history cannot be read.
     pub fn ended_after(&self, sequence: u64) -> Result<Vec<Outcome>, ActivationError> {
         history::read_after(&self.layout, sequence).map_err(ActivationError::History)
     }
 
     /// All generations of the system profile, sorted by number.
+    ///
+    /// # Errors
+    /// The folder of the profiles cannot be listed.
     pub fn generations(&self) -> Result<Vec<(u64, PathBuf)>, ProfileError> {
         Profile::new(&HostDisk, self.layout.profiles()).generations()
     }
@@ -238,6 +253,9 @@ impl Switcher {
     }
 
     /// The system that runs.
+    ///
+    /// # Errors
+    /// `/run/current-system` does not name a system in the store.
     pub fn running(&self) -> Result<Toplevel, ActivationError> {
         resolve(&self.layout.current_system())
     }
@@ -267,7 +285,7 @@ impl Switcher {
             && unpicked != Some(&running)
     }
 
-    /// What was made the default, where that is not this system, as far as that can be told: by the system
+    /// What was made the default, where that is not this system, as far as that can be determined: by the system
     /// profile, from which the boot loader's entries are made, or by the boot loader itself.
     pub fn next_boot_other_than(
         &self,
@@ -283,6 +301,9 @@ impl Switcher {
     }
 
     /// The system that was booted.
+    ///
+    /// # Errors
+    /// `/run/booted-system` does not name a system in the store.
     pub fn booted(&self) -> Result<Toplevel, ActivationError> {
         resolve(&self.layout.booted_system())
     }
@@ -317,6 +338,10 @@ impl Switcher {
     }
 
     /// Hands a built closure, or a generation from before, to the switcher and sees that it took it up.
+    ///
+    /// # Errors
+    /// The request cannot be written, systemd refuses to start the switcher, or the switcher does not
+    /// open the deployment in time.
     pub async fn activate(
         &self,
         candidate: Candidate<'_>,
@@ -432,7 +457,7 @@ fn resolve(link: &Path) -> Result<Toplevel, ActivationError> {
     for _ in 0..MAX_LINKS {
         match std::fs::read_link(&path) {
             Ok(target) => path = path.parent().map_or(target.clone(), |dir| dir.join(target)),
-            // It is no link.
+            // It is not a link.
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
                 return Toplevel::try_from(path).map_err(|error| problem(error.to_string()));
             }

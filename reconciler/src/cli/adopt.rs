@@ -114,8 +114,8 @@ pub enum AdoptError {
         /// The branch.
         branch: String,
     },
-    /// What runs could not be told.
-    #[error("cannot tell what runs")]
+    /// What runs could not be determined.
+    #[error("cannot determine what runs")]
     Running(#[source] ActivationError),
     /// What runs could not be rooted.
     #[error("cannot root the running system at {}", path.display())]
@@ -155,6 +155,10 @@ pub struct Adopted {
 }
 
 /// Adopts this host at `commit`, or at the head of the branch.
+///
+/// # Errors
+/// The host is adopted already, a pass runs, the commit cannot be fetched or built, a check fails, or
+/// the ledger cannot be written.
 pub async fn adopt(
     config: &Config,
     paths: &Paths,

@@ -81,7 +81,7 @@ pub(super) fn shown(entries: &[Entry]) -> Table {
     table
 }
 
-/// One report, and with `--verbose` the switcher's record of the deployment that it tells of.
+/// One report, and with `--verbose` the switcher's record of the deployment that it is about.
 #[derive(Debug, Serialize)]
 pub struct Entry {
     /// What was said.
@@ -92,7 +92,7 @@ pub struct Entry {
     pub outcome: Option<Outcome>,
 }
 
-/// Puts each outcome to the report that tells of it.
+/// Puts each outcome to the report that is about it.
 pub fn entries(reports: Vec<Report>, outcomes: &[Outcome]) -> Vec<Entry> {
     reports
         .into_iter()

@@ -35,7 +35,7 @@ pub struct ReportsFrom {
     /// The deploy repository on its forge, whose commit statuses are read.
     #[arg(long, value_name = "URL")]
     pub forge: Option<String>,
-    /// What the forge is, where its name does not tell: github, gitlab, gitea, forgejo or bitbucket.
+    /// What the forge is, where its name does not show: github, gitlab, gitea, forgejo or bitbucket.
     #[arg(long, requires = "forge", value_name = "KIND", value_parser = parse_kind)]
     pub forge_kind: Option<Kind>,
     /// The branch that hosts follow.
@@ -135,7 +135,7 @@ fn on_forge(from: &ReportsFrom, url: &str) -> Result<Reports, CommandError> {
     })?;
     let kind = from.forge_kind.or_else(|| detect::kind(&place.server));
     let kind = kind.ok_or_else(|| {
-        wrong("its name does not tell what forge it is: name it with --forge-kind")
+        wrong("its name does not show what forge it is: name it with --forge-kind")
     })?;
     let reach = Reach {
         token: from.token_file.clone().map(TokenSource::File),

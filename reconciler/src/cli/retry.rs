@@ -89,6 +89,9 @@ impl HasExit for RetryError {
 }
 
 /// Releases what is named; the next pass tries it.
+///
+/// # Errors
+/// Nothing of that name is quarantined, a pass runs, or the ledger cannot be used.
 pub fn retry(paths: &Paths, switcher: &Switcher, what: &What) -> Result<Released, RetryError> {
     let _lock = PassLock::wait(paths).map_err(RetryError::Lock)?;
     let ledger = ledger_file::of_host(paths).map_err(RetryError::Ledger)?;

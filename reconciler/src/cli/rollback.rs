@@ -128,7 +128,7 @@ impl HasExit for RollbackError {
     }
 }
 
-/// A way back that the switcher has taken up.
+/// A rollback that the switcher has taken up.
 #[derive(Debug)]
 pub struct Begun {
     /// Where to.
@@ -140,6 +140,9 @@ pub struct Begun {
 }
 
 /// Has the switcher activate the generation of this number, or the one before what runs.
+///
+/// # Errors
+/// There is no such generation, a deployment is open, or the switcher does not take it.
 pub async fn begin(
     config: &Config,
     paths: &Paths,
@@ -195,7 +198,7 @@ pub async fn begin(
         )
         .await
         .map_err(RollbackError::Switcher)?;
-    // The way back from a generation that fails takes as long as an activation may.
+    // The rollback from a generation that fails takes as long as an activation may.
     let within = 2 * switch.activation_timeout + switch.trial_timeout + switch.commit_timeout;
     Ok(Begun {
         generation,
@@ -230,6 +233,9 @@ fn name(number: u64, generation: u64) -> Result<DeploymentId, RollbackError> {
 }
 
 /// Waits until the switcher has ended it, one way or the other.
+///
+/// # Errors
+/// The switcher's state cannot be read, or the end is in none of its files.
 pub async fn end(rollback: &Begun, switcher: &Switcher) -> Result<Outcome, RollbackError> {
     let begun = Instant::now();
     loop {

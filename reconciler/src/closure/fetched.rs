@@ -49,7 +49,7 @@ pub(super) async fn realise(
     Ok(toplevel.clone())
 }
 
-/// A store path that is no derivation is only ever substituted; to be sure, no builder may run.
+/// A store path that is not a derivation is only ever substituted; to be sure, no builder may run.
 fn fetch(closure: &Closure, path: &Path) -> Invocation {
     nix(closure.build_timeout)
         .args(["build", "--no-link", "--log-format", "internal-json"])

@@ -79,7 +79,7 @@ pub enum ClosureError {
     /// The commit's files cannot be looked at.
     #[error(transparent)]
     Files(#[from] SourceError),
-    /// Nix printed something that is no store path.
+    /// Nix printed something that is not a store path.
     #[error("nix built {attribute} but printed no store path")]
     Answer {
         /// The attribute.
@@ -111,8 +111,8 @@ pub enum ClosureError {
         /// What was to be activated.
         toplevel: Toplevel,
     },
-    /// Nix could not tell who signed it.
-    #[error("cannot tell who signed {toplevel}")]
+    /// Nix could not determine who signed it.
+    #[error("cannot determine who signed {toplevel}")]
     Signatures {
         /// What was to be activated.
         toplevel: Toplevel,
@@ -252,6 +252,10 @@ pub enum Recipe<'a> {
 ///
 /// `show` is given every step of the progress. It is given up when `overtaken` names a newer commit.
 /// Only for the holder of the pass's lock.
+///
+/// # Errors
+/// Nix fails, takes too long, or makes another system than the one that was pinned; or the root cannot
+/// be made.
 pub async fn build(
     closure: &Closure,
     recipe: Recipe<'_>,
@@ -287,6 +291,9 @@ pub async fn build(
 
 /// What that commit's toplevel is, without a root: evaluated and built anew where needed, or what CI
 /// says and a cache still vouches for.
+///
+/// # Errors
+/// Nix fails or takes too long, or CI has not built this commit for this host.
 pub async fn resolve(
     config: &Config,
     source: &Source,

@@ -15,7 +15,7 @@ use crate::decide::commit_id::CommitId;
 use crate::host::disk_space;
 use crate::host::process::{Invocation, ProcessError, in_words};
 
-/// The longest that it may take; what takes longer tells nothing.
+/// The longest that it may take; what takes longer shows nothing.
 const LIMIT: Duration = Duration::from_secs(120);
 /// The longest that a question about Nix' settings may take.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -78,7 +78,7 @@ fn invocation(name: &str) -> Invocation {
         .args(["--expr", expression])
 }
 
-/// Whether this host starts no builder itself, and has others do so: one that does not answer is no fault
+/// Whether this host starts no builder itself, and has others do so: one that does not answer is not a fault
 /// of the generation.
 async fn builds_elsewhere() -> bool {
     let ask = async |setting: &str| {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub struct Limits {
     /// The most memory; what would go beyond is killed with the whole build.
     pub memory: MemoryLimit,
-    /// The share of the processor when others want it too; a service has 100 unless told otherwise.
+    /// The share of the processor when others want it too; a service has 100 by default.
     pub cpu_weight: u16,
 }
 
@@ -27,7 +27,7 @@ impl Default for Limits {
 pub enum MemoryLimit {
     /// In bytes.
     Bytes(u64),
-    /// In percent of the host's memory; 100 is no limit.
+    /// In percent of the host's memory; 100 is not a limit.
     Percent(u8),
 }
 

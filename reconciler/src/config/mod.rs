@@ -1,7 +1,7 @@
 //! The configuration file as needed; `written` has it as it is written, `check` goes from one to
 //! the other.
 //!
-//! A mistake is told with file, line and key, before anything is started.
+//! A mistake is reported with file, line and key, before anything is started.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,7 +25,7 @@ mod written;
 pub use closure::{Closure, ClosureSource, Expression, FLAKE, Following, Lfs, Otherwise};
 pub use limits::{Limits, MemoryLimit};
 
-/// Where a host's configuration is found unless told otherwise.
+/// Where a host's configuration is found by default.
 pub const DEFAULT_PATH: &str = "/etc/nixus/config.toml";
 
 /// What a timer may be late by on a busy host.
@@ -143,7 +143,7 @@ pub fn is_host_name(name: &str) -> bool {
     name.len() <= 253 && !name.ends_with(".lock") && name.split('.').all(label)
 }
 
-/// Whether two URLs lead to one server. What is no URL leads nowhere.
+/// Whether two URLs lead to one server. What is not a URL leads nowhere.
 fn same_server(one: &str, other: &str) -> bool {
     match (Address::parse(one), Address::parse(other)) {
         (Ok(one), Ok(other)) => one.server() == other.server(),
@@ -220,6 +220,9 @@ impl Config {
     }
 
     /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not a valid configuration.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = crate::host::files::read_bounded(path, MAX_BYTES).map_err(|source| {
             if source.kind() == std::io::ErrorKind::FileTooLarge {
@@ -241,6 +244,10 @@ impl Config {
     }
 
     /// Checks the text of a configuration file; `path` is for messages only.
+    ///
+    /// # Errors
+    /// The text is not TOML, has an unknown key, or a value that is out of its range; the error names
+    /// line and key.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         check::check(&check::Place { path, text })
     }

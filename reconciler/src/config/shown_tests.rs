@@ -284,7 +284,7 @@ fn every_key_that_the_file_may_have_is_shown_by_some_configuration() {
     for key in &all {
         assert!(
             set.contains(key),
-            "{key} is shown, and is no key of the file"
+            "{key} is shown, and is not a key of the file"
         );
     }
 }

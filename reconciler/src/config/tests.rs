@@ -136,7 +136,7 @@ fn each_mistake_is_told_with_file_line_and_key() {
         (
             "known_hosts = \"/etc/nixus/known_hosts\"",
             "",
-            "config.toml:5: repository.url: needs known_hosts beside it: host keys are never trusted on first use",
+            "config.toml:5: repository.url: needs known_hosts as well: host keys are never trusted on first use",
         ),
         (
             "url = \"ssh://git@git.example/deploy.git\"",
@@ -231,7 +231,7 @@ fn each_mistake_is_told_with_file_line_and_key() {
         (
             "[reports]",
             "[closure]\nfrom = \"manifest\"\nfallback = \"build\"\nolder = true\n[reports]",
-            "config.toml:12: closure.older: is not used beside fallback: name one of them",
+            "config.toml:12: closure.older: is not used together with fallback: name one of them",
         ),
         (
             "[reports]",
@@ -246,7 +246,7 @@ fn each_mistake_is_told_with_file_line_and_key() {
         (
             "[reports]",
             "[closure]\nfrom = \"manifest\"\nsystem_name = \"a/b\"\n[reports]",
-            "config.toml:11: closure.system_name: \"a/b\" is no name of a system",
+            "config.toml:11: closure.system_name: \"a/b\" is not a name of a system",
         ),
         (
             "[reports]",
@@ -408,7 +408,7 @@ fn each_mistake_about_health_is_told_with_file_line_and_key() {
         ),
         (
             "[[operators]]\nkeys = [\"KEY\"]\nfrom = [\"not here\"]\n",
-            "config.toml:13: operators.from: \"not here\" is no address, network or pattern of them",
+            "config.toml:13: operators.from: \"not here\" is not an address, network or pattern of them",
         ),
         (
             "[[operators]]\nkeys = [\"ssh-rsa-cert-v01@openssh.com AAAA\"]\n",
@@ -536,7 +536,7 @@ fn each_mistake_about_statuses_is_told_with_file_line_and_key() {
         ),
         (
             "token_file = \"/x\"\ncredential = \"forge\"",
-            "config.toml:8: statuses.credential: is not used beside token_file: name one of them",
+            "config.toml:8: statuses.credential: is not used together with token_file: name one of them",
         ),
         (
             "credential = \"../x\"",
@@ -590,6 +590,6 @@ fn each_mistake_about_statuses_is_told_with_file_line_and_key() {
     let unknown = FORGE.replace("gitlab.example:2222", "git.example");
     assert_eq!(
         parse(&unknown).map(|_| ()),
-        Err("config.toml:6: [statuses]: needs forge, which the repository's URL does not tell: one of github, gitlab, gitea, forgejo, bitbucket".to_owned())
+        Err("config.toml:6: [statuses]: needs forge, which the repository's URL does not show: one of github, gitlab, gitea, forgejo, bitbucket".to_owned())
     );
 }

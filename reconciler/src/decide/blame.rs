@@ -10,7 +10,7 @@ pub enum Judgement {
     Interrupted,
     /// The host was not ready; it may be later.
     NotReady,
-    /// The trial told nothing; another may.
+    /// The trial was inconclusive; another may.
     Inconclusive,
     /// It cannot take over in place from the system that runs.
     RebootNeeded,

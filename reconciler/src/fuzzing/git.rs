@@ -248,7 +248,7 @@ fn changed_host_key(bytes: &[u8]) -> Result<(), String> {
         let printable = printable(&said).chars().all(is_printable);
         holds!(
             printable && !sentence.contains('\n'),
-            "{sentence:?} is no sentence"
+            "{sentence:?} is not a sentence"
         );
     }
     Ok(())

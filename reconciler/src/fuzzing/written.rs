@@ -66,7 +66,7 @@ fn time_span(bytes: &[u8]) -> Result<(), String> {
     let Some(length) = span::parse(&text) else {
         return Ok(());
     };
-    // Another second is another second, as long as that can be told.
+    // Another second is another second, as long as that can be determined.
     if length < Duration::from_secs(1 << 40) {
         let more = span::parse(&format!("{text} 1s"));
         let more = more.or_else(|| span::parse(&format!("{text}s 1s")));
@@ -128,7 +128,7 @@ fn recipient(bytes: &[u8]) -> Result<(), String> {
             again.to_string() == written,
             "{written} changes when read again"
         );
-        holds!(!written.contains(['\n', '\0']), "{written:?} is no line");
+        holds!(!written.contains(['\n', '\0']), "{written:?} is not a line");
     }
     Ok(())
 }

@@ -157,7 +157,7 @@ async fn ways(config: &Config) -> Vec<IpAddr> {
     all
 }
 
-/// What an operator's own way back is judged by: all that the running system does not do either.
+/// What an operator's own rollback is judged by: all that the running system does not do either.
 pub async fn before_rollback(config: &Config, paths: &Paths) -> Before {
     let scene = Scene {
         config,

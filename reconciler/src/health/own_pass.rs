@@ -33,7 +33,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// This process. What cannot be told is left out, and then proves nothing.
+    /// This process. What cannot be determined is left out, and then proves nothing.
     pub fn here() -> Self {
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let group = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();

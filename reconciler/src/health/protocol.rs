@@ -91,11 +91,17 @@ impl Request {
     }
 
     /// As it is sent.
+    ///
+    /// # Errors
+    /// The request is longer than a peer would read.
     pub fn to_line(&self) -> Result<Vec<u8>, ProtocolError> {
         line(self)
     }
 
     /// As it came in.
+    ///
+    /// # Errors
+    /// It is not JSON of this shape, or of a version that is not known.
     pub fn from_line(bytes: &[u8]) -> Result<Self, ProtocolError> {
         let request: Self = parse(bytes)?;
         if request.version != VERSION {
@@ -121,11 +127,17 @@ pub struct Passed {
 
 impl Passed {
     /// As it is passed on.
+    ///
+    /// # Errors
+    /// It is longer than the other side would read.
     pub fn to_line(&self) -> Result<Vec<u8>, ProtocolError> {
         line(self)
     }
 
     /// As it came in.
+    ///
+    /// # Errors
+    /// It is not JSON of this shape.
     pub fn from_line(bytes: &[u8]) -> Result<Self, ProtocolError> {
         parse(bytes)
     }
@@ -198,11 +210,17 @@ pub fn together(found: &[Found]) -> Found {
 
 impl Answer {
     /// As it is sent.
+    ///
+    /// # Errors
+    /// The answer is longer than a peer would read.
     pub fn to_line(&self) -> Result<Vec<u8>, ProtocolError> {
         line(self)
     }
 
     /// As it came in; its words are those of another host.
+    ///
+    /// # Errors
+    /// It is not JSON of this shape, or of a version that is not known.
     pub fn from_line(bytes: &[u8]) -> Result<Self, ProtocolError> {
         let mut answer: Self = parse(bytes)?;
         if answer.version != VERSION {

@@ -1,4 +1,4 @@
-//! What a way back needs of the system that runs: the unit that settles what a crash left is started at each
+//! What a rollback needs of the system that runs: the unit that settles what a crash left is started at each
 //! boot, and the state folder is there then.
 
 use std::path::Path;

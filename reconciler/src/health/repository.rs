@@ -46,7 +46,7 @@ impl From<ResolveError> for Problem {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::Manifest(ManifestError::Source(error)) => Self::Repository(error),
-            // An outage of a cache is no fault of the generation that meets it; nor that CI is still at
+            // An outage of a cache is not a fault of the generation that meets it; nor that CI is still at
             // work on the very commit that makes a host follow it.
             ResolveError::Closure(
                 ClosureError::NoCache { .. } | ClosureError::Signatures { .. },
@@ -94,7 +94,7 @@ async fn told(scene: &Scene<'_>, result: Result<String, Problem>) -> Vec<Finding
     match result {
         Ok(reason) => vec![Finding::new(REPOSITORY, CheckOutcome::Pass, reason)],
         Err(Problem::Own(problem)) => {
-            // What the branch or the cache has become since is no fault of a boot.
+            // What the branch or the cache has become since is not a fault of a boot.
             let boots = scene
                 .open
                 .is_some_and(|open| open.phase == PhaseName::BootTrial);

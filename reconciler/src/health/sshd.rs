@@ -150,6 +150,9 @@ impl Place<'_> {
 }
 
 /// This host's own key, by which its peers know it.
+///
+/// # Errors
+/// The key cannot be read, or is of a kind that cannot log in here.
 pub fn own_key(path: &Path) -> Result<PrivateKey, SshError> {
     let key = load_secret_key(path, None).map_err(|source| SshError::OwnKey {
         path: path.to_owned(),
@@ -189,6 +192,9 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// A new connection, up to and including the server's proof that it has one of these keys. The
     /// server has [`CONNECT`] to accept it, and as long again to show its key.
+    ///
+    /// # Errors
+    /// Nobody listens there, the server ends the connection or is silent, or it shows another key.
     pub async fn begin(at: &Place<'_>, host_keys: &[PublicKey]) -> Result<Self, SshError> {
         let place = at.in_words();
         let _wait = waits::begin(Kind::Network, || format!("ssh to {place}"));
@@ -236,6 +242,9 @@ impl Session {
     }
 
     /// Whether the server would let the owner of a key into an account.
+    ///
+    /// # Errors
+    /// The server ends the connection.
     pub async fn asks(&mut self, user: &str, key: &PublicKey) -> Result<Answer, SshError> {
         let _wait = waits::begin(Kind::Network, || format!("{user}'s key at {}", self.place));
         let asked = self
@@ -256,6 +265,9 @@ impl Session {
 
     /// Logs in with a private key, gives the server's own command some input, and takes at most
     /// `limit` bytes of its answer.
+    ///
+    /// # Errors
+    /// The server refuses the key, runs no command, or the command fails or says more than `limit`.
     pub async fn say(
         mut self,
         user: &str,

@@ -159,7 +159,7 @@ pub async fn units(failed_before: &[String], ignore: &[String]) -> Finding {
             let new: Vec<_> = failed
                 .into_iter()
                 .filter(|unit| !failed_before.contains(unit) && !ignore.contains(unit))
-                // Ours are no part of what a host is for; the timer has a check of its own.
+                // Ours are not part of what a host is for; the timer has a check of its own.
                 .filter(|unit| !unit.starts_with("nixus-"))
                 .collect();
             if new.is_empty() {

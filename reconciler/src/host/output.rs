@@ -16,7 +16,7 @@ static FAILURE: OnceLock<Error> = OnceLock::new();
 pub fn out(text: Arguments<'_>) {
     let mut out = anstream::stdout();
     if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
-        // The first tells why.
+        // The first shows why.
         let _ = FAILURE.set(error);
     }
 }
@@ -33,7 +33,7 @@ pub fn is_heard() -> bool {
     FAILURE.get().is_none()
 }
 
-/// How `nixus` ends that would end with this code: what was lost on a full disk is no success,
+/// How `nixus` ends that would end with this code: what was lost on a full disk is not a success,
 /// what its reader did not want is.
 pub fn ended(code: ExitCode) -> ExitCode {
     match FAILURE.get() {

@@ -36,6 +36,9 @@ impl PublicKey {
     }
 
     /// A key that a host may show: one whose signatures are verified here.
+    ///
+    /// # Errors
+    /// The text is not a key, or of a kind whose signatures are not verified here.
     pub fn of_host(text: &str) -> Result<Self, String> {
         let key: Self = text.parse()?;
         match key.0.algorithm() {

@@ -76,6 +76,9 @@ async fn ask(unit: &str, arguments: &[&str]) -> Result<Vec<u8>, SystemdError> {
 }
 
 /// Some properties of a unit, by name; a unit that does not exist has empty ones.
+///
+/// # Errors
+/// systemd does not answer in time.
 pub async fn show(unit: &str, properties: &str) -> Result<HashMap<String, String>, SystemdError> {
     let output = ask(unit, &["show", "--property", properties, "--", unit]).await?;
     Ok(String::from_utf8_lossy(&output)
@@ -86,6 +89,9 @@ pub async fn show(unit: &str, properties: &str) -> Result<HashMap<String, String
 }
 
 /// When a timer elapses next; nothing where it does not, or while its unit runs.
+///
+/// # Errors
+/// systemd does not answer in time, or with a time that is not one.
 pub async fn next_elapse(timer: &str) -> Result<Option<Timestamp>, SystemdError> {
     let output = ask(
         timer,
@@ -104,6 +110,9 @@ pub(crate) fn elapse_in(output: &[u8]) -> Option<Timestamp> {
 }
 
 /// The file that a loaded unit comes from, links resolved.
+///
+/// # Errors
+/// systemd does not answer in time.
 pub async fn fragment(unit: &str) -> Result<Option<PathBuf>, SystemdError> {
     let properties = show(unit, "FragmentPath").await?;
     Ok(properties
@@ -113,6 +122,9 @@ pub async fn fragment(unit: &str) -> Result<Option<PathBuf>, SystemdError> {
 }
 
 /// The text of a unit's files, drop-ins included, as systemd reads them.
+///
+/// # Errors
+/// systemd does not answer in time, or knows no such unit.
 pub async fn settings(unit: &str) -> Result<String, SystemdError> {
     let output = ask(unit, &["cat", "--no-pager", "--", unit]).await?;
     Ok(String::from_utf8_lossy(&output).into_owned())
@@ -120,6 +132,9 @@ pub async fn settings(unit: &str) -> Result<String, SystemdError> {
 
 /// What systemd itself is doing: `running`, `degraded`, `starting`, `stopping`, … (systemctl(1),
 /// is-system-running).
+///
+/// # Errors
+/// systemd does not answer in time.
 pub async fn manager_state() -> Result<String, SystemdError> {
     let output = ask(
         "its own state",
@@ -130,6 +145,9 @@ pub async fn manager_state() -> Result<String, SystemdError> {
 }
 
 /// The units that are failed now.
+///
+/// # Errors
+/// systemd does not answer in time, or with something else than a list.
 pub async fn failed_units() -> Result<Vec<String>, SystemdError> {
     let output = Invocation::new("systemctl", ANSWER)
         .args(["list-units", "--failed", "--plain", "--no-legend", "--full"])
@@ -144,6 +162,9 @@ pub async fn failed_units() -> Result<Vec<String>, SystemdError> {
 }
 
 /// Whether a unit that was started runs no more.
+///
+/// # Errors
+/// systemd does not answer in time.
 pub async fn has_ended(unit: &str) -> Result<bool, SystemdError> {
     let properties = show(unit, "ActiveState").await?;
     let state = properties.get("ActiveState").map(String::as_str);
@@ -181,12 +202,18 @@ fn strip_prefixes(text: &str) -> String {
 }
 
 /// Starts a unit and does not wait for it.
+///
+/// # Errors
+/// systemd does not answer in time, or refuses to start it.
 pub async fn start(unit: &str) -> Result<(), SystemdError> {
     begin(unit, &["--no-block"], ANSWER).await
 }
 
 /// Starts a unit and waits until it has started; a oneshot has then ended. One that is under way already is
 /// waited for.
+///
+/// # Errors
+/// systemd refuses to start it, or it fails or has not started within `limit`.
 pub async fn run(unit: &str, limit: Duration) -> Result<(), SystemdError> {
     begin(unit, &[], limit).await
 }
@@ -206,6 +233,9 @@ async fn begin(unit: &str, options: &[&str], limit: Duration) -> Result<(), Syst
 }
 
 /// How the last run of a service ended, in systemd's words.
+///
+/// # Errors
+/// systemd does not answer in time.
 pub async fn how_it_ended(unit: &str) -> Result<String, SystemdError> {
     let shown = show(unit, "LoadState,ConditionResult,Result,ExecMainStatus").await?;
     Ok(ended_as(&shown))
@@ -230,6 +260,9 @@ fn ended_as(shown: &HashMap<String, String>) -> String {
 }
 
 /// Stops a unit and waits until nothing of it runs.
+///
+/// # Errors
+/// systemd does not answer in time, or refuses to stop it.
 pub async fn stop(unit: &str) -> Result<(), SystemdError> {
     Invocation::new("systemctl", ANSWER)
         .args(["stop", "--no-ask-password", "--", unit])
@@ -243,6 +276,9 @@ pub async fn stop(unit: &str) -> Result<(), SystemdError> {
 }
 
 /// Starts `program` in a transient service of its own, which outlives this process, and emergency mode.
+///
+/// # Errors
+/// systemd does not answer in time, or refuses to start it.
 pub async fn start_transient(
     unit: &str,
     program: &Path,

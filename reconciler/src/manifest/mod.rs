@@ -54,11 +54,11 @@ pub struct Built {
     pub cache: Option<String>,
 }
 
-/// Why a text is no manifest.
+/// Why a text is not a manifest.
 #[derive(Debug, Error)]
 pub enum FormatError {
     /// It is something else.
-    #[error("it is no manifest")]
+    #[error("it is not a manifest")]
     Json(#[source] serde_json::Error),
     /// A later release of Nixus wrote it.
     #[error("it has version {0}, and this release reads version {VERSION}")]
@@ -97,11 +97,11 @@ pub enum ManifestError {
         /// The commit that it is for.
         says: CommitId,
     },
-    /// What is to be fetched is no toplevel.
+    /// What is to be fetched is not a toplevel.
     #[error("the manifest's entry for this host names no toplevel")]
     Name(#[source] NameError),
-    /// What a host on trial is to fetch is no store path.
-    #[error("what the manifest names for trials is no store path")]
+    /// What a host on trial is to fetch is not a store path.
+    #[error("what the manifest names for trials is not a store path")]
     Trial(#[source] NameError),
     /// What is to be fetched is another host's.
     #[error(
@@ -168,6 +168,9 @@ impl Entry {
     }
 
     /// Holds CI to what it said before.
+    ///
+    /// # Errors
+    /// It names another toplevel for this host than before.
     pub fn same_as(self, before: Option<&Toplevel>) -> Result<Self, ManifestError> {
         match before {
             Some(before) if *before != self.toplevel => Err(ManifestError::Rewritten {
@@ -279,6 +282,10 @@ fn printable(text: &str) -> String {
 
 impl Manifest {
     /// Reads one.
+    ///
+    /// # Errors
+    /// It is not TOML of this shape, of a version that is not known, or names something that is not a
+    /// toplevel.
     pub fn parse(text: &[u8]) -> Result<Self, FormatError> {
         // Another version may have anything beside its number.
         #[derive(Deserialize)]
@@ -293,6 +300,9 @@ impl Manifest {
     }
 
     /// As it is written: one value a line, hosts in the order of their names.
+    ///
+    /// # Errors
+    /// A value cannot be written as text.
     pub fn to_text(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
     }

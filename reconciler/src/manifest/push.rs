@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Why nothing was pushed.
 #[derive(Debug, Error)]
 pub enum PushError {
-    /// This is no clone with the commit in it.
+    /// This is not a clone with the commit in it.
     #[error("commit {} is not in the repository {}", commit.short(), path.display())]
     Commit {
         /// The commit of the manifest.

@@ -17,7 +17,7 @@ pub enum SignatureError {
     /// It has none.
     #[error("it is not signed, and closure.manifest_keys names who must have done so")]
     Missing,
-    /// It is no signature.
+    /// It is not a signature.
     #[error("it has a signature that cannot be read: {0}")]
     Unreadable(String),
     /// Somebody else made it.
@@ -63,6 +63,9 @@ pub enum SignError {
 }
 
 /// Signs the bytes of a manifest.
+///
+/// # Errors
+/// The key cannot sign.
 pub fn sign(text: &[u8], key: &PrivateKey) -> Result<String, SignError> {
     if key.algorithm() != Algorithm::Ed25519 {
         return Err(SignError::Kind(key.algorithm()));

@@ -77,15 +77,18 @@ fn what_is_no_manifest_of_the_commit_is_refused_in_one_sentence() {
         assert!(in_words(&error).starts_with(expected), "{error:?}");
     };
     let unread = "the manifest of commit bbbbbbb cannot be read: ";
-    check("", &format!("{unread}it is no manifest: "));
-    check("{}", &format!("{unread}it is no manifest: missing field"));
+    check("", &format!("{unread}it is not a manifest: "));
+    check(
+        "{}",
+        &format!("{unread}it is not a manifest: missing field"),
+    );
     check(
         r#"{"version": 2, "hosts": []}"#,
         &format!("{unread}it has version 2, and this release reads version 1"),
     );
     check(
         r#"{"version": 1, "commit": "HEAD", "hosts": {}}"#,
-        &format!("{unread}it is no manifest: \"HEAD\" is not a commit id"),
+        &format!("{unread}it is not a manifest: \"HEAD\" is not a commit id"),
     );
     let other = manifest(&[]).to_text().unwrap();
     check(

@@ -164,7 +164,7 @@ impl Pass<'_> {
         self.save()
     }
 
-    /// Says that a commit is tried again later. Its next tries are no news.
+    /// Says that a commit is tried again later. Its next tries are not news.
     pub(super) fn not_built_yet(
         &mut self,
         named: &Commit,

@@ -40,6 +40,9 @@ pub struct PassLock(#[expect(dead_code, reason = "held for its lock")] Held);
 
 impl PassLock {
     /// The same for an operator, who had rather wait for the end of a short pass.
+    ///
+    /// # Errors
+    /// A pass still runs after the wait, or the lock file cannot be used.
     pub fn wait(paths: &Paths) -> Result<Self, PassLockError> {
         let begun = Instant::now();
         loop {
@@ -50,7 +53,10 @@ impl PassLock {
         }
     }
 
-    /// Takes the lock, or tells that somebody has it.
+    /// Takes the lock, or reports that somebody has it.
+    ///
+    /// # Errors
+    /// Another pass runs, or the lock file cannot be used.
     pub fn take(paths: &Paths) -> Result<Self, PassLockError> {
         let path = paths.pass_lock();
         let taken =

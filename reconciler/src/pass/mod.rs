@@ -149,6 +149,10 @@ pub struct Pass<'a> {
 }
 
 /// Runs one pass and gives what it ended up waiting for; nothing where it only answered an operator.
+///
+/// # Errors
+/// Another pass runs, the ledger or the switcher cannot be used, reports cannot be kept, or the pass
+/// did not end in time.
 pub async fn reconcile(
     config: &Config,
     paths: &Paths,

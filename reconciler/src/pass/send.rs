@@ -65,7 +65,7 @@ pub(super) struct Telling<'a> {
 const PROGRESS: Duration = Duration::from_secs(30);
 
 impl Telling<'_> {
-    /// Takes the newest state, and reports it if it is time. A failure is no reason to stop a build.
+    /// Takes the newest state, and reports it if it is time. A failure is not a reason to stop a build.
     pub fn tell(&mut self, progress: Progress) {
         if self.config.reports.is_none() || !progress.is_any() || self.last.elapsed() < PROGRESS {
             return;

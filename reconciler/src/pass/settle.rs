@@ -1,4 +1,4 @@
-//! What earlier deployments left to be settled, before anything new: how they ended, what they told,
+//! What earlier deployments left to be settled, before anything new: how they ended, what they reported,
 //! and those that nobody works on any more.
 
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// What this host knows beside what the switcher tells: which commits a return to the boot-proven system
+    /// What this host knows in addition to what the switcher reports: which commits a return to the boot-proven system
     /// undoes, or would undo.
     fn beside(&self, outcome: &Outcome) -> Beside {
         let commits = |system: &Toplevel| -> Vec<Commit> {

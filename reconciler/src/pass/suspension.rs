@@ -62,6 +62,9 @@ pub fn read(paths: &Paths) -> Option<Suspension> {
 }
 
 /// Holds this host still, from the next decision on: a pass that runs obeys too.
+///
+/// # Errors
+/// The file cannot be written.
 pub fn suspend(
     paths: &Paths,
     now: Timestamp,
@@ -88,6 +91,9 @@ pub fn suspend(
 }
 
 /// Lets this host go on; gives whether it was held.
+///
+/// # Errors
+/// The file is there and cannot be removed.
 pub fn resume(paths: &Paths) -> Result<bool, SuspensionError> {
     let path = paths.suspension();
     match std::fs::remove_file(&path) {

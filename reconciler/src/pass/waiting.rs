@@ -118,7 +118,7 @@ impl Pass<'_> {
             .map_err(PassError::Reports)
     }
 
-    /// Where that cannot be told, it may be.
+    /// Where that cannot be determined, it may be.
     fn deployment_is_open(&self) -> bool {
         !matches!(self.switcher.open(), Ok(None))
     }

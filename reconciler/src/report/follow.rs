@@ -58,6 +58,9 @@ pub enum Reports {
 
 impl Reports {
     /// The last word of each host.
+    ///
+    /// # Errors
+    /// The reports repository or the forge cannot be read.
     pub async fn fleet(&self) -> Result<Vec<Told>, FollowError> {
         match self {
             Self::Repository { remote, local } => {
@@ -74,6 +77,9 @@ impl Reports {
     }
 
     /// The commit that the branch is at, where the forge knows it.
+    ///
+    /// # Errors
+    /// The forge cannot be asked.
     pub async fn head(&self) -> Result<Option<String>, FollowError> {
         match self {
             Self::Repository { .. } => Ok(None),
@@ -127,6 +133,9 @@ impl<'a> Follower<'a> {
     }
 
     /// The hosts that have reported on this commit's ancestors, and so are to report on it.
+    ///
+    /// # Errors
+    /// The reports repository or the forge cannot be read.
     pub async fn hosts(&self) -> Result<Vec<String>, FollowError> {
         let told = match self.reports {
             Reports::Repository { .. } => self.reports.fleet().await?,
@@ -138,6 +147,9 @@ impl<'a> Follower<'a> {
     }
 
     /// What was said since the last look, oldest first.
+    ///
+    /// # Errors
+    /// The reports repository or the forge cannot be read.
     pub async fn look(&mut self) -> Result<Vec<Report>, FollowError> {
         let looked = self.look_once().await;
         match &looked {
@@ -210,7 +222,7 @@ impl<'a> Follower<'a> {
 }
 
 /// What a host has said after all that was seen of it, by its own signed numbers: an old status that is posted
-/// again is no news.
+/// again is not news.
 fn follows(numbers: &mut BTreeMap<String, u64>, told: Told) -> Option<Report> {
     let report = told.report;
     if told.signed == Some(true) {

@@ -100,6 +100,9 @@ pub struct Post<'a> {
 
 impl Post<'_> {
     /// Whether something is to be posted within a short time.
+    ///
+    /// # Errors
+    /// The reports or the outbox cannot be read.
     pub fn is_due(&self, now: Timestamp) -> Result<bool, PostError> {
         let outbox = outbox_file::load(self.paths).map_err(PostError::Outbox)?;
         // Whether it is signed is no matter here, and reading the key would be work for nothing.
@@ -113,6 +116,10 @@ impl Post<'_> {
 
     /// Posts what waits, until nothing does or the next is far away. With `once`, waits for nothing
     /// and asks the forge only once.
+    ///
+    /// # Errors
+    /// The reports, the outbox or the host's key cannot be used. A forge that refuses is not an error:
+    /// it is asked again later.
     pub async fn post(&self, once: bool) -> Result<(), PostError> {
         let Some(_lock) = self.lock()? else {
             return Ok(());
@@ -175,6 +182,9 @@ impl Post<'_> {
     }
 
     /// What waits to be posted; `seal` signs where that is wanted.
+    ///
+    /// # Errors
+    /// The reports cannot be read, or the host's key cannot sign.
     pub fn waiting(&self, outbox: &Outbox, seal: &mut Sealing<'_>) -> Result<Vec<Item>, PostError> {
         let reports = ReportsRepository::new(self.paths.reports());
         let host = &self.config.host;

@@ -38,6 +38,9 @@ pub enum OutboxFileError {
 }
 
 /// Reads it; one that is damaged, or of a release that this one does not know, is begun anew.
+///
+/// # Errors
+/// The file is there and cannot be read.
 pub fn load(paths: &Paths) -> Result<Outbox, OutboxFileError> {
     let path = paths.outbox();
     let bytes = match read_bounded(&path, LONGEST) {
@@ -53,6 +56,9 @@ pub fn load(paths: &Paths) -> Result<Outbox, OutboxFileError> {
 }
 
 /// Writes it durably.
+///
+/// # Errors
+/// The file cannot be written or synced.
 pub fn save(paths: &Paths, outbox: &Outbox) -> Result<(), OutboxFileError> {
     let path = paths.outbox();
     serde_json::to_vec(outbox)

@@ -76,6 +76,9 @@ impl Statement<'_> {
     }
 
     /// Signs it.
+    ///
+    /// # Errors
+    /// The words have line ends in them, or the key cannot sign.
     pub fn sign(&self, key: &PrivateKey) -> Result<Seal, SignError> {
         if key.algorithm() != Algorithm::Ed25519 {
             return Err(SignError::Kind(key.algorithm()));

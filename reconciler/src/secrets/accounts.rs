@@ -28,6 +28,9 @@ pub enum AccountError {
 }
 
 /// A user's number.
+///
+/// # Errors
+/// There is no such user, or the accounts cannot be looked up.
 pub fn user(name: &str) -> Result<Uid, AccountError> {
     if let Ok(number) = name.parse() {
         return Ok(Uid::from_raw(number));
@@ -40,6 +43,9 @@ pub fn user(name: &str) -> Result<Uid, AccountError> {
 }
 
 /// A group's number.
+///
+/// # Errors
+/// There is no such group, or the accounts cannot be looked up.
 pub fn group(name: &str) -> Result<Gid, AccountError> {
     if let Ok(number) = name.parse() {
         return Ok(Gid::from_raw(number));

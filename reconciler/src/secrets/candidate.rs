@@ -45,7 +45,7 @@ pub enum CandidateError {
         said: String,
     },
     /// Its program did not tell.
-    #[error("cannot tell whether this host can open its secrets")]
+    #[error("cannot determine whether this host can open its secrets")]
     Run(#[source] ProcessError),
 }
 
@@ -68,7 +68,7 @@ struct Program {
 /// Has a built system open its secrets to nowhere. A system without secrets has nothing to open.
 ///
 /// # Errors
-/// It cannot open them all, or it cannot be told.
+/// It cannot open them all, or it cannot be determined.
 pub async fn check(toplevel: &Toplevel) -> Result<(), CandidateError> {
     check_at(toplevel.path(), Path::new("/nix/store")).await
 }
@@ -167,8 +167,11 @@ mod tests {
                 )),
             ),
             (Some("echo wrong >&2; exit 2"), Some((true, "wrong"))),
-            (Some("exit 3"), Some((false, "cannot tell whether"))),
-            (Some("kill -ABRT $$"), Some((false, "cannot tell whether"))),
+            (Some("exit 3"), Some((false, "cannot determine whether"))),
+            (
+                Some("kill -ABRT $$"),
+                Some((false, "cannot determine whether")),
+            ),
         ];
         for (script, expected) in table {
             let said = check(script).err();

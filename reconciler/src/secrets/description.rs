@@ -96,6 +96,9 @@ pub enum DescriptionError {
 
 impl Description {
     /// Reads and checks a description.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not a valid description.
     pub fn read(path: &Path) -> Result<Self, DescriptionError> {
         let bytes = read_bounded(path, LONGEST).map_err(|source| DescriptionError::Read {
             path: path.to_owned(),
@@ -138,17 +141,17 @@ impl Description {
         for secret in &self.secrets {
             let name = &secret.name;
             if !is_name(name) {
-                return Some(format!("{name:?} is no name of a secret"));
+                return Some(format!("{name:?} is not a name of a secret"));
             }
             if !names.insert(name) {
                 return Some(format!("there are two secrets {name}"));
             }
             if secret.permissions().is_none() {
-                return Some(format!("secret {name}: {:?} is no mode", secret.mode));
+                return Some(format!("secret {name}: {:?} is not a mode", secret.mode));
             }
             if !is_absolute(&secret.path) {
                 return Some(format!(
-                    "secret {name}: {} is no absolute path",
+                    "secret {name}: {} is not an absolute path",
                     secret.path.display()
                 ));
             }
@@ -179,7 +182,7 @@ impl Secret {
     }
 }
 
-/// A file name that needs no quoting anywhere, and is no name of the program's own.
+/// A file name that needs no quoting anywhere, and is not a name of the program's own.
 pub fn is_name(name: &str) -> bool {
     (1..=128).contains(&name.len())
         && !name.starts_with(['.', '-'])
@@ -257,21 +260,21 @@ pub(super) mod tests {
         );
         check(
             &good.replace("\"db\",\"file\"", "\"../db\",\"file\""),
-            "is no name",
+            "is not a name",
         );
         check(
             &good.replace("\"db\",\"file\"", "\".db\",\"file\""),
-            "is no name",
+            "is not a name",
         );
-        check(&good.replace("0400", "4755"), "is no mode");
-        check(&good.replace("0400", "rw"), "is no mode");
+        check(&good.replace("0400", "4755"), "is not a mode");
+        check(&good.replace("0400", "rw"), "is not a mode");
         check(
             &good.replace("/run/nixus-secrets/db", "db"),
-            "is no absolute path",
+            "is not an absolute path",
         );
         check(
             &good.replace("/run/nixus-secrets/db", "/run/../db"),
-            "is no absolute path",
+            "is not an absolute path",
         );
         check(
             &good.replace("nixus-secrets/db", "nixus-secrets/other"),

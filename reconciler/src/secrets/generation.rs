@@ -122,6 +122,9 @@ impl Place {
     }
 
     /// Makes the folder, on a ramfs, and takes the lock.
+    ///
+    /// # Errors
+    /// The folder cannot be made or mounted, or another activation holds the lock.
     pub fn prepare(&self) -> Result<Held, GenerationError> {
         make(&self.folder).map_err(file("make", &self.folder))?;
         if self.ramfs && !memory::is_ramfs(&self.folder) {
@@ -195,6 +198,9 @@ impl Place {
     }
 
     /// Begins a generation.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
     pub fn begin(&self) -> Result<u64, GenerationError> {
         let number = self
             .numbers()
@@ -206,6 +212,9 @@ impl Place {
     }
 
     /// Puts one secret into a generation. Nobody but root can read it before it has its owner.
+    ///
+    /// # Errors
+    /// The file or its folder cannot be written.
     pub fn put(&self, number: u64, name: &str, plaintext: &[u8]) -> Result<(), GenerationError> {
         let path = self.path(number).join(name);
         let mut options = File::options();
@@ -216,7 +225,10 @@ impl Place {
             .map_err(file("write", &path))
     }
 
-    /// Gives a secret its owner and permissions; tells whether it had others.
+    /// Gives a secret its owner and permissions; gives whether it had others.
+    ///
+    /// # Errors
+    /// Owner or permissions cannot be read or set.
     pub fn own(
         &self,
         number: u64,
@@ -251,6 +263,9 @@ impl Place {
     }
 
     /// Says that a generation is finished.
+    ///
+    /// # Errors
+    /// The mark cannot be written.
     pub fn finish(&self, number: u64, record: &Record) -> Result<(), GenerationError> {
         let path = self.path(number).join(RECORD);
         let text = serde_json::to_vec(record)
@@ -260,17 +275,26 @@ impl Place {
     }
 
     /// Points the link at a generation, in one step.
+    ///
+    /// # Errors
+    /// The link cannot be made or renamed.
     pub fn switch_to(&self, number: u64) -> Result<(), GenerationError> {
         replace_link(&self.link, &self.path(number)).map_err(file("link", &self.link))
     }
 
     /// Removes a generation.
+    ///
+    /// # Errors
+    /// A file or folder of it cannot be removed.
     pub fn remove(&self, number: u64) -> Result<(), GenerationError> {
         let path = self.path(number);
         fs::remove_dir_all(&path).map_err(file("remove", &path))
     }
 
     /// Removes all generations but these.
+    ///
+    /// # Errors
+    /// One of them cannot be removed.
     pub fn remove_others(&self, kept: &[u64]) -> Result<(), GenerationError> {
         for number in self.numbers() {
             if !kept.contains(&number) {

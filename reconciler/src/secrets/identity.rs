@@ -119,7 +119,7 @@ fn keys_in(path: &Path, user: User) -> Result<Vec<Key>, IdentityError> {
         path: path.to_owned(),
         problem: problem.to_owned(),
     };
-    let text = std::str::from_utf8(&bytes).map_err(|_| no_key("is no text"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| no_key("is not text"))?;
     if text.trim_start().starts_with("-----BEGIN") {
         return Ok(vec![ssh_key(text, path, user)?]);
     }
@@ -129,7 +129,7 @@ fn keys_in(path: &Path, user: User) -> Result<Vec<Key>, IdentityError> {
             continue;
         }
         let key = age::x25519::Identity::from_str(line)
-            .map_err(|_| no_key("has a line that is no AGE-SECRET-KEY-1…"))?;
+            .map_err(|_| no_key("has a line that is not an AGE-SECRET-KEY-1…"))?;
         keys.push(Box::new(key));
     }
     match keys.is_empty() {
@@ -146,7 +146,7 @@ fn ssh_key(text: &str, path: &Path, user: User) -> Result<Key, IdentityError> {
     let name = path.display().to_string();
     let key =
         age::ssh::Identity::from_buffer(BufReader::new(text.trim_start().as_bytes()), Some(name))
-            .map_err(|_| no_key("is no private key of OpenSSH".to_owned()))?;
+            .map_err(|_| no_key("is not a private key of OpenSSH".to_owned()))?;
     match (key, user) {
         (age::ssh::Identity::Unencrypted(key), _) => Ok(Box::new(age::ssh::Identity::from(key))),
         (key @ age::ssh::Identity::Encrypted(_), User::Operator) => {
@@ -180,11 +180,11 @@ mod tests {
             (write("empty", ""), "has no private key in it"),
             (
                 write("text", "hello\n"),
-                "has a line that is no AGE-SECRET-KEY-1…",
+                "has a line that is not an AGE-SECRET-KEY-1…",
             ),
             (
                 write("pem", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n"),
-                "is no private key of OpenSSH",
+                "is not a private key of OpenSSH",
             ),
             (write("long", &"#\n".repeat(64 * 1024)), "file too large"),
         ];

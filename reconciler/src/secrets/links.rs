@@ -15,7 +15,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum LinkError {
     /// Somebody else's file is there.
-    #[error("{} is there already and is no link to a secret: move it away", path.display())]
+    #[error("{} is there already and is not a link to a secret: move it away", path.display())]
     Occupied {
         /// The path.
         path: PathBuf,
@@ -31,18 +31,24 @@ pub enum LinkError {
     },
 }
 
-/// Whether a link can be made there, or is there already: what is no link is never overwritten.
+/// Whether a link can be made there, or is there already: what is not a link is never overwritten.
+///
+/// # Errors
+/// Something else than a link of this program is there.
 pub fn is_free(path: &Path) -> Result<(), LinkError> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_symlink() => Err(LinkError::Occupied {
             path: path.to_owned(),
         }),
-        // What cannot be looked at is told when it is linked.
+        // What cannot be looked at is reported when it is linked.
         _ => Ok(()),
     }
 }
 
 /// Makes a link, in one step.
+///
+/// # Errors
+/// Something else than a link is there, or the link cannot be made.
 pub fn link(path: &Path, target: &Path) -> Result<(), LinkError> {
     is_free(path)?;
     if fs::read_link(path).is_ok_and(|there| there == target) {

@@ -49,6 +49,9 @@ fn locks_without_limit() -> bool {
 }
 
 /// Reads a file with a secret in it, of at most `limit` bytes, into memory that is wiped.
+///
+/// # Errors
+/// The file cannot be read, or is longer than `limit`.
 pub fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;
     let length = file.metadata()?.len().min(limit);

@@ -27,7 +27,7 @@ pub enum Mark {
     Other(String),
 }
 
-/// Why a text is no recipient.
+/// Why a text is not a recipient.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecipientError {
     /// A key that age does not encrypt to, and that may stand among others for other purposes.
@@ -38,8 +38,8 @@ pub enum RecipientError {
         /// The kind.
         kind: String,
     },
-    /// It is no public key at all.
-    #[error("{shown:?} is no public key such as \"ssh-ed25519 AAAA… name\" or \"age1…\"")]
+    /// It is not a public key at all.
+    #[error("{shown:?} is not a public key such as \"ssh-ed25519 AAAA… name\" or \"age1…\"")]
     NoKey {
         /// Its start.
         shown: String,
@@ -179,10 +179,10 @@ mod tests {
             Err("cannot be encrypted to"),
         );
         check("age1pq1qqqq", Err("age1pq keys cannot be encrypted to"));
-        check("ssh-ed25519 AAAA", Err("is no public key"));
-        check("", Err("is no public key"));
-        check(&format!("{ED25519}\n{ED25519}"), Err("is no public key"));
-        check(&"a".repeat(10_000), Err("is no public key"));
+        check("ssh-ed25519 AAAA", Err("is not a public key"));
+        check("", Err("is not a public key"));
+        check(&format!("{ED25519}\n{ED25519}"), Err("is not a public key"));
+        check(&"a".repeat(10_000), Err("is not a public key"));
     }
 
     #[test]

@@ -16,9 +16,9 @@ use super::memory;
 pub enum ScratchError {
     /// No folder is in memory.
     #[error(
-        "there is no folder in memory for the editor's file: {} {} no tmpfs, and a secret is never written to a disk",
+        "there is no folder in memory for the editor's file: {} {} tmpfs, and a secret is never written to a disk",
         tried.join(", "),
-        if tried.len() == 1 { "is" } else { "are" }
+        if tried.len() == 1 { "is not a" } else { "are not" }
     )]
     NoMemory {
         /// The folders that were looked at.
@@ -46,6 +46,9 @@ pub struct Scratch {
 
 impl Scratch {
     /// A file with this content, in the first of these folders that is in memory.
+    ///
+    /// # Errors
+    /// None of the folders is in memory, or the file cannot be made.
     pub fn new(folders: &[PathBuf], name: &str, content: &[u8]) -> Result<Self, ScratchError> {
         let here = folders.iter().find(|folder| is_memory(folder));
         let Some(here) = here else {
@@ -85,6 +88,9 @@ impl Scratch {
     }
 
     /// What is in it now.
+    ///
+    /// # Errors
+    /// The file is gone, or something else than a file, or cannot be read.
     pub fn read(&self) -> Result<Plaintext, ScratchError> {
         memory::read(&self.file, LONGEST as u64).map_err(self.error("read"))
     }
@@ -98,7 +104,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         wipe(&self.folder);
-        // A failure is told by nobody else, and its content is wiped already.
+        // A failure is reported by nobody else, and its content is wiped already.
         if let Err(error) = fs::remove_dir_all(&self.folder) {
             tracing::warn!("cannot remove {}: {error}", self.folder.display());
         }
@@ -144,7 +150,10 @@ mod tests {
     #[test]
     fn the_editors_file_is_in_memory_private_and_gone_afterwards() {
         let shared = PathBuf::from("/dev/shm");
-        assert!(is_memory(&shared), "/dev/shm is no tmpfs on this machine");
+        assert!(
+            is_memory(&shared),
+            "/dev/shm is not a tmpfs on this machine"
+        );
         let scratch = Scratch::new(&[shared], "db.age", b"old").unwrap();
         let folder = scratch.folder.clone();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -167,7 +176,7 @@ mod tests {
         let folders = ["/proc".into(), "/no/such/folder".into()];
         let said = Scratch::new(&folders, "a", b"").unwrap_err().to_string();
         assert!(
-            said.contains("/proc, /no/such/folder are no tmpfs"),
+            said.contains("/proc, /no/such/folder are not tmpfs"),
             "{said}"
         );
     }

@@ -61,6 +61,9 @@ impl Units {
     }
 
     /// Adds them to the lists; what an activation before has asked for stays.
+    ///
+    /// # Errors
+    /// A list cannot be read or written.
     pub fn write(&self, folder: &Path) -> Result<(), ListError> {
         append(&folder.join(RESTART), &self.restart)?;
         append(&folder.join(RELOAD), &self.reload)
@@ -196,7 +199,7 @@ pub fn running(units: &Units) -> BTreeSet<String> {
         .collect()
 }
 
-/// The units that a system does not have, as far as its folders tell.
+/// The units that a system does not have, as far as its folders show.
 pub fn unknown<'a>(system: &Path, units: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
     let folders = [
         system.join("etc/systemd/system"),

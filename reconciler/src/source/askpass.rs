@@ -23,6 +23,9 @@ pub const USER: &str = "x-access-token";
 const MAX_TOKEN: u64 = 16 * 1024;
 
 /// Lets a git invocation reach `remote` over HTTPS with the token and the CA configured for it.
+///
+/// # Errors
+/// The path of the own program cannot be found, or the URL cannot be parsed.
 pub fn with_https(invocation: Invocation, remote: &Remote) -> io::Result<Invocation> {
     // A redirect could lead the token to another server.
     let mut invocation = invocation.args(["-c", "http.followRedirects=false"]);

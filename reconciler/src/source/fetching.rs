@@ -137,7 +137,7 @@ fn free(folder: &Path) -> Option<u64> {
     Some(found.blocks_available() as u64 * found.fragment_size() as u64)
 }
 
-/// What git says of how far it is, which is no part of why it failed.
+/// What git says of how far it is, which is not part of why it failed.
 pub(super) fn is_progress(line: &str) -> bool {
     const WORDS: [&str; 9] = [
         "Receiving objects:",

@@ -119,7 +119,7 @@ pub fn walk(repository: &Repository, head: Oid, ancestor: Oid) -> Result<Walk, U
     walk.reach(&commit(repository, head)?, OURS);
     match commit(repository, ancestor) {
         Ok(theirs) => walk.reach(&theirs, THEIRS),
-        // An ancestor that was never fetched is no ancestor: the history there is another one.
+        // An ancestor that was never fetched is not an ancestor: the history there is another one.
         Err(Unread::Git(error)) if error.code() == git2::ErrorCode::NotFound => {
             return Ok(Walk {
                 descends: false,
@@ -277,7 +277,7 @@ mod tests {
             commit(&repository, large),
             Err(Unread::TooLarge { .. })
         ));
-        // What is no commit is not taken for one.
+        // What is not a commit is not taken for one.
         let blob = repository.blob(b"x").unwrap();
         assert!(matches!(commit(&repository, blob), Err(Unread::Git(_))));
     }

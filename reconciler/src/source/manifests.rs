@@ -44,6 +44,9 @@ pub struct FoundManifest {
 
 impl Source {
     /// The manifest of a commit, over a new connection; none where no server that answers has one.
+    ///
+    /// # Errors
+    /// No server answers that may have it, or the local copy cannot be used.
     pub async fn manifest(&self, commit: &CommitId) -> Result<Option<FoundManifest>, SourceError> {
         let name = format!("{REFS}{commit}");
         let mut failure = None;
@@ -101,6 +104,9 @@ impl Source {
     }
 
     /// The commits before `head` and after `kept` that have manifests, newest first.
+    ///
+    /// # Errors
+    /// No server answers that may have them, or the local copy cannot be used.
     pub async fn older_with_manifest(
         &self,
         head: &CommitId,

@@ -142,7 +142,7 @@ pub enum SourceError {
         #[source]
         source: ProcessError,
     },
-    /// The repository answered something that is no list of refs.
+    /// The repository answered something that is not a list of refs.
     #[error("{url} answered the list of refs with nonsense: {problem}")]
     Answer {
         /// The repository.
@@ -284,6 +284,9 @@ impl Source {
 
     /// Asks where the branch is: one ref. With several URLs, all are asked at once, and the first one's answer
     /// counts; see [`Source::believing`].
+    ///
+    /// # Errors
+    /// No server answers, or each one's answer cannot be used.
     pub async fn list(&self) -> Result<Head, SourceError> {
         match self.remotes.as_slice() {
             [only] => {
@@ -297,6 +300,9 @@ impl Source {
 
     /// Fetches the branch, first from where it was listed, and there the commit that was listed; gives the
     /// commit.
+    ///
+    /// # Errors
+    /// No server has the commit, or the local copy cannot be written.
     pub async fn fetch(&self) -> Result<CommitId, SourceError> {
         match self.remotes.as_slice() {
             [only] => self.fetch_from(only).await,
@@ -404,7 +410,10 @@ impl Source {
     }
 
     /// Sets the local copy aside where git finds it damaged: it holds nothing that could not be
-    /// fetched again. Where git cannot tell in time, it is left alone.
+    /// fetched again. Where git cannot determine in time, it is left alone.
+    ///
+    /// # Errors
+    /// The local copy cannot be renamed.
     pub async fn set_aside_if_damaged(&self) -> Result<Option<PathBuf>, SourceError> {
         if !is_damaged(&self.local).await {
             return Ok(None);
@@ -418,11 +427,17 @@ impl Source {
     }
 
     /// Whether `commit` is `ancestor` or descends from it, in what has been fetched.
+    ///
+    /// # Errors
+    /// The local copy cannot be read, or lacks one of them.
     pub fn descends(&self, commit: &CommitId, ancestor: &CommitId) -> Result<bool, SourceError> {
         self.walk(commit, ancestor).map(|walk| walk.descends)
     }
 
     /// A fetched commit with its subject.
+    ///
+    /// # Errors
+    /// The local copy cannot be read, or lacks it.
     pub fn commit(&self, id: &CommitId) -> Result<Commit, SourceError> {
         let repository = self.open_or_make()?;
         let find = || -> Result<String, history::Unread> {
@@ -443,6 +458,9 @@ impl Source {
 
     /// The toplevels that the commits from after `accepted` to `head` ask to retry, by a trailer
     /// `Nixus-Retry: <toplevel>` in their messages.
+    ///
+    /// # Errors
+    /// The local copy cannot be read, or lacks a part of the history.
     pub fn retries(
         &self,
         head: &CommitId,

@@ -40,6 +40,9 @@ struct Place {
 
 impl Source {
     /// The same commit with its submodules as plain folders; the commit itself where it has none.
+    ///
+    /// # Errors
+    /// A submodule's URL cannot be used, no server has its commit, or the local copy cannot be written.
     pub async fn with_submodules(&self, commit: &CommitId) -> Result<CommitId, SourceError> {
         let Some(remote) = self.remotes.first() else {
             return Ok(commit.clone());

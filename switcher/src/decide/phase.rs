@@ -34,7 +34,7 @@ pub enum Phase {
     Booted {
         /// Counts from 1; a boot that crashed is tried again.
         boots: u8,
-        /// A trial at boot told nothing; by now a failure need not be the boot's.
+        /// A trial at boot was inconclusive; by now a failure need not be the boot's.
         late: bool,
     },
     /// The system that was booted has to prove itself.
@@ -80,7 +80,7 @@ pub enum Phase {
     },
 }
 
-/// A way back that is under way.
+/// A rollback that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revert {
     /// Why.
@@ -191,7 +191,7 @@ impl PhaseName {
 }
 
 impl PhaseName {
-    /// Whether all is decided, and only told and tidied up.
+    /// Whether all is decided, and is only reported and tidied up.
     pub fn is_bookkeeping(self) -> bool {
         matches!(
             self,
@@ -246,7 +246,7 @@ impl Phase {
     }
 
     /// Whether this phase leads to the old system. A state file that cannot be written stops every
-    /// step forward, never the way back.
+    /// step forward, never the rollback.
     pub fn is_way_back(&self) -> bool {
         matches!(
             self,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-/// How often somebody has to look all the same where the kernel does not tell of files.
+/// How often somebody has to look all the same where the kernel does not show of files.
 const LOOK: Duration = Duration::from_millis(25);
 
 /// Waits until there is something to read, for `limit` at most.

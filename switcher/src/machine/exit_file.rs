@@ -45,6 +45,9 @@ impl Exit {
     }
 
     /// Writes it where the switcher looks for it. It need not survive a reboot.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         crate::machine::fault::around(format_args!("record-exit"), || {
             let new = path.with_extension("new");
@@ -54,6 +57,9 @@ impl Exit {
     }
 
     /// Reads it, once it is there.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read, or is not such a file.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
         match read_bounded(path, 4096) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),

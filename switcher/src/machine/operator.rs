@@ -1,4 +1,4 @@
-//! Who asks, as far as the kernel and sudo tell: for evidence, history and reports. No directory
+//! Who asks, as far as the kernel and sudo show: for evidence, history and reports. No directory
 //! service is asked: it may be what is broken.
 
 use std::env;

@@ -41,7 +41,7 @@ fn inhibitors(folder: &Path) -> Option<BTreeMap<String, String>> {
         return None;
     }
     let bytes = read_bounded(&path, LONGEST).unwrap_or_default();
-    // The check of nixpkgs itself fails for what is no map; here it forbids nothing.
+    // The check of nixpkgs itself fails for what is not a map; here it forbids nothing.
     Some(serde_json::from_slice(&bytes).unwrap_or_default())
 }
 

@@ -29,7 +29,10 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// Runs `program` with `args` for at most `limit`. Ending with another code than 0 is no error here.
+/// Runs `program` with `args` for at most `limit`. Ending with another code than 0 is not an error here.
+///
+/// # Errors
+/// The program cannot be started, or is killed because it has not ended within `limit`.
 pub fn run(program: &Path, args: &[&str], limit: Duration) -> Result<Output, SystemError> {
     let what = || {
         let name = program.file_name().unwrap_or_default().to_string_lossy();
@@ -85,6 +88,9 @@ pub fn run(program: &Path, args: &[&str], limit: Duration) -> Result<Output, Sys
 }
 
 /// Runs a program that has to end with 0, and gives what it printed.
+///
+/// # Errors
+/// Those of [`run`], or the program ends with another code than 0.
 pub fn run_well(program: &Path, args: &[&str], limit: Duration) -> Result<String, SystemError> {
     let output = run(program, args, limit)?;
     if output.code == 0 {

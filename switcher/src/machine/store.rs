@@ -29,6 +29,9 @@ pub enum Soundness {
 }
 
 /// Compares files with the hashes that Nix keeps of them. Needs no network and no daemon.
+///
+/// # Errors
+/// Nix cannot be run, or does not end within `limit`.
 pub fn check(
     toplevel: &Toplevel,
     extent: Extent,

@@ -69,7 +69,7 @@ pub struct Switch {
     pub toplevel: Toplevel,
     /// What it does.
     pub action: Action,
-    /// It is on the way back: its own checks may not refuse (`NIXOS_NO_CHECK=1`).
+    /// It is during a rollback: its own checks may not refuse (`NIXOS_NO_CHECK=1`).
     pub unchecked: bool,
     /// Makes its unit's name unique in the deployment.
     pub run: u32,
@@ -116,7 +116,7 @@ pub enum BootDefault {
     System(Toplevel),
     /// Not what its installer wrote: something outranks that.
     Pinned(Pin),
-    /// It cannot be told for this boot loader, or there is none: why.
+    /// It cannot be determined for this boot loader, or there is none: why.
     Unknown(String),
     /// The boot loader's files are there and do not make sense.
     Broken(String),
@@ -125,7 +125,7 @@ pub enum BootDefault {
 /// What outranks the default that an installer writes; no installation of a boot loader changes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
-    /// What its installer has made the default, where that can be told.
+    /// What its installer has made the default, where that can be determined.
     pub installed: Option<Toplevel>,
     /// What is started in its place, where it is a system.
     pub starts: Option<Toplevel>,
@@ -199,35 +199,62 @@ pub trait System {
     /// Seconds since 1970.
     fn wallclock(&self) -> u64;
     /// The id of this boot.
+    ///
+    /// # Errors
+    /// The kernel's file cannot be read.
     fn boot_id(&self) -> Result<BootId, SystemError>;
     /// The system that runs.
+    ///
+    /// # Errors
+    /// The link does not name a system in the store.
     fn current(&self) -> Result<Toplevel, SystemError>;
     /// The system that was booted.
+    ///
+    /// # Errors
+    /// The link does not name a system in the store.
     fn booted(&self) -> Result<Toplevel, SystemError>;
     /// Why the candidate, or the host, is not fit for an activation.
     fn refusal(&self, candidate: &Toplevel, old: &Toplevel) -> Option<Cause>;
     /// The store path of this program, where it is in the store.
     fn own_path(&self) -> Option<PathBuf>;
     /// The units now.
+    ///
+    /// # Errors
+    /// systemd does not answer in time.
     fn units(&self) -> Result<Units, SystemError>;
     /// What forbids to switch from one system to the other without a reboot: each in words.
     fn inhibitors(&self, from: &Toplevel, to: &Toplevel) -> Vec<String>;
     /// Of these units, that were active before: those that do not run although the candidate wants them.
+    ///
+    /// # Errors
+    /// systemd does not answer in time.
     fn stopped(&self, candidate: &Toplevel, before: &[String])
     -> Result<Vec<Stopped>, SystemError>;
     /// Whether the last activation of a system is known to have failed.
     fn activation_failed(&self, system: &Toplevel) -> bool;
     /// The network now: what this system declares of it, and the ways to these.
+    ///
+    /// # Errors
+    /// The kernel cannot be asked.
     fn network(&self, of: &Toplevel, to: &[IpAddr]) -> Result<Network, SystemError>;
     /// The interfaces, and by which of them these are reached.
+    ///
+    /// # Errors
+    /// The kernel cannot be asked.
     fn paths(&self, to: &[IpAddr]) -> Result<Paths, SystemError>;
     /// Makes what was written to the store and to `/boot` durable.
+    ///
+    /// # Errors
+    /// A file system cannot be synced.
     fn sync(&self) -> Result<(), SystemError>;
     /// Starts a watchdog and sees that it is armed.
+    ///
+    /// # Errors
+    /// systemd refuses it, or does not show it as armed.
     fn arm(&mut self, deployment: &DeploymentId, watch: &Watch) -> Result<(), SystemError>;
     /// Whether a watchdog is armed.
     fn is_armed(&self, unit: &str) -> bool;
-    /// Notes until the next boot that the way back has begun; for a journal that cannot be written.
+    /// Notes until the next boot that the rollback has begun; for a journal that cannot be written.
     /// Where this cannot be noted either, it is said.
     fn mark_going_back(&mut self, deployment: &DeploymentId);
     /// Whether that was noted in this boot.
@@ -240,16 +267,28 @@ pub trait System {
     /// What the last run of `switch-to-configuration` printed, as far as it is known.
     fn said(&self) -> String;
     /// Keeps everybody else from switching, or lets them. Fails where somebody is switching.
+    ///
+    /// # Errors
+    /// Somebody is switching, or the lock cannot be used.
     fn hold_switching(&mut self, hold: bool) -> Result<(), SystemError>;
     /// Starts the candidate's verification and waits for evidence until the deadline.
     fn trial(&mut self, deployment: &Deployment) -> TrialEnd;
     /// Has `nixus-switcher boot-trial` run once the units of this boot are up; waits for nothing.
+    ///
+    /// # Errors
+    /// systemd refuses to start the unit.
     fn await_units(&mut self, deployment: &DeploymentId) -> Result<(), SystemError>;
     /// Starts units and waits until they are started, as often as they may have failed before.
+    ///
+    /// # Errors
+    /// systemd does not answer in time, or one of them fails.
     fn start(&mut self, units: &[String]) -> Result<(), SystemError>;
     /// Reads back what the boot loader starts.
     fn boot_default(&self) -> BootDefault;
     /// Reboots the machine.
+    ///
+    /// # Errors
+    /// Neither systemd nor the kernel does it.
     fn reboot(&mut self) -> Result<(), SystemError>;
     /// Waits.
     fn pause(&mut self, time: Duration);

@@ -42,7 +42,7 @@ pub fn missing(layout: &Layout, toplevel: &Toplevel) -> Vec<String> {
 }
 
 /// Whether a toplevel can be switched to at all; the system that runs must be able to, or there is
-/// no way back.
+/// no rollback.
 pub fn can_switch(layout: &Layout, toplevel: &Toplevel) -> bool {
     fs::metadata(
         layout

@@ -20,6 +20,9 @@ use crate::state::network::Network;
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {
     /// Opens the trial, if the system that was booted is due for one; says whether it is.
+    ///
+    /// # Errors
+    /// What was booted cannot be found out, or the deployment stays open.
     pub fn boot_trial(&mut self) -> Result<bool, RunError> {
         let boot = self.system.boot_id().map_err(RunError::System)?;
         let Some((deployment, late)) = self.due(&boot)? else {
@@ -114,11 +117,17 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
 
 /// Settles what a crash left, at boot or later, and opens the trial of a boot that is due for one.
 /// Leaves at once where a switcher works.
+///
+/// # Errors
+/// The lock or the journal cannot be used, or the deployment stays open.
 pub fn recover(layout: &Layout, system: &mut NixOs) -> Result<Taken, TakeoverError> {
     alone(layout, system, at_boot)
 }
 
 /// What the recovery does at boot: settles what a crash left, then opens the trial that is due.
+///
+/// # Errors
+/// The journal cannot be used, or the deployment stays open.
 pub fn at_boot<D: Disk, S: System>(
     disk: &D,
     layout: &Layout,
@@ -136,6 +145,9 @@ pub fn at_boot<D: Disk, S: System>(
 }
 
 /// The units of a boot on trial are up, as far as they come.
+///
+/// # Errors
+/// The lock or the journal cannot be used, or the deployment stays open.
 pub fn units_up(layout: &Layout, system: &mut NixOs) -> Result<Taken, TakeoverError> {
     let Some(_held) = holder::take(layout, KILLED).map_err(TakeoverError::Lock)? else {
         return Ok(Taken::Busy);
@@ -144,6 +156,9 @@ pub fn units_up(layout: &Layout, system: &mut NixOs) -> Result<Taken, TakeoverEr
 }
 
 /// The same for a caller that holds the lock.
+///
+/// # Errors
+/// The journal cannot be used, or the deployment stays open.
 pub fn judge<D: Disk, S: System>(
     disk: &D,
     layout: &Layout,

@@ -27,7 +27,7 @@ pub mod takeover;
 const STAGING_SECONDS: u64 = 600;
 /// The units of a boot may take this long to come up before they are judged.
 const BOOT_SECONDS: u64 = 600;
-/// A way back gets at least this long for each run of `switch-to-configuration`.
+/// A rollback gets at least this long for each run of `switch-to-configuration`.
 const LEAST_SECONDS: u64 = 60;
 /// The units of all watchdogs, as `new_watch` names them.
 pub(crate) const ALL_WATCHDOGS: &str = "nixus-expire-*";
@@ -60,7 +60,7 @@ pub struct Switcher<'a, D, S> {
     pub(crate) layout: &'a Layout,
     pub(crate) system: &'a mut S,
     journal: Journal,
-    /// What is so, durable or not: a way back goes on when the journal cannot be written.
+    /// What is so, durable or not: a rollback goes on when the journal cannot be written.
     pub(crate) record: Record,
     /// What could not be settled in this run.
     pub(crate) trouble: Option<String>,
@@ -68,6 +68,9 @@ pub struct Switcher<'a, D, S> {
 
 impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
     /// Opens the journal. The caller holds the lock.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or is damaged.
     pub fn open(disk: &'a D, layout: &'a Layout, system: &'a mut S) -> Result<Self, RunError> {
         let journal = Journal::open(disk, layout).map_err(RunError::Journal)?;
         let record = journal.record().clone();
@@ -92,6 +95,9 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
     }
 
     /// Activates a candidate and keeps it or goes back. What became of it is in the history.
+    ///
+    /// # Errors
+    /// Another deployment is open, what runs cannot be found out, or the deployment stays open.
     pub fn request(&mut self, request: Request) -> Result<(), RunError> {
         let phase = self.record.phase.name();
         if phase != PhaseName::Idle {
@@ -140,6 +146,9 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
     }
 
     /// Follows from one event until nothing more follows.
+    ///
+    /// # Errors
+    /// The deployment stays open, because something of it could not be written.
     pub fn drive(&mut self, event: Event) -> Result<(), RunError> {
         let outcomes = self.record.outcomes;
         let mut event = event;
@@ -166,7 +175,7 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
     }
 
     /// Makes a phase durable, under its own watchdog. The one of the phase before is dropped last.
-    /// On the way back neither watchdog nor journal is waited for.
+    /// During a rollback neither watchdog nor journal is waited for.
     fn enter(&mut self, phase: Phase) -> Result<(), Event> {
         let back = phase.is_way_back();
         let mut next = self.record.clone();
@@ -182,7 +191,7 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
                     armed = Some(watch);
                 }
                 Err(error) if back => self.system.say(&format!(
-                    "no watchdog for the way back, going back all the same: {}",
+                    "no watchdog for the rollback, going back all the same: {}",
                     chain(&error)
                 )),
                 Err(error) => return Err(Event::WatchdogFailed(chain(&error))),
@@ -216,7 +225,7 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
             if !back {
                 return Err(self.not_entered(reason));
             }
-            // A trial at boot that told nothing leads nowhere back.
+            // A trial at boot that was inconclusive leads nowhere back.
             if let Some(open) = &next.deployment
                 && !(open.boot_trial && next.phase.name() == PhaseName::Refused)
             {
@@ -259,6 +268,9 @@ impl<'a, D: Disk, S: System> Switcher<'a, D, S> {
     }
 
     /// Somebody else goes on with what the one before left: its timers may be gone or used up.
+    ///
+    /// # Errors
+    /// The deployment stays open, because something of it could not be written.
     pub fn take_over(&mut self, event: Event, boot: BootId) -> Result<(), RunError> {
         let stuck = self.record.phase.name() == PhaseName::Stuck;
         if let Some(open) = self.record.deployment.as_mut() {
@@ -364,7 +376,7 @@ fn limit(phase: PhaseName, policy: &Policy) -> u64 {
     }
 }
 
-/// The limit of one run of `switch-to-configuration` on the way back.
+/// The limit of one run of `switch-to-configuration` during a rollback.
 pub(crate) fn back_seconds(forward: u64) -> u64 {
     forward.max(LEAST_SECONDS)
 }

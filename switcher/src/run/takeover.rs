@@ -57,6 +57,9 @@ pub enum Taken {
 }
 
 /// Only settles what a crash left: the caller has something else in mind.
+///
+/// # Errors
+/// The lock or the journal cannot be used, or the deployment stays open.
 pub fn settle_only(layout: &Layout, system: &mut NixOs) -> Result<Taken, TakeoverError> {
     alone(layout, system, settle)
 }
@@ -82,6 +85,9 @@ pub(crate) fn alone(
 }
 
 /// The same for a caller that holds the lock, and has seen that nothing else runs.
+///
+/// # Errors
+/// The journal cannot be used, what runs cannot be found out, or the deployment stays open.
 pub fn settle<D: Disk, S: System>(
     disk: &D,
     layout: &Layout,
@@ -122,7 +128,7 @@ fn found_in(open: &Deployment, system: &impl System) -> Result<Boot, SystemError
     )
 }
 
-/// What somebody finds who takes over. The journal may not know of the last boot, nor of a way back
+/// What somebody finds who takes over. The journal may not know of the last boot, nor of a rollback
 /// that had begun: it cannot always be written, and then both happen without it.
 fn find(
     phase: &Phase,
@@ -140,7 +146,7 @@ fn find(
             | PhaseName::Refused
             | PhaseName::BootProven
     );
-    // A reboot forgets what was noted of the way back from a boot, but not what that had set.
+    // A reboot forgets what was noted of the rollback from a boot, but not what that had set.
     let unwritten = !goes_on && (old_is_set || system.is_going_back(&open.request.deployment));
     Ok(
         match found_in(open, system).map_err(TakeoverError::System)? {
@@ -155,6 +161,10 @@ fn find(
 
 /// A watchdog fired: ends the phase that nobody else ended. A watchdog whose phase is over does
 /// nothing.
+///
+/// # Errors
+/// The lock is still held after its holder was killed, the journal cannot be used, or the deployment
+/// stays open.
 pub fn expire(
     layout: &Layout,
     system: &mut NixOs,
@@ -174,7 +184,11 @@ pub fn expire(
     oust(layout, system, deployment, Event::Expired { alive, limit })
 }
 
-/// An operator wants the old system back, and no trial is open that could be told.
+/// An operator wants the old system back, and no trial is open that could be determined.
+///
+/// # Errors
+/// The lock is still held after its holder was killed, the journal cannot be used, or the deployment
+/// stays open.
 pub fn revert(layout: &Layout, system: &mut NixOs) -> Result<Taken, TakeoverError> {
     let record = journal::read(&HostDisk, layout).map_err(TakeoverError::Journal)?;
     match record.deployment {
@@ -224,6 +238,9 @@ fn oust(
 }
 
 /// Goes on with the open deployment. The caller holds the lock.
+///
+/// # Errors
+/// The journal cannot be used, what runs cannot be found out, or the deployment stays open.
 pub fn take_over<D: Disk, S: System>(
     disk: &D,
     layout: &Layout,
@@ -264,7 +281,7 @@ pub(crate) fn kill_others(layout: &Layout, systemd: &Systemd, deployment: &str) 
         units.push(String::from_utf8_lossy(&bytes).trim().to_owned());
     }
     for kind in ["nixus-expire-", "nixus-stc-", SECOND] {
-        // systemd that does not answer cannot tell; then the first two are what can be known.
+        // systemd that does not answer cannot say; then the first two are what can be known.
         units.extend(
             systemd
                 .names(&format!("{kind}{deployment}-*.service"))

@@ -154,7 +154,7 @@ fn scripts() -> Vec<(&'static str, Script)> {
             },
         ),
         (
-            "the way back ends as the old system's activation had",
+            "the rollback ends as the old system's activation had",
             Script {
                 verdict: Some(CheckOutcome::Fail),
                 back: SwitchEnd::Exited(2),
@@ -198,7 +198,7 @@ fn scripts() -> Vec<(&'static str, Script)> {
             },
         ),
         (
-            "the way back fails",
+            "the rollback fails",
             Script {
                 verdict: Some(CheckOutcome::Fail),
                 back: SwitchEnd::Exited(2),
@@ -409,7 +409,7 @@ fn fire_timers(machine: &Machine, told: &str) -> Result<(), Crash> {
             })
         });
         let Some(unit) = due.cloned() else {
-            // Where arming failed on the way back there is nobody but the next boot; and a refusal
+            // Where arming failed during a rollback there is nobody but the next boot; and a refusal
             // for want of a watchdog has nothing to protect.
             let excused = machine
                 .see()

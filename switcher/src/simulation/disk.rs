@@ -89,7 +89,7 @@ impl Inner {
         let kept = ending == "confirmed";
         let before = self.ended.insert(deployment, ending);
         if before.is_some_and(|before| kept != (before == "confirmed")) {
-            self.breaks("what was told is not told otherwise later");
+            self.breaks("what was reported is not reported otherwise later");
         }
     }
 

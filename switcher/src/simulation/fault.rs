@@ -58,7 +58,7 @@ impl Kind {
 pub enum Story {
     /// All is well.
     Good,
-    /// It is no toplevel.
+    /// It is not a toplevel.
     Refused,
     /// Somebody else is switching.
     Busy,

@@ -319,7 +319,7 @@ impl Inner {
     }
 }
 
-/// The end of a trial that could not tell.
+/// The end of a trial that was inconclusive.
 pub(super) fn inconclusive() -> TrialEnd {
     TrialEnd::NotVerified(Cause::VerificationInconclusive { checks: Vec::new() }, None)
 }

@@ -236,7 +236,7 @@ fn is_doubtful(machine: &Machine, sync: &str) -> bool {
         .any(|(point, kind)| *point == sync && matches!(kind, Kind::Fails | Kind::Full))
 }
 
-/// Stuck is right only where the way back itself failed, and never with an unproved default.
+/// Stuck is right only where the rollback itself failed, and never with an unproved default.
 fn stuck(machine: &Machine) -> Result<(), String> {
     let inner = machine.see();
     let killed = inner
@@ -259,7 +259,7 @@ fn stuck(machine: &Machine) -> Result<(), String> {
             .happened
             .iter()
             .any(|(_, kind)| matches!(kind, Kind::Fails | Kind::Full | Kind::Hangs));
-    holds(failed, "stuck only where the way back failed")?;
+    holds(failed, "stuck only where the rollback failed")?;
     holds(
         name_of(&inner.loader.seen) != NEW || inner.proved,
         "what the boot loader starts was verified",

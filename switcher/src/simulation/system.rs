@@ -114,7 +114,7 @@ impl System for Machine {
         let (point, tooth) = match self.see().phase {
             PhaseName::Staged => ("sync before the activation", Tooth::SyncBeforeActivation),
             PhaseName::Committing => ("sync before confirmed", Tooth::SyncBeforeConfirmed),
-            _ => ("sync on the way back", Tooth::SyncOnTheWayBack),
+            _ => ("sync during a rollback", Tooth::SyncOnTheWayBack),
         };
         self.at(point, |inner| {
             if inner.tooth != Some(tooth) {

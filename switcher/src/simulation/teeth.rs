@@ -39,7 +39,7 @@ pub enum Tooth {
     JournalFirst(PhaseName),
     /// The history comes before the journal forgets the deployment.
     HistoryFirst,
-    /// The note that the way back has begun.
+    /// The note that the rollback has begun.
     NoteOfTheWayBack,
     /// Reading back what the boot loader starts.
     ReadBootDefault,
@@ -122,7 +122,7 @@ impl fmt::Display for Tooth {
             Self::SeeWatchdog => "seeing that the watchdog is armed",
             Self::JournalFirst(phase) => return write!(f, "journal before {phase}'s effect"),
             Self::HistoryFirst => "history before the journal forgets",
-            Self::NoteOfTheWayBack => "note of a way back that is not in the journal",
+            Self::NoteOfTheWayBack => "note of a rollback that is not in the journal",
             Self::ReadBootDefault => "reading back the boot default",
             Self::ReadProfile => "reading back the profile",
             Self::Network => "looking for lost addresses and routes",

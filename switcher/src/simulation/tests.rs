@@ -16,7 +16,7 @@ fn no_fault_breaks_a_promise() {
 }
 
 /// Seeds of full searches that broke a promise, when a sync that failed was only made again, and when a
-/// way back from a boot was known by the profile alone.
+/// rollback from a boot was known by the profile alone.
 #[test]
 fn what_was_found_once_is_not_found_again() {
     for seed in [98_839, 766_675, 1_261_821] {

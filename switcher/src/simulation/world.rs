@@ -99,7 +99,7 @@ struct World {
     boots: u32,
     operators: u32,
     /// Nobody can be expected to watch: an operator's own command died, or no watchdog could be
-    /// armed for the way back.
+    /// armed for the rollback.
     unwatched: bool,
 }
 
@@ -271,7 +271,7 @@ impl World {
         }
     }
 
-    /// One of the armed watchdogs fires, by chance any of them: a clock tells nothing here.
+    /// One of the armed watchdogs fires, by chance any of them: a clock shows nothing here.
     fn fire(&mut self, record: &Record) -> Result<bool, String> {
         let names: Vec<String> = self.machine.see().timers.keys().cloned().collect();
         let index = self.machine.get().rng.below(names.len() as u64);

@@ -26,6 +26,9 @@ struct Mark {
 }
 
 /// Notes this boot, and says whether files of the store are in doubt.
+///
+/// # Errors
+/// The mark cannot be read or written.
 pub fn note(disk: &impl Disk, layout: &Layout, boot: &BootId) -> io::Result<bool> {
     let mark = match read(disk, layout)? {
         Found::Mark(mark) if &mark.boot == boot => return Ok(mark.doubtful),
@@ -51,6 +54,9 @@ pub fn checked(disk: &impl Disk, layout: &Layout) {
 }
 
 /// The machine goes down in order. A doubt that nobody has looked into stays.
+///
+/// # Errors
+/// The mark cannot be read or written.
 pub fn goes_down(disk: &impl Disk, layout: &Layout) -> io::Result<()> {
     match read(disk, layout)? {
         Found::Mark(mark) if !mark.doubtful || mark.checked => {

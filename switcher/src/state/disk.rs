@@ -18,24 +18,54 @@ const LOCK_POLL: Duration = Duration::from_millis(20);
 /// `sync_dir` of it.
 pub trait Disk {
     /// Creates or replaces the content of a file, readable by root only, and syncs it.
+    ///
+    /// # Errors
+    /// The file cannot be written or synced; nothing of it is left then.
     fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
     /// Gives a file or link another name, in place of whatever had that name.
+    ///
+    /// # Errors
+    /// There is no such file, or its folder cannot be written.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
+    ///
+    /// # Errors
+    /// The directory cannot be opened or synced.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Creates a link at `path`; fails where something is there.
+    ///
+    /// # Errors
+    /// Something has that name, or the folder cannot be written.
     fn symlink(&self, target: &Path, path: &Path) -> io::Result<()>;
     /// Where a link points.
+    ///
+    /// # Errors
+    /// It is not there, or not a link.
     fn read_link(&self, path: &Path) -> io::Result<PathBuf>;
     /// Removes a file or link.
+    ///
+    /// # Errors
+    /// It is not there, or the folder cannot be written.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Reads a file; fails where it is larger than `limit` bytes.
+    ///
+    /// # Errors
+    /// The file cannot be opened or read, or is larger.
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>>;
     /// The names in a directory, sorted.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// Creates a directory and all above it.
+    ///
+    /// # Errors
+    /// One of them cannot be made, or is something else.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
     /// Takes an exclusive `flock` on a file, for at most `wait`.
+    ///
+    /// # Errors
+    /// `WouldBlock` where somebody else holds it for longer; or the file cannot be opened.
     fn lock(&self, path: &Path, wait: Duration) -> io::Result<Held>;
 }
 
@@ -55,6 +85,9 @@ impl Held {
 
 /// Creates a directory and makes its name and that of the directory above it durable, whoever made
 /// them and when: a file in a directory that is lost is lost as well.
+///
+/// # Errors
+/// A directory cannot be made or synced.
 pub fn keep_dir(disk: &impl Disk, dir: &Path) -> io::Result<()> {
     disk.create_dir_all(dir)?;
     dir.ancestors()
@@ -64,6 +97,9 @@ pub fn keep_dir(disk: &impl Disk, dir: &Path) -> io::Result<()> {
 }
 
 /// Replaces a file so that after a crash either the old or the new content is there in full.
+///
+/// # Errors
+/// The content or its name cannot be written or synced.
 pub fn write_atomic(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path
         .parent()
@@ -75,6 +111,9 @@ pub fn write_atomic(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<(
 }
 
 /// Points a link elsewhere, durably: after a crash it points to the old or the new target.
+///
+/// # Errors
+/// The link cannot be made, renamed or synced.
 pub fn link_atomic(disk: &impl Disk, target: &Path, path: &Path) -> io::Result<()> {
     let dir = path
         .parent()
@@ -84,6 +123,9 @@ pub fn link_atomic(disk: &impl Disk, target: &Path, path: &Path) -> io::Result<(
 }
 
 /// Points a link elsewhere. Which target it has after a crash is open until its directory is synced.
+///
+/// # Errors
+/// The link cannot be made or renamed.
 pub fn link_over(disk: &impl Disk, target: &Path, path: &Path) -> io::Result<()> {
     let new = beside(path);
     match disk.remove(&new) {

@@ -62,6 +62,9 @@ fn said_in(unit: &str) -> u32 {
 }
 
 /// A state as the text of a version.
+///
+/// # Errors
+/// The state has a value that JSON cannot hold.
 pub fn encode(version: u32, state: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     #[cfg(feature = "next-format")]
     if version > 1 {
@@ -72,6 +75,9 @@ pub fn encode(version: u32, state: &impl Serialize) -> serde_json::Result<Vec<u8
 }
 
 /// A state from the text of a version that is readable.
+///
+/// # Errors
+/// The text is not JSON of that version's shape.
 pub fn decode<T: DeserializeOwned>(version: u32, text: &[u8]) -> serde_json::Result<T> {
     #[cfg(feature = "next-format")]
     if version > 1 {

@@ -42,6 +42,9 @@ pub enum HistoryError {
 }
 
 /// Writes one outcome durably and drops the oldest ones. Doing it again replaces the file.
+///
+/// # Errors
+/// The outcome cannot be written or synced. Old ones that cannot be dropped are not an error.
 pub fn write(disk: &impl Disk, layout: &Layout, outcome: &Outcome) -> Result<(), HistoryError> {
     let dir = layout.history();
     let path = dir.join(format!(
@@ -63,7 +66,7 @@ pub fn write(disk: &impl Disk, layout: &Layout, outcome: &Outcome) -> Result<(),
     Ok(())
 }
 
-/// What the history tells, as far as it can be read.
+/// What the history shows, as far as it can be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     /// The outcomes, oldest first.
@@ -75,11 +78,17 @@ pub struct History {
 
 /// The outcomes with a higher sequence than this one, oldest first; at most the newest 200. Damaged
 /// ones are left out; [`read`] names them.
+///
+/// # Errors
+/// The folder cannot be listed.
 pub fn read_after(layout: &Layout, sequence: u64) -> Result<Vec<Outcome>, HistoryError> {
     read_after_on(&HostDisk, layout, sequence)
 }
 
 /// The same on any disk.
+///
+/// # Errors
+/// The folder cannot be listed.
 pub fn read_after_on(
     disk: &impl Disk,
     layout: &Layout,
@@ -90,6 +99,9 @@ pub fn read_after_on(
 
 /// All that can be read after this sequence, and what cannot. An outcome of a newer release is left
 /// out: whoever runs that release has read it.
+///
+/// # Errors
+/// The folder cannot be listed.
 pub fn read(disk: &impl Disk, layout: &Layout, sequence: u64) -> Result<History, HistoryError> {
     let names = names(disk, layout)?;
     let mut history = History::default();
@@ -125,6 +137,9 @@ pub(crate) fn outcome_in(bytes: &[u8]) -> io::Result<Option<Outcome>> {
 }
 
 /// The highest number that an outcome has; 0 where there is none.
+///
+/// # Errors
+/// The folder cannot be listed.
 pub fn newest(disk: &impl Disk, layout: &Layout) -> Result<u64, HistoryError> {
     Ok(names(disk, layout)?.last().map_or(0, |(number, _)| *number))
 }

@@ -9,6 +9,9 @@ use crate::state::disk::{Disk, Held, HostDisk};
 use crate::state::layout::Layout;
 
 /// Takes the lock, for at most `wait`; `None` where somebody else holds it.
+///
+/// # Errors
+/// The lock file cannot be opened.
 pub fn take(layout: &Layout, wait: Duration) -> io::Result<Option<Held>> {
     fs::create_dir_all(layout.run())?;
     match HostDisk.lock(&layout.lock(), wait) {

@@ -81,7 +81,7 @@ impl Layout {
         self.run().join("verify.sock")
     }
 
-    /// Says that the way back has begun where the journal could not be written.
+    /// Says that the rollback has begun where the journal could not be written.
     pub fn going_back(&self, deployment: &DeploymentId) -> PathBuf {
         self.run().join(format!("going-back-{deployment}"))
     }

@@ -56,6 +56,9 @@ impl Root {
 
 /// Roots one path of the store. The roots of an open deployment are durable after the next
 /// `System::sync`, which the staging does before anything relies on them; the other is at once.
+///
+/// # Errors
+/// The link or its folder cannot be made.
 pub fn keep(disk: &impl Disk, layout: &Layout, root: Root, path: &Path) -> Result<(), RootError> {
     let link = layout.roots().join(root.name());
     disk.create_dir_all(&layout.roots())
@@ -67,6 +70,9 @@ pub fn keep(disk: &impl Disk, layout: &Layout, root: Root, path: &Path) -> Resul
 }
 
 /// The same, and durable at once.
+///
+/// # Errors
+/// The link cannot be made or synced.
 pub fn keep_at_once(
     disk: &impl Disk,
     layout: &Layout,
@@ -81,6 +87,9 @@ pub fn keep_at_once(
 
 /// Drops the roots that only an open deployment needs. The switcher stays rooted: its own watchdog
 /// may still be about to run.
+///
+/// # Errors
+/// A link is there and cannot be removed.
 pub fn drop_open(disk: &impl Disk, layout: &Layout) -> Result<(), RootError> {
     for root in [Root::Candidate, Root::Old, Root::Persistent] {
         let path = layout.roots().join(root.name());

@@ -58,7 +58,7 @@ pub struct Status {
     pub unproven: Option<UnprovenView>,
     /// How the last deployment ended.
     pub last: Option<Outcome>,
-    /// Why the journal cannot be used. Then nothing is activated, and `open` and `stuck` tell nothing.
+    /// Why the journal cannot be used. Then nothing is activated, and `open` and `stuck` show nothing.
     #[serde(default)]
     pub journal_damage: Option<String>,
     /// What of the history cannot be used, and is left out.
@@ -71,9 +71,9 @@ pub struct Status {
 pub struct UnprovenView {
     /// The system.
     pub toplevel: Toplevel,
-    /// Why its last trial at boot told nothing, where there was one.
+    /// Why its last trial at boot was inconclusive, where there was one.
     pub told_nothing: Option<String>,
-    /// How many trials told nothing since the last boot that had one.
+    /// How many trials were inconclusive since the last boot that had one.
     pub trials: u32,
 }
 
@@ -88,6 +88,9 @@ impl UnprovenView {
 }
 
 /// The open deployment, if there is one. Needs no lock.
+///
+/// # Errors
+/// The journal cannot be read.
 pub fn open(layout: &Layout) -> Result<Option<Open>, JournalError> {
     let (format, record) = journal::read_with_format(&HostDisk, layout)?;
     let phase = record.phase.name();
@@ -107,12 +110,15 @@ pub fn open(layout: &Layout) -> Result<Option<Open>, JournalError> {
 }
 
 /// What has not proved yet that it boots. Each pass asks, so that no more is read than needed.
+///
+/// # Errors
+/// The journal cannot be read.
 pub fn unproven(layout: &Layout) -> Result<Option<UnprovenView>, JournalError> {
     let record = journal::read(&HostDisk, layout)?;
     Ok(record.unproven.map(UnprovenView::of))
 }
 
-/// Everything at once, as far as it can be told.
+/// Everything at once, as far as it can be determined.
 pub fn status(layout: &Layout) -> Status {
     let (open, record, journal_damage) = match (open(layout), journal::read(&HostDisk, layout)) {
         (Ok(open), Ok(record)) => (open, record, None),
@@ -175,7 +181,7 @@ impl std::fmt::Display for Status {
         if let Some(unproven) = &self.unproven {
             writeln!(f, "not boot-proven yet: {}", unproven.toplevel)?;
             if let Some(why) = &unproven.told_nothing {
-                writeln!(f, "  its trial at boot told nothing: {why}")?;
+                writeln!(f, "  its trial at boot was inconclusive: {why}")?;
             }
         }
         if let Some(last) = &self.last {

@@ -488,7 +488,7 @@
     fleet.nodes.web1.configuration.services.openssh.enable = false;
     refused = [ "web1: services.openssh.enable is off: operators would be locked out" ];
   };
-  "a failed assertion of the fleet is told by every host" = {
+  "a failed assertion of the fleet is reported by every host" = {
     fleet = {
       nixus.repository = lib.mkForce null;
       nodes.web1 = { };

@@ -490,11 +490,11 @@ in
       ];
     };
   };
-  "statuses for a forge that the URL does not tell" = {
+  "statuses for a forge that the URL does not show" = {
     fleet = web1 { } // {
       nixus.forgeToken = "/var/lib/nixus-keys/forge_token";
     };
-    refused = [ "settings.statuses needs repository, which ssh://git@git.example.org/deploy.git does not tell" ];
+    refused = [ "settings.statuses needs repository, which ssh://git@git.example.org/deploy.git does not show" ];
   };
   "statuses for a server that may be any forge" = {
     fleet = web1 { services.nixus.settings.statuses.repository = "fleet/deploy"; } // {

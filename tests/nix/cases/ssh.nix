@@ -140,7 +140,7 @@ in
       ];
     };
   };
-  "what is false is no access" = {
+  "what is false is not access" = {
     fleet = fleet (deploy false);
     expect = hosts: {
       account = [
@@ -153,7 +153,7 @@ in
       ];
     };
   };
-  "a person who is no host has keys only" = {
+  "a person who is not a host has keys only" = {
     fleet = fleet {
       alice.keys.laptop = {
         publicKey = "${key "alice"} alice";

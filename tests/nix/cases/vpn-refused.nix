@@ -33,11 +33,11 @@ in
   };
   "a star without a server" = {
     fleet = star { server = lib.mkForce null; };
-    refused = [ "vpn.networks.lan is a star, and its server () is no member that takes part: name one of a, b, hub" ];
+    refused = [ "vpn.networks.lan is a star, and its server () is not a member that takes part: name one of a, b, hub" ];
   };
   "a server that does not take part" = {
     fleet = star { members.hub.enable = false; };
-    refused = [ "its server (hub) is no member that takes part" ];
+    refused = [ "its server (hub) is not a member that takes part" ];
   };
   "a server that nobody can reach" = {
     fleet = star { } // { nodes.hub.configuration.services.nixus.public.ipv4 = lib.mkForce null; };
@@ -57,8 +57,8 @@ in
       members.b.ipv6 = "fd10::";
     };
     refused = [
-      "members.a.ipv4: 10.11.0.1 is no host's address in 10.10.0.0/16"
-      "members.b.ipv6: fd10:: is no host's address in fd10::/64"
+      "members.a.ipv4: 10.11.0.1 is not a host's address in 10.10.0.0/16"
+      "members.b.ipv6: fd10:: is not a host's address in fd10::/64"
     ];
   };
   "an address twice" = {
@@ -74,9 +74,9 @@ in
   };
   "a number that is too high" = {
     fleet = mesh { members.a.number = lib.mkForce 255; };
-    refused = [ "members.a.ipv4: 10.10.0.255 is no host's address in 10.10.0.0/24" ];
+    refused = [ "members.a.ipv4: 10.10.0.255 is not a host's address in 10.10.0.0/24" ];
   };
-  "a member that is no host" = {
+  "a member that is not a host" = {
     fleet = star { members.z = two; };
     refused = [ "vpn.networks.lan.members names z, and there is no such host" ];
   };

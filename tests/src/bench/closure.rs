@@ -197,7 +197,10 @@ fn last_ended(host: &Host) -> Result<f64> {
     let times = host.must(stat.into_iter().chain(records))?;
     let times: Result<Vec<f64>> = times
         .lines()
-        .map(|time| time.parse().with_context(|| format!("{time:?} is no time")))
+        .map(|time| {
+            time.parse()
+                .with_context(|| format!("{time:?} is not a time"))
+        })
         .collect();
     Ok(times?.into_iter().fold(0.0, f64::max))
 }

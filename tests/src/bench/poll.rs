@@ -103,7 +103,7 @@ fn is_up_to_date(host: &Host) -> Result<()> {
     let reason = status.pointer("/last_pass/waits_for/reason").cloned();
     ensure!(
         reason.as_ref().and_then(|reason| reason.as_str()) == Some("up-to-date"),
-        "that was no pass with nothing to do: {status}"
+        "that was not a pass with nothing to do: {status}"
     );
     Ok(())
 }
@@ -193,7 +193,7 @@ pub fn time<'a>(processes: impl IntoIterator<Item = &'a Process>) -> f64 {
 /// Lets the git server count what it sends to the host.
 fn bytes(lab: &Lab, host: &Host, plain: &[String]) -> Result<Table> {
     let server = lab.host("git")?;
-    let own = env::current_exe().context("cannot tell where the lab's program is")?;
+    let own = env::current_exe().context("cannot determine where the lab's program is")?;
     fs::copy(&own, server.disk().join(LAB)).context("cannot put the relay on the git server")?;
     let keys = server.read(SERVER)?;
     let shell = "command=\"/usr/local/bin/nixus-git-shell";

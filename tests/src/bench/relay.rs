@@ -45,7 +45,7 @@ pub fn counted(file: &Path) -> Result<Vec<f64>> {
     text.lines()
         .map(|line| {
             line.parse()
-                .with_context(|| format!("{}: {line:?} is no number", file.display()))
+                .with_context(|| format!("{}: {line:?} is not a number", file.display()))
         })
         .collect()
 }

@@ -331,7 +331,7 @@ mod tests {
         }
     }
 
-    /// The forge of this test is no pushover: a host that does not wait is refused, and seen.
+    /// The forge of this test is not a pushover: a host that does not wait is refused, and seen.
     #[test]
     fn the_limits_bite() {
         let mut forge = GitHub::default();

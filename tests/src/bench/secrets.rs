@@ -119,5 +119,5 @@ fn seconds(host: &Host, command: &[String]) -> Result<f64> {
     ensure!(output.ok(), "{output:?}");
     let said = output.stderr.trim();
     said.parse()
-        .with_context(|| format!("{said:?} is no number of seconds"))
+        .with_context(|| format!("{said:?} is not a number of seconds"))
 }

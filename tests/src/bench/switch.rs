@@ -161,7 +161,7 @@ fn request(host: &Host, mark: &str, id: &str) -> Result<()> {
         deployment: format!("bench-{mark}")
             .parse()
             .context("no deployment id")?,
-        candidate: candidate.try_into().context("that is no toplevel")?,
+        candidate: candidate.try_into().context("that is not a toplevel")?,
         commit: Commit {
             id: id.to_owned(),
             subject: mark.to_owned(),

@@ -10,7 +10,7 @@ use nixus_switcher::simulation::model::{Bounds, Explored, explore};
 use super::{Coverage, Options, Section, Violations};
 
 /// What may happen to it: a power cut, a switcher that is killed or hangs, units that the candidate has
-/// stopped, a third system that is booted by hand; a watchdog, a write, a part of the way back that fails; an
+/// stopped, a third system that is booted by hand; a watchdog, a write, a part of the rollback that fails; an
 /// operator.
 const KINDS_OF_TROUBLE: u64 = 9;
 

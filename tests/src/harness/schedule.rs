@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(begin(&mut schedule), 0);
         schedule.ended(&light);
         assert_eq!(begin(&mut schedule), 1);
-        // Places that nobody takes are no reason for more.
+        // Places that nobody takes are not a reason for more.
         schedule.ended(&light);
         schedule.adapt(true);
         assert_eq!(begin(&mut schedule), 1);

@@ -89,7 +89,7 @@ fn copy_notes(root: &NixRoot, from: &str, to: &str) -> Result<()> {
     )
 }
 
-/// The lock of a flake with one input, which is no flake.
+/// The lock of a flake with one input, which is not a flake.
 fn lock_file(name: &str, source: &Source) -> serde_json::Value {
     json!({
         "nodes": {

@@ -10,7 +10,7 @@ use crate::host::Host;
 /// Units come and go on the way to a state at rest: so long they may take.
 const LOOKS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
-/// What is asked of a host. Units that belong to whoever asks, and to passes, are no part of it.
+/// What is asked of a host. Units that belong to whoever asks, and to passes, are not part of it.
 const QUESTIONS: &str = "hostname
 systemctl list-units --all --plain --no-legend --full --type=service,socket,timer,mount,path,target
 ip -o -batch - <<'END'
@@ -55,7 +55,7 @@ fn mount(line: &str) -> Option<String> {
     (!point.starts_with("/run/credentials/")).then(|| format!("{point} {kind}"))
 }
 
-/// Whether a line of the answers is about something that lasts: units that do not run are no part of a
+/// Whether a line of the answers is about something that lasts: units that do not run are not part of a
 /// state, nor are those that have done something once.
 fn is_lasting(line: &str) -> bool {
     let words: Vec<&str> = line.split(' ').collect();

@@ -294,7 +294,7 @@ impl Machine {
         }
         // The process that was started is nsenter; QEMU knows its own number.
         let pid = fs::read_to_string(self.host.access.path(self.inside("pid")))
-            .context("cannot tell QEMU's process")?;
+            .context("cannot determine QEMU's process")?;
         self.host
             .access
             .must(&["kill", "-KILL", pid.trim()], None)?;

@@ -239,7 +239,7 @@ fn unreported(host: &Host, reports: &[Report]) -> Result<Vec<String>> {
     let mut counted: Vec<String> = Vec::new();
     for path in deployments(host)? {
         let outcome: Outcome = serde_json::from_str(&host.read(&path)?)
-            .with_context(|| format!("{path} is no outcome"))?;
+            .with_context(|| format!("{path} is not an outcome"))?;
         let deployment = outcome.deployment.to_string();
         counted.push(deployment.clone());
         let ended = counted.iter().filter(|one| **one == deployment).count();

@@ -43,7 +43,7 @@ pub struct Plan {
 pub enum Duty {
     /// It runs the system with this mark.
     Keep(String),
-    /// It runs any system that was not to be refused; why that cannot be told more exactly.
+    /// It runs any system that was not to be refused; why that cannot be determined more exactly.
     Stand(&'static str),
 }
 
@@ -80,7 +80,7 @@ impl Plan {
         plan
     }
 
-    /// Adds a fault, unless it cannot be told what has to come of it.
+    /// Adds a fault, unless it cannot be determined what has to come of it.
     fn add(&mut self, mut fault: Fault) {
         let same = |one: &Fault| one.kind == fault.kind && fault.kind.meets_pushes();
         if self.faults.iter().any(same) {

@@ -76,7 +76,7 @@ pub fn append(path: &Path, record: &Record) -> Result<()> {
 /// The rounds of a log.
 ///
 /// # Errors
-/// When it cannot be read, with the line that is no round.
+/// When it cannot be read, with the line that is not a round.
 pub fn read(path: &Path) -> Result<Vec<Record>> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -274,7 +274,7 @@ pub fn take_failures(paths: &Paths) -> Vec<Ended> {
 /// # Errors
 /// It cannot be written.
 pub fn note(request: &Request, failure: Option<String>) -> Result<(), HookError> {
-    // That those after a deployment ended well is no news.
+    // That those after a deployment ended well is not news.
     if failure.is_none() && request.deployment.is_some() {
         return Ok(());
     }

@@ -56,7 +56,7 @@ pub enum CreateError {
         files: Vec<String>,
     },
     /// Nix printed something else than hosts.
-    #[error("{attribute} is no set of hosts")]
+    #[error("{attribute} is not a set of hosts")]
     Hosts {
         /// The attribute.
         attribute: String,
@@ -71,7 +71,7 @@ pub enum CreateError {
     #[error("nix did not build what hosts on trial fetch")]
     Trial(#[source] ProcessError),
     /// What was named as a host's toplevel is none.
-    #[error("{} is no toplevel of {host}", path.display())]
+    #[error("{} is not a toplevel of {host}", path.display())]
     NoToplevel {
         /// The host.
         host: String,
@@ -82,7 +82,7 @@ pub enum CreateError {
         source: NameError,
     },
     /// It does not say what machine it is for.
-    #[error("cannot tell from {} what machines it is for: it is not built, or no toplevel", path.display())]
+    #[error("cannot determine from {} what machines it is for: it is not built, or no toplevel", path.display())]
     System {
         /// The file.
         path: PathBuf,
@@ -187,7 +187,7 @@ pub async fn build(
 /// Takes what was built elsewhere.
 ///
 /// # Errors
-/// It is no toplevel, or not in this store.
+/// It is not a toplevel, or not in this store.
 pub fn take(
     built: &[(String, PathBuf)],
     commit: &CommitId,

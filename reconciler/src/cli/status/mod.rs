@@ -86,7 +86,7 @@ impl StatusArguments {
 
 impl HasExit for StatusError {}
 
-/// Why the status could not be told.
+/// Why the status could not be determined.
 #[derive(Debug, Error)]
 pub enum StatusError {
     /// The ledger could not be read.
@@ -126,13 +126,13 @@ pub struct CommitLine {
 /// The boot.
 #[derive(Debug, Serialize)]
 pub struct Boot {
-    /// What was booted, where that can be told.
+    /// What was booted, where that can be determined.
     pub booted: Option<Toplevel>,
     /// Whether what runs has proved that it boots.
     pub proven: bool,
     /// Whether its first boot is on trial now.
     pub on_trial: bool,
-    /// Why its trial at boot told nothing, where it did not.
+    /// Why its trial at boot was inconclusive, where it did not.
     pub told_nothing: Option<String>,
     /// Whether an older generation than the default was picked in the boot menu.
     pub other_picked: bool,
@@ -197,13 +197,13 @@ pub struct Status {
     pub last_failure: Option<Failure>,
     /// What is not tried again.
     pub quarantine: Vec<Quarantined>,
-    /// Whether reports wait to be sent; nothing where that cannot be told.
+    /// Whether reports wait to be sent; nothing where that cannot be determined.
     pub reports_unsent: Option<bool>,
     /// How commit statuses are on their way; nothing where this host posts none.
     pub statuses: Option<statuses::StatusesView>,
     /// Why the ledger cannot be used; then nothing is activated.
     pub damage: Option<Damage>,
-    /// Why the switcher's journal cannot be used; then nothing is activated, and `open` tells nothing.
+    /// Why the switcher's journal cannot be used; then nothing is activated, and `open` is of no meaning.
     pub journal_damage: Option<String>,
     /// Files of the switcher's history that cannot be read, and are left out.
     pub history_damage: Vec<String>,
@@ -223,6 +223,9 @@ impl Status {
 }
 
 /// Gathers the status; changes nothing.
+///
+/// # Errors
+/// The ledger, the reports or the switcher's state cannot be read.
 pub async fn status(
     config: &Config,
     paths: &Paths,

@@ -67,7 +67,7 @@ pub struct Refused {
     pub again: Option<Timestamp>,
 }
 
-/// Gathers the view; nothing where this host posts none, or it cannot be told.
+/// Gathers the view; nothing where this host posts none, or it cannot be determined.
 pub fn view(config: &Config, paths: &Paths, switcher: &Switcher) -> Option<StatusesView> {
     let statuses = config.statuses.as_ref()?;
     let outbox = outbox_file::load(paths).ok()?;

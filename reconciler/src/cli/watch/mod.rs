@@ -157,7 +157,7 @@ async fn commit(reports: &Reports, written: Option<&str>) -> Result<String, Comm
         }),
         (Err(_), Some(text)) => {
             let problem = format!(
-                "{text:?} is no commit that a clone in this folder knows: give all its digits"
+                "{text:?} is not a commit that a clone in this folder knows: give all its digits"
             );
             Err(WrongInput(problem).into())
         }

@@ -31,7 +31,7 @@ pub enum End {
     PassedBy(String),
 }
 
-/// Whether a commit contains the one that is followed; nothing where that cannot be told.
+/// Whether a commit contains the one that is followed; nothing where that cannot be determined.
 pub type Contains<'a> = &'a dyn Fn(&str) -> Option<bool>;
 
 impl Progress {
@@ -120,7 +120,7 @@ impl Progress {
         busy.map(|(host, seen)| (host.as_str(), seen.last.as_ref()))
     }
 
-    /// Whether all hosts are done; nobody is no answer.
+    /// Whether all hosts are done; nobody is not an answer.
     pub fn is_over(&self) -> bool {
         !self.hosts.is_empty() && self.busy().next().is_none()
     }

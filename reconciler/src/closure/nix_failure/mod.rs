@@ -25,7 +25,7 @@ pub enum Class {
     Transient,
 }
 
-/// A failure as it is judged and told.
+/// A failure as it is judged and reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Whose fault it is.
@@ -73,7 +73,7 @@ const ENVIRONMENT: [&str; 22] = [
 ];
 
 /// What is said where disk or memory is at fault. It also counts in what a failed builder said
-/// last: a builder that ran out of disk is no broken builder.
+/// last: a builder that ran out of disk is not a broken builder.
 const RESOURCES: [&str; 8] = [
     "No space left on device",
     "Disk quota exceeded",
@@ -153,7 +153,7 @@ fn of_the_commit(error: &NixError) -> bool {
     if is_consequence(error) || failed_builder(&error.text).is_some() {
         return false;
     }
-    // Whatever else is said of a derivation or a store path that could not be made is no error of
+    // Whatever else is said of a derivation or a store path that could not be made is not an error of
     // evaluation, wherever in one it came up.
     if error.text.contains(".drv") {
         return false;

@@ -173,7 +173,7 @@ impl NixLog {
         self.warnings.iter().map(String::as_str)
     }
 
-    /// The last lines that are no part of the structured log.
+    /// The last lines that are not part of the structured log.
     pub fn plain(&self) -> impl Iterator<Item = &str> {
         self.plain.iter().map(String::as_str)
     }
@@ -190,7 +190,7 @@ impl NixLog {
         let cut = std::mem::take(&mut self.too_long);
         let text = String::from_utf8_lossy(&bytes);
         match text.strip_prefix("@nix ") {
-            // What was cut is no JSON any more, and too long to be shown.
+            // What was cut is not JSON any more, and too long to be shown.
             Some(_) if cut => {}
             Some(json) => {
                 if let Ok(line) = serde_json::from_str(json) {

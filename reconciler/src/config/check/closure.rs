@@ -17,7 +17,7 @@ const TWO_HOURS: u64 = 2 * 60 * 60;
 const RETRIES: u32 = 1;
 const MOST_RETRIES: u32 = 10;
 
-/// How long CI may take, unless told otherwise, in seconds.
+/// How long CI may take by default, in seconds.
 const WAIT: u64 = 30 * 60;
 
 impl Place<'_> {
@@ -132,7 +132,7 @@ impl Place<'_> {
         let otherwise = match (&raw.fallback, &raw.older) {
             (Some(_), Some(older)) if *older.get_ref() => Err(self.wrong(
                 older.span().start,
-                "is not used beside fallback: name one of them",
+                "is not used together with fallback: name one of them",
             )),
             (Some(_), _) => self.expression(host, raw).map(Otherwise::Build),
             (None, Some(older)) if *older.get_ref() => Ok(Otherwise::Older),
@@ -195,7 +195,7 @@ impl Place<'_> {
         // What a store path's name may have (libstore's path.cc).
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._?=".contains(&byte);
         if name.is_empty() || !name.bytes().all(plain) {
-            let problem = format!("{name:?} is no name of a system");
+            let problem = format!("{name:?} is not a name of a system");
             return Err(self.wrong(given.span().start, problem));
         }
         Ok(name.clone())

@@ -12,7 +12,7 @@ use crate::config::health::{Check, Health, Kind, Operator, OwnSsh, PROBE_USER, P
 use crate::config::written::{self, CheckKind};
 use crate::host::public_key::PublicKey;
 
-/// Where sshd has the key by which it is known, unless told otherwise.
+/// Where sshd has the key by which it is known by default.
 const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
 /// How long a peer must have been silent for nobody to wait for it, in seconds.
 const PEERS_LOST_AFTER: u64 = 24 * 60 * 60;
@@ -92,7 +92,7 @@ impl Place<'_> {
                 if plain {
                     return Ok(text.clone());
                 }
-                let problem = format!("{text:?} is no address, network or pattern of them");
+                let problem = format!("{text:?} is not an address, network or pattern of them");
                 Err(self.wrong(given.span().start, problem))
             })
             .collect()

@@ -8,7 +8,7 @@ use super::super::hooks::{Command, Hooks};
 use super::super::{ConfigError, written};
 use super::Place;
 
-/// How long each may run unless told otherwise, in seconds.
+/// How long each may run by default, in seconds.
 const TIMEOUT: u64 = 5 * 60;
 
 /// How many there may be of either kind.

@@ -16,7 +16,7 @@ mod health;
 mod hooks;
 mod statuses;
 
-/// How often a host reports at least unless told otherwise, in seconds.
+/// How often a host reports at least by default, in seconds.
 const HEARTBEAT: u64 = 24 * 60 * 60;
 
 /// How long the repository's own URL must not have answered for a mirror to be believed alone, in seconds.
@@ -181,7 +181,7 @@ impl Place<'_> {
             over_ssh.and_then(|like| like.known_hosts.clone()),
         )?;
         if ssh && known_hosts.is_none() {
-            let problem = "needs known_hosts beside it: host keys are never trusted on first use";
+            let problem = "needs known_hosts as well: host keys are never trusted on first use";
             return Err(self.wrong(given.url.span().start, problem));
         }
         // A token is for one server; only that one is shown it.

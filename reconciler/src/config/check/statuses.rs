@@ -38,13 +38,13 @@ impl Place<'_> {
         }
         let Some(place) = place else {
             return Err(here(
-                "needs repository, which the repository's URL does not tell: owner and name, such as \"fleet/deploy\"",
+                "needs repository, which the repository's URL does not show: owner and name, such as \"fleet/deploy\"",
             ));
         };
         let kind = match &raw.forge {
             Some(kind) => *kind.get_ref(),
             None => detect::kind(&place.server).ok_or_else(|| {
-                here("needs forge, which the repository's URL does not tell: one of github, gitlab, gitea, forgejo, bitbucket")
+                here("needs forge, which the repository's URL does not show: one of github, gitlab, gitea, forgejo, bitbucket")
             })?,
         };
         let hosts = match &raw.hosts {
@@ -98,7 +98,7 @@ impl Place<'_> {
             }
             (Some(_), Some(name)) => Err(self.wrong(
                 name.span().start,
-                "is not used beside token_file: name one of them",
+                "is not used together with token_file: name one of them",
             )),
             (None, None) => Err(self.wrong(
                 given.span().start,

@@ -51,7 +51,7 @@ pub fn is_name(part: &str) -> bool {
             .any(|byte| byte.is_ascii_control() || b" ?#%\\".contains(&byte))
 }
 
-/// The kind of forge on a server, where its name tells.
+/// The kind of forge on a server, where its name shows it.
 pub fn kind(server: &str) -> Option<Kind> {
     let name = server.split(':').next().unwrap_or(server);
     // GitHub and GitLab have names of their own for SSH over port 443.

@@ -1,4 +1,4 @@
-//! A toplevel whose trial told nothing: the repository did not answer it. Whether that was an outage
+//! A toplevel whose trial was inconclusive: the repository did not answer it. Whether that was an outage
 //! or its own doing, the system before it helps to tell, right after it was put back.
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +10,7 @@ use crate::decide::commit_id::CommitId;
 use crate::decide::verdict::REACH;
 use crate::decide::verdict::{REPOSITORY, SOAK};
 
-/// After this many trials that told nothing, a toplevel is not tried again.
+/// After this many trials that were inconclusive, a toplevel is not tried again.
 const MAX_TRIALS: u32 = 3;
 /// So much evidence against a toplevel makes it fail. An outage may end just when the old system is
 /// back, so one time is not enough, unless the repository's host accepted connections all the while.
@@ -20,14 +20,14 @@ const WITNESS: SignedDuration = SignedDuration::from_secs(120);
 /// How many toplevels are doubted at most; the oldest go first.
 const MAX_DOUBTS: usize = 50;
 
-/// What is known of a toplevel whose trials told nothing.
+/// What is known of a toplevel whose trials were inconclusive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubt {
     /// The toplevel.
     pub toplevel: Toplevel,
     /// The commit of its last trial.
     pub commit: CommitId,
-    /// How many trials told nothing.
+    /// How many trials were inconclusive.
     pub trials: u32,
     /// The evidence against it.
     pub against: u32,
@@ -42,7 +42,7 @@ pub struct Doubt {
 }
 
 impl Ledger {
-    /// A trial told nothing.
+    /// A trial was inconclusive.
     pub(super) fn doubt(&mut self, outcome: &Outcome, commit: CommitId, reason: &str) {
         let toplevel = outcome.new.toplevel.clone();
         let before = self
@@ -132,7 +132,7 @@ impl Ledger {
     }
 }
 
-/// The checks that could not tell, each once; what is about the trial itself is no such check.
+/// The checks that were inconclusive, each once; what is about the trial itself is no such check.
 fn told_nothing(outcome: &Outcome) -> Vec<String> {
     let checks = outcome.evidence.iter().flat_map(|found| &found.checks);
     let mut names: Vec<String> = checks
@@ -145,7 +145,7 @@ fn told_nothing(outcome: &Outcome) -> Vec<String> {
     names
 }
 
-/// How much it weighs that the system before is well where this trial could not tell; nothing where
+/// How much it weighs that the system before is well where this trial was inconclusive; nothing where
 /// there is nothing to ask it about.
 fn weight(outcome: &Outcome) -> Option<u32> {
     let checks = &outcome.evidence.as_ref()?.checks;

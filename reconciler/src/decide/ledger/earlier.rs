@@ -96,7 +96,7 @@ mod tests {
         let undone = ledger.kept_since(&toplevel('a'));
         assert_eq!(subjects(&undone), "commit 5, commit 4, commit 3");
         assert!(ledger.kept_since(&toplevel('d')).is_empty());
-        // A system that it never was on tells nothing.
+        // A system that it never was on shows nothing.
         assert!(ledger.kept_since(&toplevel('x')).is_empty());
         assert!(!ledger.return_to(&toplevel('x')));
         assert!(ledger.return_to(&toplevel('a')));

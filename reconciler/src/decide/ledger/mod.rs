@@ -149,7 +149,7 @@ pub struct Ledger {
     pub quarantine: Vec<Quarantined>,
     /// How often a deployment of this toplevel was interrupted.
     pub interruptions: BTreeMap<String, u32>,
-    /// What is not known yet of toplevels whose trials told nothing.
+    /// What is not known yet of toplevels whose trials were inconclusive.
     #[serde(default)]
     pub doubts: Vec<Doubt>,
     /// What had no network at its first boot.
@@ -166,14 +166,14 @@ pub struct Ledger {
     /// That peers on trial go first.
     #[serde(default)]
     pub held: Option<Held>,
-    /// The head that was refused because it is no descendant of what was accepted.
+    /// The head that was refused because it is not a descendant of what was accepted.
     pub refused: Option<CommitId>,
     /// The sequence number of the last switcher outcome that was taken into account.
     pub outcomes_seen: u64,
     /// How many builds in a row were given up for a newer commit.
     #[serde(default)]
     pub overtaken: u32,
-    /// The commit that was reported as not built yet; its next tries are no news.
+    /// The commit that was reported as not built yet; its next tries are not news.
     #[serde(default)]
     pub not_built_yet: Option<CommitId>,
     /// Since when CI is waited for, without anything that could be fetched meanwhile.

@@ -209,7 +209,7 @@ fn told_nothing(sequence: u64, reach: CheckOutcome) -> Outcome {
     }
 }
 
-/// What comes of trials that told nothing, each with whether the host was seen to accept
+/// What comes of trials that were inconclusive, each with whether the host was seen to accept
 /// connections, and after how many seconds the system before reached the repository, if it did.
 #[test]
 fn the_system_before_tells_an_outage_from_a_generation_that_cannot_reach_its_repository() {

@@ -107,7 +107,7 @@ impl Outbox {
         if !policy.repeats && last.state == item.state {
             return false;
         }
-        // Of what is not final only the transitions are told, and a wait for another reason.
+        // Of what is not final only the transitions are reported, and a wait for another reason.
         let transition = last.word != word || word.is_final() || word == Word::Waiting;
         let most = match word.is_final() {
             true => 2 * MOST_POSTED,

@@ -169,7 +169,7 @@ pub fn plan(seen: &Observation<'_>) -> Action {
 }
 
 fn decide(seen: &Observation<'_>) -> Action {
-    // Whether a deployment is open cannot be told.
+    // Whether a deployment is open cannot be determined.
     if let Some(why) = seen.journal_damage {
         return Action::Wait(Reason::JournalDamaged {
             why: why.to_owned(),

@@ -44,7 +44,7 @@ pub enum Reason {
         /// How it failed.
         why: String,
     },
-    /// Trials of the head's system told nothing, again and again.
+    /// Trials of the head's system were inconclusive, again and again.
     Inconclusive {
         /// The head.
         commit: CommitId,
@@ -82,7 +82,7 @@ pub enum Reason {
         /// Since when this host waits for them.
         since: Timestamp,
     },
-    /// The head is no descendant of the accepted commit.
+    /// The head is not a descendant of the accepted commit.
     HistoryRewritten {
         /// The head.
         commit: CommitId,

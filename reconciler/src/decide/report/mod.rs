@@ -144,7 +144,7 @@ impl Report {
     }
 }
 
-/// What a host knows of a deployment beside what the switcher tells.
+/// What a host knows of a deployment beside what the switcher reports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Beside {
     /// The commits that a return to the boot-proven system has undone, newest first.
@@ -360,7 +360,7 @@ impl Reporter<'_> {
         self.report(&commit, State::Waiting, text)
     }
 
-    /// The trials of a commit told nothing, and what is known beside them speaks against it.
+    /// The trials of a commit told nothing, and what is known in addition to them speaks against it.
     pub fn gave_up(self, commit: &Commit, why: &str) -> Report {
         let text = format!("{}: not tried again: {why}", name(commit));
         self.report(commit, State::Failure, text)
@@ -423,7 +423,7 @@ impl Reporter<'_> {
         self.ended_beside(outcome, &Beside::default())
     }
 
-    /// The same, with what the host knows beside that.
+    /// The same, with what the host knows in addition to that.
     pub fn ended_beside(self, outcome: &Outcome, beside: &Beside) -> Report {
         let why = || {
             outcome

@@ -181,7 +181,7 @@ pub fn judge(before: &Before, after: &[Finding], rules: &[Rule]) -> Verdict {
     fold(&before.checks, lost, after, rules, &[REPOSITORY, SSH])
 }
 
-/// The same for an operator's own way back, which has only to be no worse than what was so before.
+/// The same for an operator's own rollback, which has only to be no worse than what was so before.
 pub fn judge_rollback(before: &Before, after: &[Finding], rules: &[Rule]) -> Verdict {
     fold(&before.checks, None, after, rules, &[])
 }
@@ -234,7 +234,7 @@ fn fold(
     let quorum = rule.map_or(Quorum::Any, |rule| rule.quorum);
     let (outcome, told) = peers_say(before, lost, &peers, quorum, required);
     checks.extend(told);
-    // Who is no peer of the candidate's any more has no word.
+    // Who is not a peer of the candidate's any more has no word.
     let had_peers = before.iter().any(|one| one.by.is_some());
     if outcome.is_none() && required && lost.is_some() && (had_peers || !peers.is_empty()) {
         checks.push(aside(UNWITNESSED, "no peer was there to look at it"));

@@ -172,7 +172,7 @@ impl Sightings {
         })
     }
 
-    /// Forgets whoever is no peer.
+    /// Forgets whoever is not a peer.
     pub fn only<'a>(&mut self, peers: impl Iterator<Item = &'a str>) {
         let names: Vec<&str> = peers.collect();
         self.0.retain(|peer, _| names.contains(&peer.as_str()));

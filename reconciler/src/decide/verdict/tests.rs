@@ -51,7 +51,7 @@ fn each_verdict_follows_from_what_was_found_before_and_after() {
         (&[], &[("repository", Pass), ("ssh", Pass)], Pass),
         (&[], &[("repository", Pass), ("ssh", Unknown)], Unknown),
         (&[], &[("repository", Unknown), ("ssh", Fail)], Fail),
-        // What was as bad before is no reason to go back,
+        // What was as bad before is not a reason to go back,
         (
             &[("shop", Fail)],
             &[("repository", Pass), ("shop", Fail)],
@@ -368,7 +368,7 @@ fn a_way_back_that_an_operator_wants_has_only_to_be_no_worse() {
         check(&[(name, Pass)], &[(name, Pass), timer], Pass, Pass);
         // Nobody has looked before.
         check(&[], &[(name, Fail), timer], Fail, Fail);
-        // It is no evidence of anything else.
+        // It is not evidence of anything else.
         check(&[(name, Fail)], &[(name, Fail)], forward, Unknown);
     }
 }

@@ -2,7 +2,7 @@
 //! there, the options on the key's own line, the account itself and PAM's rules for it. A question about
 //! a key shows none of this.
 //!
-//! An obstacle is no failure by itself: a host may have had it for years. A new one is.
+//! An obstacle is not a failure by itself: a host may have had it for years. A new one is.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,9 @@ pub struct Looked {
 
 /// Looks at what each operator meets. `at` is an own address, for those who come from nowhere in
 /// particular.
+///
+/// # Errors
+/// sshd does not print its settings in time.
 pub async fn look(health: &Health, at: &str) -> Result<Looked, ProcessError> {
     let mut looked = Looked::default();
     let mut users: Vec<&str> = health
@@ -94,7 +97,7 @@ pub fn worse(before: &Access, now: &Access) -> Vec<Found> {
             .iter()
             .filter(|one| one.what == obstacle.what);
         match &obstacle.at {
-            // Where nobody looked before, the same obstacle elsewhere is no other.
+            // Where nobody looked before, the same obstacle elsewhere is not another.
             Some(at) if !before.from.contains(at) => same.count() > 0,
             at => same.filter(|one| one.at == *at).count() > 0,
         }

@@ -48,10 +48,10 @@ pub enum AnswerError {
     #[error("the request is invalid")]
     Request(#[source] ProtocolError),
     /// The configuration does not say who the peers are.
-    #[error("this host cannot tell its peers")]
+    #[error("this host cannot determine its peers")]
     Config(#[source] ConfigError),
     /// It came from nobody that this host knows.
-    #[error("{0:?} is no peer of this host")]
+    #[error("{0:?} is not a peer of this host")]
     Stranger(String),
     /// It came too often.
     #[error("{0} asks too often")]
@@ -59,7 +59,7 @@ pub enum AnswerError {
     /// As many of its requests are being answered as may be at the same time.
     #[error("{0} asks too much at the same time")]
     TooMany(String),
-    /// How often it came could not be told.
+    /// How often it came could not be determined.
     #[error("cannot count the requests of {caller}")]
     Count {
         /// The caller.
@@ -74,6 +74,10 @@ pub enum AnswerError {
 }
 
 /// Takes one request from standard input; gives the line to answer with.
+///
+/// # Errors
+/// The request is not valid, its caller is not a peer of this host or asks too often, or the
+/// configuration cannot be used.
 pub async fn answer(
     config: Result<Config, ConfigError>,
     paths: &Paths,

@@ -16,7 +16,7 @@ const REFILL_MILLIS: u64 = 1000;
 /// More is never in the file.
 const LIMIT: u64 = 1000;
 
-/// Counting takes no time; whoever holds a file for so long is no request.
+/// Counting takes no time; whoever holds a file for so long is not a request.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// So many requests of one caller are answered at the same time: its pass, its operator, and our own question
 /// to it with the login that answers it.

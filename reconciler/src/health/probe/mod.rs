@@ -41,6 +41,9 @@ pub enum ProbeError {
 }
 
 /// Asks one peer, at the first of its addresses that answers.
+///
+/// # Errors
+/// The peer cannot be reached, does not let this host in, or its answer is late or not valid.
 pub async fn ask(
     peer: &Peer,
     key: &Arc<PrivateKey>,

@@ -42,6 +42,9 @@ pub enum RelayError {
 }
 
 /// Passes one request on; gives the line to answer with.
+///
+/// # Errors
+/// The request does not come in time or is too long, or nobody answers at the socket.
 pub async fn relay(caller: &str, socket: &Path) -> Result<Vec<u8>, RelayError> {
     let request = input::read().map_err(RelayError::Read)?;
     let request = Request::from_line(&request).map_err(RelayError::Request)?;

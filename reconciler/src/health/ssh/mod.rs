@@ -290,14 +290,14 @@ async fn own_parts(health: &Health, bar: Bar<'_>, all: &mut Vec<Found>) {
     }
 }
 
-/// What an operator meets after the key was accepted, where that can be told.
+/// What an operator meets after the key was accepted, where that can be determined.
 pub async fn access(health: &Health) -> Option<access::Looked> {
     let addresses = own_addresses(health).unwrap_or_default();
     let at = addresses.first().map_or("127.0.0.1", String::as_str);
     match access::look(health, at).await {
         Ok(looked) => Some(looked),
         Err(error) => {
-            tracing::info!("cannot tell what operators meet: {}", in_words(&error));
+            tracing::info!("cannot determine what operators meet: {}", in_words(&error));
             None
         }
     }
@@ -307,7 +307,8 @@ pub async fn access(health: &Health) -> Option<access::Looked> {
 async fn behind_the_door(health: &Health, before: Option<&Before>, look: &Look) -> Vec<Found> {
     let before = before.and_then(|before| before.access.as_ref());
     let Some(now) = access(health).await else {
-        let reason = "what an operator meets after the key was accepted can be told no more";
+        let reason =
+            "what an operator meets after the key was accepted can no longer be determined";
         return before
             .map(|_| Found::new(CheckOutcome::Unknown, reason))
             .into_iter()
@@ -348,6 +349,9 @@ fn host_keys(health: &Health) -> Result<Vec<PublicKey>, SshError> {
 }
 
 /// The public half of the own host key.
+///
+/// # Errors
+/// The key cannot be read, or is of a kind that cannot log in here.
 pub fn public_half(path: &Path) -> Result<PublicKey, SshError> {
     Ok(own_key(path)?.public_key().clone().into())
 }

@@ -33,7 +33,7 @@ const UNIT: &str = "nixus-verify.service";
 #[derive(Debug, Error)]
 pub enum VerifyError {
     /// The switcher's state could not be read.
-    #[error("cannot tell what is on trial")]
+    #[error("cannot determine what is on trial")]
     Switcher(#[source] ActivationError),
     /// There is nothing to verify.
     #[error("no deployment is on trial")]
@@ -45,7 +45,7 @@ pub enum VerifyError {
         problem: String,
     },
     /// systemd could not be asked.
-    #[error("cannot tell which unit this is")]
+    #[error("cannot determine which unit this is")]
     Systemd(#[source] SystemdError),
     /// The switcher did not take the evidence.
     #[error("cannot hand evidence to the switcher at {}", path.display())]
@@ -66,6 +66,9 @@ pub enum VerifyError {
 
 /// Checks until all has passed for the soak time, or until the trial is nearly over; then hands the
 /// findings to the switcher. `config` is the candidate's, or why it cannot be used.
+///
+/// # Errors
+/// The switcher is not on trial, or does not take the evidence.
 pub async fn verify(
     config: Result<&Config, String>,
     switcher: &Switcher,

@@ -36,7 +36,7 @@ impl From<Verdict> for Round {
 
 /// Repeats `round` until all has passed for `soak`, until one fails for good, or until nothing is `left`
 /// of the time: a door that only another commit opens is not kept shut for the rest of the trial. A round
-/// that is cut off by the end tells nothing: the findings of the one before count. Where not even
+/// that is cut off by the end shows nothing: the findings of the one before count. Where not even
 /// the first one ended, `reserved` before the end of the time, there are none. Pauses grow with the
 /// time that has passed, and shrink again before the end, so that the last findings are fresh.
 pub async fn until_settled(

@@ -48,7 +48,7 @@ pub struct Trial<'a> {
     end: Option<Instant>,
     last: RefCell<Vec<Option<Last>>>,
     witnesses: RefCell<Option<(Instant, Vec<String>)>>,
-    /// This verification: passes that began before it tell nothing of what is on trial.
+    /// This verification: passes that began before it show nothing of what is on trial.
     place: Place,
 }
 
@@ -246,7 +246,7 @@ fn is_in_doubt(one: &Finding) -> bool {
     one.check == REPOSITORY && one.outcome == CheckOutcome::Unknown
 }
 
-/// What others reach and this host does not is no outage.
+/// What others reach and this host does not is not an outage.
 fn outvote(found: &mut [Finding], witnesses: &[String]) {
     if witnesses.is_empty() {
         return;

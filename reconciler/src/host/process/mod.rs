@@ -216,11 +216,17 @@ impl Invocation {
     }
 
     /// Runs the program and gives its standard output where it succeeded.
+    ///
+    /// # Errors
+    /// The program cannot be started, fails, says too much, or does not end in time.
     pub async fn output(self) -> Result<Vec<u8>, ProcessError> {
         self.output_heard(&mut |_| {}).await
     }
 
     /// The same; `hear` is given every piece of standard error when it comes.
+    ///
+    /// # Errors
+    /// Those of [`Invocation::output`].
     pub async fn output_heard(
         self,
         hear: &mut (dyn FnMut(&[u8]) + Send),

@@ -2,7 +2,7 @@
 //!
 //! One that cannot be understood is never guessed at. It is restored from the copy that it replaced, where that
 //! is as new as all else on the host shows; otherwise the host waits until an operator says from where history
-//! is to be accepted again. What the switcher's history tells of failures is kept.
+//! is to be accepted again. What the switcher's history shows of failures is kept.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -70,6 +70,9 @@ pub struct DamagedLedger {
 }
 
 /// The ledger, for a command that goes on from what it remembers.
+///
+/// # Errors
+/// The ledger is damaged or lost.
 pub fn sound(ledger: Ledger) -> Result<Ledger, DamagedLedger> {
     match ledger.damage {
         Some(Damage { file, problem, .. }) => Err(DamagedLedger { file, problem }),
@@ -84,6 +87,9 @@ struct Versioned {
 
 /// Reads the ledger; changes nothing. A host without one has not been adopted; one whose ledger
 /// cannot be understood, or was set aside, has an empty one that says so.
+///
+/// # Errors
+/// The file is there and cannot be read.
 pub fn load(path: &Path) -> Result<Ledger, LedgerFileError> {
     let unusable = |file: &Path, (problem, newer): (String, bool)| Ledger {
         damage: Some(Damage {
@@ -152,6 +158,9 @@ fn is_as_summed(bytes: &[u8], sum: Option<&str>) -> bool {
 }
 
 /// The ledger of this host. Where it is gone, although the host was adopted once, that is damage too.
+///
+/// # Errors
+/// The file is there and cannot be read.
 pub fn of_host(paths: &Paths) -> Result<Ledger, LedgerFileError> {
     let path = paths.ledger();
     let mut ledger = load(&path)?;
@@ -168,6 +177,9 @@ pub fn of_host(paths: &Paths) -> Result<Ledger, LedgerFileError> {
 
 /// Sets aside a ledger that could not be understood, where it is not yet. One of a newer release
 /// stays, unless `newer_too`: that release may come back and read it.
+///
+/// # Errors
+/// The file cannot be renamed, or what stands in for it cannot be written.
 pub fn set_aside_damaged(
     path: &Path,
     ledger: &mut Ledger,
@@ -193,6 +205,9 @@ pub fn set_aside_damaged(
 
 /// Writes the ledger durably, in a version that all can read who may have to
 /// ([`crate::activation::Switcher::format`]).
+///
+/// # Errors
+/// The file cannot be written or synced; the old ledger is still there then.
 pub fn save(path: &Path, ledger: &Ledger, format: u32) -> Result<(), LedgerFileError> {
     let write = |source| LedgerFileError::Write {
         path: path.to_owned(),

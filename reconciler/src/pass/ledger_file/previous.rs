@@ -56,6 +56,9 @@ pub struct Shown<'a> {
 }
 
 /// The copy, where it can stand in for the ledger; or why not.
+///
+/// # Errors
+/// There is no such copy, it is damaged, or the host has come further since.
 pub fn restored(path: &Path, shown: Shown<'_>) -> Result<Ledger, String> {
     let copy = copy_of(path);
     let bytes = read_bounded(&copy, MAX_BYTES)

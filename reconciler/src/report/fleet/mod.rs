@@ -28,7 +28,7 @@ pub struct Told {
     /// What was said.
     #[serde(flatten)]
     pub report: Report,
-    /// Whether the host's key vouches for it; nothing where that cannot be told.
+    /// Whether the host's key vouches for it; nothing where that cannot be determined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed: Option<bool>,
     /// What others have noticed of the host since it last said anything.
@@ -188,7 +188,7 @@ fn revocation(line: &str) -> Option<(&str, PublicKey)> {
 
 /// The last word of each host on one commit. Where a host's key is known, its own statuses count,
 /// and of those the one with the highest number, in whatever order they were posted: an old one that
-/// is posted again is no news.
+/// is posted again is not news.
 pub fn last_words(given: &[Given], commit: &Listed, keys: &HostKeys) -> Vec<Told> {
     let mut last = BTreeMap::<&str, (Rank, Told)>::new();
     for one in given {
@@ -280,6 +280,9 @@ pub fn told<'a>(given: &'a Given, commit: &Listed, keys: &HostKeys) -> Option<(&
 }
 
 /// The last word of each host, from a branch's head back to the commits that hosts are still on.
+///
+/// # Errors
+/// The forge cannot be asked, refuses, or answers something else than the list that was asked for.
 pub async fn from_forge(
     reader: &Reader,
     branch: &str,

@@ -113,7 +113,7 @@ fn a_token_that_leaked_cannot_speak_for_a_host() {
         &keys(),
         &[("web1", Word::Success, Some(false))],
     );
-    // Another host's key does not count, and of a host without a known key nothing can be told.
+    // Another host's key does not count, and of a host without a known key nothing can be determined.
     let other = given("db1", Word::Success, Some(1), 1);
     check(&[other], &keys(), &[("db1", Word::Success, None)]);
 }

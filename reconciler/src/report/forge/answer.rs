@@ -11,7 +11,7 @@ use crate::health::sshd::printable;
 
 /// A time further away than this is not waited for: a clock is wrong, or somebody wants silence.
 const FURTHEST: SignedDuration = SignedDuration::from_hours(24);
-/// So much of what a forge says is told to people, in bytes.
+/// So much of what a forge says is shown to people, in bytes.
 const TOLD: usize = 300;
 
 /// An answer over HTTP.
@@ -85,7 +85,7 @@ pub fn judge(
         }
         // Something in front of the forge, such as a single sign-on.
         (200..=299, _) => Judgement::Trouble {
-            why: format!("this is no answer of the forge's interface: {}", why()),
+            why: format!("this is not an answer of the forge's interface: {}", why()),
             answered: true,
         },
         (_, Meaning::AlreadySo) => Judgement::AlreadySo,

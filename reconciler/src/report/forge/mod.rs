@@ -32,7 +32,7 @@ impl Kind {
     }
 }
 
-/// What is asked of a forge; the token is no part of it.
+/// What is asked of a forge; the token is not part of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// The URL.
@@ -92,10 +92,10 @@ pub trait Forge: std::fmt::Debug + Send + Sync {
     fn read_commits(&self, body: &[u8]) -> Option<Vec<Listed>>;
 }
 
-/// What a forge means by an answer, where the number of it does not tell.
+/// What a forge means by an answer, where the number of it does not show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
-    /// Its number tells.
+    /// Its number shows it.
     AsNumbered,
     /// The commit has this status already.
     AlreadySo,

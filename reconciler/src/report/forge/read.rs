@@ -83,11 +83,17 @@ pub struct Reader {
 
 impl Reader {
     /// The statuses of a commit, the newest first.
+    ///
+    /// # Errors
+    /// The forge cannot be asked, refuses, or answers something else than a list of statuses.
     pub async fn statuses(&self, commit: &str) -> Result<Vec<Given>, ReadError> {
         self.news(commit, &mut Seen::default()).await
     }
 
     /// The statuses of a commit that were not seen before, the newest first; they are from then on.
+    ///
+    /// # Errors
+    /// Those of [`Reader::statuses`].
     pub async fn news(&self, commit: &str, seen: &mut Seen) -> Result<Vec<Given>, ReadError> {
         let forge = self.repository.kind.forge();
         let mut news = Vec::new();
@@ -115,6 +121,9 @@ impl Reader {
     }
 
     /// The newest commits from a branch or a commit on.
+    ///
+    /// # Errors
+    /// The forge cannot be asked, refuses, or answers something else than a list of commits.
     pub async fn commits(&self, from: &str, count: u32) -> Result<Vec<Listed>, ReadError> {
         let forge = self.repository.kind.forge();
         let request = forge.commits(&self.repository, from, count);

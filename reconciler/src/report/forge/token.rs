@@ -69,6 +69,9 @@ impl Token {
 
 impl TokenSource {
     /// Reads the token.
+    ///
+    /// # Errors
+    /// The file or the variable is not there, is too long, or has something else than a token in it.
     pub fn read(&self) -> Result<Token, TokenError> {
         let path = match self {
             Self::File(path) => path.clone(),

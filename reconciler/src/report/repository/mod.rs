@@ -100,6 +100,9 @@ impl ReportsRepository {
     }
 
     /// Keeps a report durably, unless the last one of that host says the same.
+    ///
+    /// # Errors
+    /// The repository on this host cannot be read or written.
     pub fn keep(&self, report: &Report) -> Result<(), ReportsError> {
         let last = self.last(&report.host)?;
         if last.as_ref().is_some_and(|last| last.says_the_same(report)) && !report.is_heartbeat() {
@@ -140,8 +143,11 @@ impl ReportsRepository {
         self.sync()
     }
 
-    /// Reads what is needed to go on, and tells whether reports of this host wait to be sent; an
+    /// Reads what is needed to go on, and gives whether reports of this host wait to be sent; an
     /// error says that the repository is damaged.
+    ///
+    /// # Errors
+    /// The repository on this host is damaged.
     pub fn sound(&self, host: &str) -> Result<bool, ReportsError> {
         if std::fs::symlink_metadata(&self.path).is_err() {
             return Ok(false);
@@ -167,6 +173,9 @@ impl ReportsRepository {
     }
 
     /// Sets the whole repository aside, for a person to look at; the next report begins a new one.
+    ///
+    /// # Errors
+    /// The folder cannot be renamed.
     pub fn set_aside(&self) -> Result<PathBuf, ReportsError> {
         set_aside(&self.path, MAX_SET_ASIDE, WhenFull::Replace).map_err(|source| {
             ReportsError::SetAside {
@@ -177,6 +186,9 @@ impl ReportsRepository {
     }
 
     /// Whether reports of this host wait to be sent.
+    ///
+    /// # Errors
+    /// The repository on this host cannot be read.
     pub fn unsent(&self, host: &str) -> Result<bool, ReportsError> {
         let repository = self.open()?;
         let read = || Ok(tip(&repository, &local_ref(host))? != tip(&repository, &sent_ref(host))?);
@@ -184,6 +196,9 @@ impl ReportsRepository {
     }
 
     /// Sends what waits. The remote keeps the whole history, so that all reports arrive, in order.
+    ///
+    /// # Errors
+    /// The server cannot be reached or refuses, or the repository on this host cannot be used.
     pub async fn send(&self, host: &str, remote: &Remote) -> Result<(), ReportsError> {
         let Err(error) = self.push(host, remote).await else {
             return Ok(());
@@ -220,6 +235,9 @@ impl ReportsRepository {
     }
 
     /// Goes on from what the remote has of this host: after a new disk, reports are appended.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or the repository on this host cannot be used.
     pub async fn take_over(&self, host: &str, remote: &Remote) -> Result<(), ReportsError> {
         let repository = self.open()?;
         let name = local_ref(host);
@@ -247,6 +265,9 @@ impl ReportsRepository {
     }
 
     /// Fetches the reports of all hosts.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or the repository on this host cannot be used.
     pub async fn fetch_all(&self, remote: &Remote) -> Result<(), ReportsError> {
         self.open()?;
         self.fetch(remote, "+refs/heads/hosts/*:refs/heads/hosts/*", true)

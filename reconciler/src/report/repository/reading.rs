@@ -20,6 +20,9 @@ fn leads_to(repository: &Repository, id: Oid, tip: Oid) -> bool {
 impl ReportsRepository {
     /// The last report of each host, by the hosts' names. A branch without a readable report is
     /// left out: whoever wrote it is not a Nixus that this release knows.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
     pub fn latest(&self) -> Result<Vec<Report>, ReportsError> {
         let repository = self.open()?;
         let read = || -> Result<Vec<Report>, git2::Error> {
@@ -44,6 +47,9 @@ impl ReportsRepository {
     }
 
     /// The reports of one host, newest first, at most `limit`, without heartbeats.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
     pub fn history(&self, host: &str, limit: usize) -> Result<Vec<Report>, ReportsError> {
         let repository = self.open()?;
         let read = || -> Result<Vec<Report>, git2::Error> {
@@ -62,12 +68,18 @@ impl ReportsRepository {
     }
 
     /// What this host reported last, with its place in the history.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
     pub fn newest(&self, host: &str) -> Result<Option<(String, Report)>, ReportsError> {
         Ok(self.after(host, None, 1)?.pop())
     }
 
     /// The last report on each commit that this host has kept after a place in its history, with
     /// their own places; the oldest first. Only the very last where the place is not known.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
     pub fn after(
         &self,
         host: &str,
@@ -95,7 +107,7 @@ impl ReportsRepository {
             let mut found: Vec<(String, Report)> = Vec::new();
             let news = walk
                 .map(|id| id.map(|id| (id, report_in(&repository, id, host))))
-                // A heartbeat is no news.
+                // A heartbeat is not news.
                 .filter(|read| {
                     let report = read.as_ref().ok().and_then(|(_, report)| report.as_ref());
                     !report.is_some_and(Report::is_heartbeat)
@@ -119,6 +131,9 @@ impl ReportsRepository {
 
     /// What all hosts have said since `seen`, which is brought up to date: the oldest of each host
     /// first. Of a host that was not seen before, what it said last, and of the same commit before.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
     pub fn news(&self, seen: &mut BTreeMap<String, String>) -> Result<Vec<Report>, ReportsError> {
         let repository = self.open()?;
         let mut read = || -> Result<Vec<Report>, git2::Error> {

@@ -10,6 +10,10 @@ use crate::secrets::units::{self, Units};
 impl Activation<'_> {
     /// Opens everything to nowhere: whether this host could. What is wrong with it later, such as a user
     /// that the activation has yet to make, is not looked at.
+    ///
+    /// # Errors
+    /// The description or the private keys cannot be read. A secret that cannot be opened is in the
+    /// result.
     pub fn check(&self) -> Result<Activated, ActivationError> {
         let description = Description::read(self.description)?;
         let mut done = Activated::default();
@@ -35,6 +39,9 @@ impl Activation<'_> {
     }
 
     /// Says which units an activation would tell.
+    ///
+    /// # Errors
+    /// The description, the private keys or the generation that is there cannot be read.
     pub fn dry_run(&self) -> Result<Activated, ActivationError> {
         self.dry_run_where(&|units| units::running(units))
     }

@@ -60,7 +60,7 @@ pub enum SecretError {
     #[error(transparent)]
     Account(#[from] AccountError),
     /// Its mode is none.
-    #[error("{mode:?} is no mode")]
+    #[error("{mode:?} is not a mode")]
     Mode {
         /// The mode.
         mode: String,
@@ -112,6 +112,10 @@ pub struct Activation<'a> {
 
 impl Activation<'_> {
     /// Opens all secrets and swaps them in. One that cannot be opened takes no other away.
+    ///
+    /// # Errors
+    /// The description or the private keys cannot be read, or the folder of the secrets cannot be made
+    /// or swapped. A secret that cannot be opened is in the result.
     pub fn activate(&self) -> Result<Activated, ActivationError> {
         self.activate_where(&|units| units::running(units))
     }

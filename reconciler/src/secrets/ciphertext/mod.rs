@@ -25,8 +25,8 @@ pub enum OpenError {
     /// It is encrypted to others.
     #[error("none of the private keys here opens it: it is encrypted to others")]
     OtherKeys,
-    /// It is no file of age's.
-    #[error("it is no file that age encrypted")]
+    /// It is not a file of age's.
+    #[error("it is not a file that age encrypted")]
     NoCiphertext,
     /// It is encrypted to the right key, and not whole.
     #[error("it is damaged")]
@@ -60,6 +60,9 @@ pub enum SealError {
 }
 
 /// Encrypts to all recipients; each of them can open it.
+///
+/// # Errors
+/// There is no recipient, or one whose key cannot be encrypted to.
 pub fn seal(plaintext: &[u8], recipients: &[Recipient]) -> Result<Vec<u8>, SealError> {
     if recipients.is_empty() {
         return Err(SealError::NoRecipients);
@@ -85,6 +88,9 @@ pub fn seal(plaintext: &[u8], recipients: &[Recipient]) -> Result<Vec<u8>, SealE
 }
 
 /// Opens a file, armoured or not, with the first key that fits.
+///
+/// # Errors
+/// It is not such a file, is damaged or too long, or none of the keys fits.
 pub fn open(file: &[u8], identities: &Identities) -> Result<Plaintext, OpenError> {
     let plain = without_armour(file)?;
     let decryptor = Decryptor::new_buffered(plain.as_slice()).map_err(|error| of_age(&error))?;
@@ -104,7 +110,10 @@ pub fn open(file: &[u8], identities: &Identities) -> Result<Plaintext, OpenError
     Ok(opened)
 }
 
-/// Who a file says that it is encrypted to. Whether it is whole only its plaintext tells.
+/// Who a file says that it is encrypted to. Whether it is whole only its plaintext shows.
+///
+/// # Errors
+/// It is not such a file.
 pub fn marks(file: &[u8]) -> Result<Vec<Mark>, OpenError> {
     let plain = without_armour(file)?;
     let rest = plain.strip_prefix(INTRO).ok_or(OpenError::NoCiphertext)?;

@@ -28,7 +28,7 @@ pub struct Host {
     pub secrets: Vec<String>,
 }
 
-/// Why the fleet does not tell who may open what.
+/// Why the fleet does not show who may open what.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum FleetError {
     /// A key is none.
@@ -52,7 +52,7 @@ pub enum FleetError {
     #[error("no operator has a key that can be encrypted to (ssh-ed25519, ssh-rsa or age1…)")]
     NoOperator,
     /// A name leads out of the repository.
-    #[error("{file:?} of {host} is no file of the repository")]
+    #[error("{file:?} of {host} is not a file of the repository")]
     File {
         /// The host.
         host: String,

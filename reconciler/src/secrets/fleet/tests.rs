@@ -59,7 +59,7 @@ fn what_is_wrong_with_the_fleet_is_named() {
     type Case<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str], &'a str);
     let table: [Case<'_>; 9] = [
         (&[&web], &["a.age"], &[&alice], ""),
-        // Kinds that are meant for something else are no mistake.
+        // Kinds that are meant for something else are not a mistake.
         (&[ecdsa, &web], &["a.age"], &[ecdsa, &alice], ""),
         (&[ecdsa], &[], &[&alice], ""),
         (&[ecdsa], &["a.age"], &[&alice], "web1 has secrets"),
@@ -80,13 +80,13 @@ fn what_is_wrong_with_the_fleet_is_named() {
             &[&web],
             &["../a.age"],
             &[&alice],
-            "is no file of the repository",
+            "is not a file of the repository",
         ),
         (
             &[&web],
             &["/etc/a.age"],
             &[&alice],
-            "is no file of the repository",
+            "is not a file of the repository",
         ),
     ];
     for (keys, secrets, operators, words) in table {

@@ -46,7 +46,7 @@ pub enum OperatorError {
         /// The file.
         file: String,
     },
-    /// It is no file of the repository.
+    /// It is not a file of the repository.
     #[error("{} is not in the repository {}", path.display(), folder.display())]
     Outside {
         /// The file.
@@ -183,6 +183,9 @@ impl Repository {
     }
 
     /// The repository in a folder, whose flake says this.
+    ///
+    /// # Errors
+    /// The folder has no secrets folder that can be read.
     pub fn of(folder: &Path, described: &Described) -> Result<Self, OperatorError> {
         Ok(Self {
             folder: folder.to_owned(),
@@ -191,6 +194,9 @@ impl Repository {
     }
 
     /// As [`name_in`], in this repository.
+    ///
+    /// # Errors
+    /// The file is outside of the secrets folder, or its name cannot be one.
     pub fn name(&self, path: &Path) -> Result<String, OperatorError> {
         name_in(&self.folder, path)
     }
@@ -200,7 +206,7 @@ impl Repository {
         self.fleet.files().map(|file| self.state(file)).collect()
     }
 
-    /// As [`Repository::states`], and whether each file is whole, which only its plaintext tells.
+    /// As [`Repository::states`], and whether each file is whole, which only its plaintext shows.
     pub fn states_opened(&self, identities: &Identities) -> Vec<State> {
         let mut states = self.states();
         let looked_at = |state: &&mut State| state.there && state.damage.is_none();
@@ -240,6 +246,9 @@ impl Repository {
     }
 
     /// Sees that a host uses a file: else nobody would know for whom it is.
+    ///
+    /// # Errors
+    /// No host uses it.
     pub fn is_used(&self, file: &str) -> Result<(), OperatorError> {
         match self.fleet.who(file).next() {
             Some(_) => Ok(()),
@@ -250,11 +259,17 @@ impl Repository {
     }
 
     /// As [`open_in`], in this repository.
+    ///
+    /// # Errors
+    /// The file cannot be read, or none of the operator's keys opens it.
     pub fn open(&self, file: &str, identities: &Identities) -> Result<Plaintext, OperatorError> {
         open_in(&self.folder, file, identities)
     }
 
     /// Encrypts a file to all who need it, and to nobody else.
+    ///
+    /// # Errors
+    /// Nobody is to be able to read it, or the file cannot be written.
     pub fn write(&self, file: &str, plaintext: &[u8]) -> Result<(), OperatorError> {
         self.is_used(file)?;
         let sealed = ciphertext::seal(plaintext, &self.fleet.recipients(file));
@@ -270,6 +285,9 @@ impl Repository {
 }
 
 /// The name, in the repository in a folder, of a file that a person names.
+///
+/// # Errors
+/// The file is outside of the secrets folder, or its name cannot be one.
 pub fn name_in(folder: &Path, path: &Path) -> Result<String, OperatorError> {
     let outside = || OperatorError::Outside {
         path: path.to_owned(),
@@ -286,6 +304,9 @@ pub fn name_in(folder: &Path, path: &Path) -> Result<String, OperatorError> {
 }
 
 /// Opens a file of the repository in a folder: for that nobody has to know who else may.
+///
+/// # Errors
+/// The file cannot be read, or none of the operator's keys opens it.
 pub fn open_in(
     folder: &Path,
     file: &str,
@@ -306,6 +327,9 @@ fn read_in(folder: &Path, file: &str) -> Result<Vec<u8>, OperatorError> {
 }
 
 /// An operator's private keys: those that are named, or those that ssh would take.
+///
+/// # Errors
+/// A key that is named cannot be read, or there is none.
 pub fn identities(named: &[PathBuf]) -> Result<Identities, OperatorError> {
     let found = if named.is_empty() {
         let home = std::env::var_os("HOME").map(PathBuf::from);

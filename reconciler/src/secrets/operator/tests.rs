@@ -78,7 +78,7 @@ fn what_is_no_ciphertext_is_said_so() {
     let repository = Repository::of(folder.path(), &fleet).unwrap();
     fs::write(folder.path().join("a.age"), "hunter2\n").unwrap();
     let state = repository.state("a.age");
-    assert_eq!(state.words(), "it is no file that age encrypted");
+    assert_eq!(state.words(), "it is not a file that age encrypted");
     assert!(!state.is_well());
 }
 

@@ -27,6 +27,9 @@ const CONNECT_SECONDS: &str = "NIXUS_SSH_CONNECT_SECONDS";
 const CONTROL_PATH: &str = "NIXUS_SSH_CONTROL_PATH";
 
 /// Lets a git invocation reach `remote` over SSH with the key and the host keys configured for it.
+///
+/// # Errors
+/// The path of the own program cannot be found.
 pub fn with_ssh(invocation: Invocation, remote: &Remote) -> io::Result<Invocation> {
     let mut invocation = invocation
         .env("GIT_SSH", std::env::current_exe()?)

@@ -196,7 +196,10 @@ fn only_trailers_of_later_commits_ask_for_a_retry() {
     let message = |letter| format!("try again\n\nwhy\n\nNixus-Retry: {}\n", system(letter));
     let one = place.commit("main", &message("a"), None);
     let two = place.commit("main", &message("b"), Some(&one));
-    let body = format!("no\n\nNixus-Retry: {}\n\nthat was no trailer", system("c"));
+    let body = format!(
+        "no\n\nNixus-Retry: {}\n\nthat was not a trailer",
+        system("c")
+    );
     let three = place.commit("main", &body, Some(&two));
     let four = place.commit("main", "x\n\nNixus-Retry: nonsense\n", Some(&three));
     run(source.fetch()).unwrap();

@@ -1,4 +1,4 @@
-//! The way back: how a deployment ends that is not kept.
+//! The rollback: how a deployment ends that is not kept.
 
 use super::{Boot, Effect, Event, REVERT_ATTEMPTS, Restore, Step, to};
 use crate::decide::phase::{Phase, Revert, Touched};
@@ -61,7 +61,7 @@ fn back(revert: Revert) -> Step {
     )
 }
 
-/// Where the way back begins.
+/// Where the rollback begins.
 fn first(revert: &Revert, touched: Touched) -> Option<Restore> {
     if touched.system && !revert.by_reboot {
         Some(Restore::System)
@@ -72,7 +72,7 @@ fn first(revert: &Revert, touched: Touched) -> Option<Restore> {
     }
 }
 
-/// What comes after one part of the way back.
+/// What comes after one part of the rollback.
 fn next(done: Restore, revert: &Revert) -> Option<Restore> {
     let touched = revert.touched;
     match done {
@@ -282,7 +282,7 @@ pub(super) fn stuck(phase: &Phase, event: Event) -> Step {
                 attempt: REVERT_ATTEMPTS,
                 damage: None,
                 rebooted: true,
-                // It is no reason for a reboot, whatever becomes of it.
+                // It is not a reason for a reboot, whatever becomes of it.
                 came_back: true,
                 by_reboot: false,
             }),

@@ -18,7 +18,7 @@ pub(super) fn staged(event: Event) -> Step {
     }
 }
 
-/// What else can happen between arming and the proof: each of these is a way back.
+/// What else can happen between arming and the proof: each of these is a rollback.
 pub(super) fn interrupted(phase: &Phase, event: Event) -> Step {
     match event {
         Event::WatchdogFailed(reason) => revert(phase, Cause::NotReady { reason }),
@@ -48,7 +48,7 @@ pub(super) fn interrupted(phase: &Phase, event: Event) -> Step {
     }
 }
 
-/// A way back that the journal does not know goes on. How far it had come is not known either, only
+/// A rollback that the journal does not know goes on. How far it had come is not known either, only
 /// that a boot into another system than the candidate has put right what runs.
 fn go_on_back(boot: Boot) -> Step {
     let touched = match boot {

@@ -48,7 +48,7 @@ pub enum Event {
     NotVerified(Cause),
     /// The system profile names the candidate.
     ProfileSet,
-    /// The boot loader was told to start the candidate.
+    /// The boot loader is made to start the candidate.
     BootInstalled,
     /// All is on disk, and what the boot loader starts was read back.
     CommitChecked,
@@ -83,7 +83,7 @@ pub enum Event {
     OperatorReverts,
     /// The machine has booted the default, which was confirmed in place and never booted before.
     BootedUnproven {
-        /// Its trial at this boot has told nothing already.
+        /// Its trial at this boot was inconclusive already.
         late: bool,
     },
     /// Somebody comes back once the units are up.
@@ -111,7 +111,7 @@ pub enum Boot {
     Other,
 }
 
-/// A part of the way back, in this order.
+/// A part of the rollback, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Restore {
     /// `switch-to-configuration test` of the old system.

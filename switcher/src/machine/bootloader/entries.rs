@@ -78,7 +78,7 @@ pub fn menu(partitions: &[PathBuf]) -> Vec<Entry> {
     entries
 }
 
-/// As the loader sorts (systemd-boot, `sort_pointer_array`). What it compares by is no order for every menu: the
+/// As the loader sorts (systemd-boot, `sort_pointer_array`). What it compares by is not an order for every menu: the
 /// result depends on the way of sorting then, and that of the standard library may panic.
 pub(super) fn sort(entries: &mut [Entry]) {
     for end in 1..entries.len() {

@@ -26,7 +26,10 @@ pub(super) fn sections_in<const N: usize>(
     let mut headers = Vec::new();
     (&mut file).take(HEADERS).read_to_end(&mut headers)?;
     let table = table(&headers).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, "it is no unified kernel image")
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is not a unified kernel image",
+        )
     })?;
     let mut texts = [const { None }; N];
     for (text, name) in texts.iter_mut().zip(names) {

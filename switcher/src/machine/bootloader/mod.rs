@@ -2,7 +2,7 @@
 //! installer writes, and from the firmware's variables.
 //!
 //! What is read is gathered here; what follows from it is decided without looking at the machine. A
-//! default that cannot be told is no mistake: it is compared with how it was before.
+//! default that cannot be determined is not a mistake: it is compared with how it was before.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

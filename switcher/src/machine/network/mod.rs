@@ -7,7 +7,7 @@
 //! A system of an earlier release declares nothing. Then what comes and goes by itself is left out: addresses
 //! that were leased or announced (they are not permanent to the kernel), temporary ones of IPv6, routes from
 //! DHCP, router advertisements and routing daemons, and the kernel's own routes but those of permanent
-//! addresses. Interfaces are not told apart: one that is made anew has another number.
+//! addresses. Interfaces are not distinguished: one that is made anew has another number.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -60,6 +60,9 @@ const BY_DHCP: u8 = 16;
 const BY_DAEMON: [u8; 4] = [10, 11, 12, 14];
 
 /// The network now: what `system` declares of it, and the ways to `to`.
+///
+/// # Errors
+/// The kernel cannot be asked for its interfaces, addresses and routes.
 pub fn now(layout: &Layout, system: &Toplevel, to: &[IpAddr]) -> io::Result<Network> {
     let all = |kind| dump(SockProtocol::NetlinkRoute, kind, &[0; 16]);
     let declared = Declared::by(layout, system);
@@ -127,7 +130,7 @@ fn dump(protocol: SockProtocol, kind: u16, what: &[u8]) -> io::Result<Vec<u8>> {
         let part = &part[..length];
         if messages(part).any(|(kind, _)| kind == ERROR) {
             return Err(io::Error::other(
-                "the kernel does not tell its addresses and routes",
+                "the kernel does not show its addresses and routes",
             ));
         }
         all.extend_from_slice(part);

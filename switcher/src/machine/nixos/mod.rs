@@ -61,6 +61,9 @@ pub struct NixOs {
 
 impl NixOs {
     /// This host. `exe` is the switcher's own program, by its real path.
+    ///
+    /// # Errors
+    /// A program of systemd is not to be found.
     pub fn new(layout: &Layout, exe: PathBuf) -> Result<Self, SystemError> {
         Ok(Self {
             layout: layout.clone(),
@@ -226,7 +229,7 @@ impl System for NixOs {
         }
         if !toplevel::can_switch(&self.layout, old) {
             return Some(Cause::NotReady {
-                reason: format!("{old} has no bin/switch-to-configuration: no way back"),
+                reason: format!("{old} has no bin/switch-to-configuration: no rollback"),
             });
         }
         self.lacks_space(candidate, old)
@@ -304,7 +307,7 @@ impl System for NixOs {
 
     fn mark_going_back(&mut self, deployment: &DeploymentId) {
         if let Err(error) = fs::write(self.layout.going_back(deployment), "") {
-            self.say(&format!("cannot note that the way back has begun: {error}"));
+            self.say(&format!("cannot note that the rollback has begun: {error}"));
         }
     }
 

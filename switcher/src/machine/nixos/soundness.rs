@@ -18,6 +18,9 @@ const CLOSURE_LIMIT: Duration = Duration::from_secs(480);
 
 impl NixOs {
     /// Notes that this boot has begun; says whether one before ended without notice.
+    ///
+    /// # Errors
+    /// The boot's id cannot be read, or the mark cannot be written.
     pub fn note_boot(&self) -> Result<bool, SystemError> {
         boot_mark::note(&HostDisk, &self.layout, &self.boot_id()?).map_err(|source| {
             SystemError::File {
@@ -34,7 +37,7 @@ impl NixOs {
         if refusal.is_some() {
             return match store::check(candidate, store::Extent::Alone, MISSING_LIMIT) {
                 Ok(Soundness::Damaged(what)) => Some(Cause::StoreDamaged { what }),
-                // It cannot be told, and is no candidate either way.
+                // It cannot be determined, and is not a candidate either way.
                 Ok(Soundness::Sound) | Err(_) => refusal,
             };
         }
@@ -44,7 +47,10 @@ impl NixOs {
                 self.say("a boot ended without notice: comparing all files of the candidate");
             }
             Err(error) => {
-                let reason = format!("cannot tell how the last boot ended: {}", chain(&error));
+                let reason = format!(
+                    "cannot determine how the last boot ended: {}",
+                    chain(&error)
+                );
                 return Some(Cause::NotReady { reason });
             }
         }

@@ -24,7 +24,7 @@ pub(super) fn parse_running_jobs(listed: &str) -> Vec<String> {
     let running = listed.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         let (_, unit, _, state) = (words.next()?, words.next()?, words.next()?, words.next()?);
-        // The deployment's own are no reason.
+        // The deployment's own are not a reason.
         (state == "running" && !unit.starts_with("nixus-")).then(|| unit.to_owned())
     });
     running.take(MOST_JOBS).collect()
@@ -71,7 +71,7 @@ pub(super) fn idle<'a>(
 }
 
 /// Of units that are shown one after the other, those that do not run and have not ended well: a oneshot
-/// that succeeded has, and one that is about to start is no finding yet.
+/// that succeeded has, and one that is about to start is not a finding yet.
 pub(super) fn parse_stopped(text: &str) -> Vec<Stopped> {
     let mut stopped = Vec::new();
     for shown in text.split("\n\n") {
@@ -135,7 +135,7 @@ pub(super) fn sort_units(
 ) -> Units {
     let mut units = Units::default();
     for ListedUnit { unit, active, sub } in listed {
-        // Ours are judged by their results; a verification that failed is no damage.
+        // Ours are judged by their results; a verification that failed is not damage.
         if is_ours(&unit) {
             continue;
         }

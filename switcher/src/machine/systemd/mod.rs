@@ -91,6 +91,9 @@ pub struct UnitState {
 
 impl Systemd {
     /// Finds the programs. `exe` is the switcher that watchdogs run.
+    ///
+    /// # Errors
+    /// A program of systemd is not to be found.
     pub fn find(layout: &Layout, exe: PathBuf) -> Result<Self, SystemError> {
         let program = |name: &str| {
             find(name).ok_or_else(|| SystemError::Command {
@@ -135,6 +138,9 @@ impl Systemd {
     }
 
     /// Starts the timers that end a phase which nobody else ended, and sees that they are armed.
+    ///
+    /// # Errors
+    /// systemd refuses them, or does not show them as armed.
     pub fn arm(&self, deployment: &DeploymentId, watch: &Watch) -> Result<(), SystemError> {
         let exe = self.exe.to_string_lossy();
         let mut refused = None;
@@ -177,7 +183,7 @@ impl Systemd {
     pub fn switch(&self, switch: &Switch) -> (SwitchEnd, String) {
         let unit = switch_unit(switch);
         // A switch-to-configuration that cannot write what it has to say dies of it, in the middle of
-        // its work. The host's journal takes everything; a full disk must not end a way back.
+        // its work. The host's journal takes everything; a full disk must not end a rollback.
         let log = self.log(switch).filter(|_| !switch.unchecked);
         let size = |log: &PathBuf| fs::metadata(log).map_or(0, |data| data.len());
         let before = log.as_ref().map_or(0, size);
@@ -226,7 +232,7 @@ impl Systemd {
         let started = self.patiently(ANSWER.min(switch.limit), |limit| {
             run_well(&self.systemd_run, &args, limit)
         });
-        // An activation may cut systemd-run off from systemd; the file tells what happened.
+        // An activation may cut systemd-run off from systemd; the file shows what happened.
         let soon = Instant::now() + Duration::from_secs(3);
         let end = if started.is_ok() { end } else { end.min(soon) };
         let group = self.group(unit);
@@ -283,6 +289,9 @@ impl Systemd {
 
     /// Kills all processes of a unit at once and waits until they are gone. A unit that is not
     /// there is gone already.
+    ///
+    /// # Errors
+    /// Something of it still runs at the end of the time.
     pub fn kill(&self, unit: &str) -> Result<(), SystemError> {
         let asked = self.systemctl(
             &["show", "--property=ControlGroup", "--value", "--", unit],
@@ -313,6 +322,9 @@ impl Systemd {
     }
 
     /// Stops a unit for good, also one that would be restarted, then kills what is left of it.
+    ///
+    /// # Errors
+    /// Something of it still runs at the end of the time.
     pub fn end(&self, unit: &str) -> Result<(), SystemError> {
         let killed = self.kill(unit);
         self.tell(&["stop", "--no-block", "--", unit], ANSWER);
@@ -320,6 +332,9 @@ impl Systemd {
     }
 
     /// The names of loaded units that match a pattern.
+    ///
+    /// # Errors
+    /// systemd does not answer in time, or with something else than a list.
     pub fn names(&self, pattern: &str) -> Result<Vec<String>, SystemError> {
         let json = self.systemctl(
             &["list-units", "--all", "--output=json", "--", pattern],
@@ -332,6 +347,9 @@ impl Systemd {
     }
 
     /// The units now.
+    ///
+    /// # Errors
+    /// systemd does not answer in time, or with something else than a list.
     pub fn units(&self) -> Result<Units, SystemError> {
         let json = self.systemctl(&["list-units", "--all", "--output=json"], ANSWER)?;
         let listed = parse_units(&json)?;
@@ -357,6 +375,9 @@ impl Systemd {
 
     /// Of these units, that were active before, those that do not run although something wants them that
     /// is there now: `wanted` has each unit with all that want it.
+    ///
+    /// # Errors
+    /// systemd does not answer in time, or with something else than a list.
     pub fn stopped(
         &self,
         before: &[String],
@@ -375,6 +396,9 @@ impl Systemd {
     }
 
     /// Starts units and waits for them.
+    ///
+    /// # Errors
+    /// systemd does not answer in time, or one of them fails.
     pub fn start(&self, units: &[String]) -> Result<(), SystemError> {
         let with = |verb| {
             let mut args = vec![verb, "--"];
@@ -388,6 +412,9 @@ impl Systemd {
     }
 
     /// Has the switcher come back once all is up that a boot starts, in the unit of its deployment.
+    ///
+    /// # Errors
+    /// systemd refuses to start the unit.
     pub fn await_units(&self, deployment: &DeploymentId) -> Result<(), SystemError> {
         let args = await_args(&self.exe.to_string_lossy(), deployment);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -395,6 +422,9 @@ impl Systemd {
     }
 
     /// Lets a unit run from its beginning, without waiting for it.
+    ///
+    /// # Errors
+    /// systemd does not answer in time, or refuses it.
     pub fn restart(&self, unit: &str) -> Result<(), SystemError> {
         self.tell(&["reset-failed", "--", unit], ANSWER);
         self.systemctl(&["restart", "--no-block", "--", unit], ANSWER)
@@ -414,6 +444,9 @@ impl Systemd {
     }
 
     /// How a unit is.
+    ///
+    /// # Errors
+    /// systemd does not answer in time.
     pub fn state(&self, unit: &str) -> Result<UnitState, SystemError> {
         let text = self.systemctl(
             &[
@@ -429,6 +462,9 @@ impl Systemd {
 
     /// Reboots in order; the caller goes further where nothing happens. `systemctl reboot` would ask logind,
     /// and wait for the answer of one that D-Bus has lost; this is what it does where there is none.
+    ///
+    /// # Errors
+    /// systemd does not answer in time, or refuses it.
     pub fn reboot(&self) -> Result<(), SystemError> {
         let how = ["start", "--no-block", "--job-mode=replace-irreversibly"];
         self.systemctl(&[&how[..], &["reboot.target"]].concat(), ANSWER)
@@ -464,7 +500,7 @@ fn read_from(path: &Path, start: u64) -> String {
         file.seek(SeekFrom::Start(start))?;
         file.take(SAID_LIMIT).read_to_end(&mut bytes)
     });
-    // What cannot be read tells nothing.
+    // What cannot be read shows nothing.
     match read {
         Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(_) => String::new(),
@@ -553,7 +589,7 @@ fn arm_args(
         "--expand-environment=no",
         "--service-type=exec",
         "--timer-property=AccuracySec=100ms",
-        // The way back must not end because somebody kills it, or because it hangs.
+        // The rollback must not end because somebody kills it, or because it hangs.
         "--property=Restart=on-failure",
         "--property=RestartSec=1s",
         "--property=StartLimitIntervalSec=1h",

@@ -56,7 +56,7 @@ pub struct Judged {
     pub reply: EvidenceReply,
     /// The end of the trial, where the message ends it.
     pub end: Option<TrialEnd>,
-    /// Evidence that could not tell; it explains a trial that ends without better.
+    /// Evidence that is inconclusive; it explains a trial that ends without better.
     pub unknown: Option<Evidence>,
 }
 
@@ -226,6 +226,9 @@ pub struct Door {
 
 impl Door {
     /// Opens the door to root only.
+    ///
+    /// # Errors
+    /// The socket cannot be made in its folder.
     pub fn open(path: &Path) -> io::Result<Self> {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir)?;
@@ -303,6 +306,9 @@ fn write_line(mut stream: &UnixStream, value: &impl Serialize) -> io::Result<()>
 }
 
 /// Says one thing at the door and gives the answer. `nixus verify` and operators use it.
+///
+/// # Errors
+/// Nobody listens there, or the answer does not come in time or is not valid.
 pub fn tell(path: &Path, message: &Message) -> io::Result<EvidenceReply> {
     let stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE * 2))?;

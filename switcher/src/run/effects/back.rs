@@ -125,7 +125,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
     /// An activation that was undone leaves units stopped that it stopped
     /// (<https://github.com/serokell/deploy-rs/issues/68>).
     ///
-    /// What does not stay up by itself is told, and no more: it may need somebody elsewhere, and a reboot would
+    /// What does not stay up by itself is reported, and no more: it may need somebody elsewhere, and a reboot would
     /// not bring them back. Only a systemd that does not answer, and sshd, are a reason for one.
     fn restore_units(&mut self, open: &Deployment) -> Result<(), String> {
         for again in [false, true] {

@@ -105,7 +105,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
         })
     }
 
-    /// What a first boot is to have too. A host that cannot tell is judged without it.
+    /// What a first boot is to have too. A host where it cannot be determined is judged without it.
     fn ways_now(&self, open: &Deployment) -> Ways {
         let to = open.ways_needed();
         match self.system.paths(to) {
@@ -117,7 +117,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
         }
     }
 
-    /// A trial at boot that told nothing is no news; why is remembered.
+    /// A trial at boot that was inconclusive is not news; why is remembered.
     fn stays_unproven(&mut self, cause: Option<Cause>) -> Event {
         let boot = self
             .record

@@ -15,9 +15,9 @@ pub(super) fn before(default: &BootDefault) -> BootBefore {
 }
 
 impl<D: Disk, S: System> Switcher<'_, D, S> {
-    /// Whether the boot loader's installer has made this system the default. A pin is only told: no
-    /// installation removes it, and it is no reason to undo what is good. So is what cannot be told, where it
-    /// could not be told before either.
+    /// Whether the boot loader's installer has made this system the default. A pin is only reported: no
+    /// installation removes it, and it is not a reason to undo what is good. So is what cannot be determined, where it
+    /// could not be determined before either.
     pub(super) fn see_default(
         &self,
         open: &Deployment,

@@ -355,7 +355,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
         Ok(failed)
     }
 
-    /// Runs `switch-to-configuration`. On the way back, and for the boot loader, somebody else's run
+    /// Runs `switch-to-configuration`. During a rollback, and for the boot loader, somebody else's run
     /// is waited for.
     fn run(
         &mut self,

@@ -3,7 +3,7 @@
 //!
 //! While a deployment is open, its GC roots name the candidate, the old system and the one that the
 //! boot loader starts. They are enough to go back. The journal is set aside then, and a new one
-//! begins with the way back, which goes on as any other.
+//! begins with the rollback, which goes on as any other.
 
 use std::path::PathBuf;
 
@@ -47,8 +47,8 @@ pub enum LostError {
     /// What runs here could not be found out.
     #[error("cannot find out what runs here")]
     System(#[source] SystemError),
-    /// The way back did not end.
-    #[error("the way back is not settled")]
+    /// The rollback did not end.
+    #[error("the rollback is not settled")]
     Back(#[source] TakeoverError),
 }
 
@@ -57,11 +57,14 @@ pub enum LostError {
 pub struct Replaced {
     /// Where the old files are.
     pub aside: Vec<PathBuf>,
-    /// Where the way back ended, where there was one to go.
+    /// Where the rollback ended, where there was one to go.
     pub back: Option<PhaseName>,
 }
 
 /// Sets the journal aside, ends whoever works on a deployment, and goes back where one was open.
+///
+/// # Errors
+/// The lock cannot be taken, the journal cannot be set aside, or going back fails.
 pub fn replace(layout: &Layout, system: &mut NixOs, cause: Cause) -> Result<Replaced, LostError> {
     for problem in takeover::kill_others(layout, system.systemd(), "*") {
         system.say(&problem);
@@ -72,12 +75,15 @@ pub fn replace(layout: &Layout, system: &mut NixOs, cause: Cause) -> Result<Repl
     replace_on(&HostDisk, layout, system, cause)
 }
 
-/// Whether there is a way back to go: a deployment was open, and its candidate is not permanent.
+/// Whether there is a rollback to go: a deployment was open, and its candidate is not permanent.
 pub fn was_open(layout: &Layout) -> bool {
     rooted(&HostDisk, layout, &bootloader::default(layout)).is_some()
 }
 
 /// The same for a caller that holds the lock.
+///
+/// # Errors
+/// The journal cannot be set aside, or going back fails.
 pub fn replace_on<D: Disk, S: System>(
     disk: &D,
     layout: &Layout,
@@ -111,7 +117,7 @@ struct Rooted {
 }
 
 /// All three are there from before the first change until the deployment is closed. A candidate
-/// that the profile names, and that the boot loader starts as far as can be told, was made permanent;
+/// that the profile names, and that the boot loader starts as far as can be determined, was made permanent;
 /// one of the two alone is half a commit.
 fn rooted(disk: &impl Disk, layout: &Layout, boot: &BootDefault) -> Option<Rooted> {
     let named = |root: Root| {
@@ -159,7 +165,7 @@ fn rebuild<D: Disk, S: System>(
         seen_boot: boot,
         started: now,
         active_before: Vec::new(),
-        // What failed before is lost; what is failed now is not blamed on the way back.
+        // What failed before is lost; what is failed now is not blamed during a rollback.
         activation_failed_before: false,
         boot_before: BootBefore::default(),
         failed_before: system.units().map(|units| units.failed).unwrap_or_default(),

@@ -163,7 +163,7 @@ fn boot(book: &Book<'_>, world: World, next: &mut Next) {
         after.trial_due = false;
         next.push(("no trial at boot is due", after));
     }
-    // A pass tries again what told nothing.
+    // A pass tries again what was inconclusive.
     let again = world.operators > 0 && world.told_nothing;
     if is_due && (world.trial_due || again) {
         if !world.trial_due {

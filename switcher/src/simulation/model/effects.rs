@@ -157,7 +157,7 @@ pub(super) fn outcomes(book: &Book<'_>, world: World, process: Process) -> Next 
             });
             ends.free("the boot is not verified", Happening::NotVerified, |_| {});
             ends.free(
-                "nothing can be told of the boot",
+                "nothing can be determined of the boot",
                 Happening::BootInconclusive,
                 |_| {},
             );

@@ -40,7 +40,7 @@ fn arm(book: &Book<'_>, world: World, process: Process, back: bool) -> Next {
     if world.faults > 0 {
         let mut failed = world;
         failed.faults -= 1;
-        // On the way back nobody but the next boot is left; a refusal leaves nothing to protect.
+        // During a rollback nobody but the next boot is left; a refusal leaves nothing to protect.
         failed.unwatched = true;
         let failed = if back {
             write_or_go_on(book, failed)

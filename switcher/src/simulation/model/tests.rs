@@ -116,7 +116,7 @@ fn a_wrong_decision_is_seen() {
             },
         ),
         (
-            "the way back leaves the boot loader",
+            "the rollback leaves the boot loader",
             |phase, event, right| match (phase, event) {
                 (Phase::Reverting(revert), Event::Restored(Restore::Profile, _)) => Step {
                     phase: Phase::Reverted {
@@ -148,7 +148,7 @@ fn a_wrong_decision_is_seen() {
             },
         ),
         (
-            "the way back begins again for ever",
+            "the rollback begins again for ever",
             |phase, event, right| match (phase, event) {
                 (Phase::Reverting(revert), Event::Restored(..)) if revert.attempt > 1 => Step {
                     phase: Phase::Reverting(Revert {
@@ -203,7 +203,7 @@ fn a_wrong_decision_is_seen() {
             },
         ),
         (
-            "a first boot is proven by what is no evidence",
+            "a first boot is proven by what is not evidence",
             |phase, event, right| match (phase, event) {
                 (Phase::BootTrial { .. }, Event::BootInconclusive(_)) => Step {
                     phase: Phase::BootProven {
@@ -242,7 +242,7 @@ fn a_wrong_decision_is_seen() {
             },
         ),
         (
-            "an unwritten way back is forgotten",
+            "an unwritten rollback is forgotten",
             |phase, event, right| match (phase, event) {
                 (Phase::Committing { .. }, Event::FoundGoingBack(boot)) => {
                     step(phase, Event::Found(*boot))

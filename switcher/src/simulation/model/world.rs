@@ -9,7 +9,7 @@ use crate::decide::transaction::Effect;
 pub struct Bounds {
     /// Power cuts, switchers that are killed, switchers that hang until their watchdog fires.
     pub crashes: u8,
-    /// Writes, watchdogs and parts of the way back that fail.
+    /// Writes, watchdogs and parts of the rollback that fail.
     pub faults: u8,
     /// Times that an operator steps in.
     pub operators: u8,
@@ -207,9 +207,9 @@ pub(super) struct World {
     pub proved: bool,
     /// A step back was durable, or was begun.
     pub went_back: bool,
-    /// It is noted in this boot that the way back has begun.
+    /// It is noted in this boot that the rollback has begun.
     pub marked: bool,
-    /// A watchdog for the way back could not be armed: nobody but the next boot is left.
+    /// A watchdog for the rollback could not be armed: nobody but the next boot is left.
     pub unwatched: bool,
     pub ended: Ended,
     /// The recovery looks whether a trial at boot is due.
@@ -220,7 +220,7 @@ pub(super) struct World {
     pub awaits: bool,
     /// It was confirmed in place, and waits for its first boot.
     pub unproven: bool,
-    /// The trial at this boot told nothing.
+    /// The trial at this boot was inconclusive.
     pub told_nothing: bool,
     /// Evidence came in after a boot.
     pub proved_at_boot: bool,

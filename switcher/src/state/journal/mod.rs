@@ -85,14 +85,14 @@ pub struct Unproven {
     pub confirmed_in: BootId,
     /// Units that were failed before it came, since that boot.
     pub failed_before: Vec<String>,
-    /// What its last trial at boot could not tell.
+    /// What its last trial at boot could not determine.
     pub told_nothing: Option<ToldNothing>,
     /// The ways that it had when it was confirmed.
     #[serde(default)]
     pub ways: Ways,
 }
 
-/// A trial at boot that told nothing.
+/// A trial at boot that was inconclusive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToldNothing {
     /// The boot.
@@ -152,7 +152,7 @@ pub struct Deployment {
     pub runs: u32,
     /// How often somebody else took over; makes unit names unique. Timers say the time as well.
     pub takeovers: u32,
-    /// It is no activation, but the first boot of what was confirmed in place: the candidate was
+    /// It is not an activation, but the first boot of what was confirmed in place: the candidate was
     /// booted, and old and persistent are the boot-proven system.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub boot_trial: bool,
@@ -216,6 +216,9 @@ pub struct Journal {
 
 impl Journal {
     /// Reads what is there; a host without a journal is idle.
+    ///
+    /// # Errors
+    /// A file of the journal cannot be read, or both are damaged or of a newer release.
     pub fn open(disk: &impl Disk, layout: &Layout) -> Result<Self, JournalError> {
         let dir = layout.state();
         let found = newest(disk, &dir)?;
@@ -251,6 +254,9 @@ impl Journal {
 
     /// Makes `record` durable. On an error the one before still is, or both are and the older one
     /// is overwritten by the next write.
+    ///
+    /// # Errors
+    /// The record cannot be written or synced.
     pub fn write(&mut self, disk: &impl Disk, record: &Record) -> Result<(), JournalError> {
         let sequence = self.sequence + 1;
         let path = self
@@ -279,11 +285,17 @@ impl Journal {
 
 /// Reads the journal without the lock, for those who only want to know. Each file is replaced as a
 /// whole, so what is read is a record that was durable a moment ago.
+///
+/// # Errors
+/// A file of the journal cannot be read, or both are damaged or of a newer release.
 pub fn read(disk: &impl Disk, layout: &Layout) -> Result<Record, JournalError> {
     read_with_format(disk, layout).map(|(_, record)| record)
 }
 
 /// The same, with the version that it is written in.
+///
+/// # Errors
+/// Those of [`read`].
 pub fn read_with_format(disk: &impl Disk, layout: &Layout) -> Result<(u32, Record), JournalError> {
     newest(disk, &layout.state()).map(|found| (found.format, found.record))
 }
@@ -293,6 +305,9 @@ pub const WAY_ON: &str = "nothing is activated until `nixus-switcher recover --s
 
 /// Renames what is there of the journal to `<file>.damaged-<number>`, durably, so that a new one can
 /// begin. A deployment that it told of is forgotten with it.
+///
+/// # Errors
+/// A file cannot be renamed, or its folder synced.
 pub fn set_aside(disk: &impl Disk, layout: &Layout) -> Result<Vec<PathBuf>, JournalError> {
     let dir = layout.state();
     let failed = |path: &Path| {

@@ -66,6 +66,9 @@ impl<'a, D: Disk> Profile<'a, D> {
     }
 
     /// All generations, by number.
+    ///
+    /// # Errors
+    /// The folder of the profiles cannot be listed.
     pub fn generations(&self) -> Result<Vec<(u64, PathBuf)>, ProfileError> {
         let mut generations = Vec::new();
         let names = match self.disk.list(&self.dir) {
@@ -87,6 +90,9 @@ impl<'a, D: Disk> Profile<'a, D> {
     }
 
     /// What the profile names; `None` where there is no profile, or where it names no system.
+    ///
+    /// # Errors
+    /// The link is there and cannot be read.
     pub fn current(&self) -> Result<Option<SystemRef>, ProfileError> {
         let link = self.dir.join("system");
         let target = match self.disk.read_link(&link) {
@@ -113,6 +119,9 @@ impl<'a, D: Disk> Profile<'a, D> {
     }
 
     /// The newest generation of `toplevel`, where it has one.
+    ///
+    /// # Errors
+    /// The folder of the profiles cannot be listed.
     pub fn number(&self, toplevel: &Toplevel) -> Result<Option<u64>, ProfileError> {
         Ok(self
             .generations()?
@@ -124,6 +133,9 @@ impl<'a, D: Disk> Profile<'a, D> {
 
     /// Decides which generation a commit of `toplevel` sets. As Nix does, the newest one is used
     /// again where it is the same system.
+    ///
+    /// # Errors
+    /// The folder of the profiles cannot be listed.
     pub fn plan(&self, toplevel: &Toplevel) -> Result<Plan, ProfileError> {
         Ok(match self.generations()?.last() {
             Some((number, path)) if path == toplevel.path() => Plan {
@@ -139,6 +151,10 @@ impl<'a, D: Disk> Profile<'a, D> {
 
     /// Makes the profile name `toplevel` as the planned generation. Doing it twice is the same as
     /// doing it once.
+    ///
+    /// # Errors
+    /// Nix holds the profile's lock for too long, another system has that number, or a link cannot be
+    /// written.
     pub fn set(&self, plan: Plan, toplevel: &Toplevel) -> Result<(), ProfileError> {
         let _held = self.lock()?;
         let link = self.link(plan.number);
@@ -172,6 +188,9 @@ impl<'a, D: Disk> Profile<'a, D> {
 
     /// Makes the profile name again what it named before: by number, or by path where the number is
     /// gone.
+    ///
+    /// # Errors
+    /// Nix holds the profile's lock for too long, or a link cannot be written.
     pub fn restore(&self, before: &SystemRef) -> Result<(), ProfileError> {
         let number = match before.generation {
             Some(number) if self.is_generation(number, &before.toplevel)? => Some(number),
@@ -189,6 +208,9 @@ impl<'a, D: Disk> Profile<'a, D> {
 
     /// Removes the generation that a commit created, if it is still that system and not in use.
     /// This is durable after the next `System::sync`; until then it may come back.
+    ///
+    /// # Errors
+    /// Nix holds the profile's lock for too long, or the link cannot be removed.
     pub fn forget(&self, plan: Plan, toplevel: &Toplevel) -> Result<(), ProfileError> {
         let _held = self.lock()?;
         let link = self.link(plan.number);

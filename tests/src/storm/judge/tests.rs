@@ -107,7 +107,7 @@ fn each_promise_that_is_broken_is_missed() {
             "{number}: {what}: {found:?}"
         );
         let others: Vec<_> = found.iter().filter(|one| *one != what).collect();
-        // A bad commit is no good one, and a deployment that is stuck is open.
+        // A bad commit is not a good one, and a deployment that is stuck is open.
         let implied = matches!(what, "bad" | "stuck");
         assert!(implied || others.is_empty(), "{number}: {what}: {found:?}");
     }

@@ -115,6 +115,9 @@ impl InitError {
 
 /// Writes the template into a folder, which is made if need be; gives the placeholders that are left,
 /// each with its file.
+///
+/// # Errors
+/// Something is there already, an answer is not valid, or a file cannot be written.
 pub fn init(folder: &Path, answers: &Answers) -> Result<Vec<(&'static str, String)>, InitError> {
     let replaced = replacements(answers)?;
     for file in &TEMPLATE {
@@ -138,7 +141,7 @@ pub fn init(folder: &Path, answers: &Answers) -> Result<Vec<(&'static str, Strin
     Ok(left)
 }
 
-/// The file itself, or something that is no folder where one is needed.
+/// The file itself, or something that is not a folder where one is needed.
 fn in_the_way(folder: &Path, file: &Path) -> Result<(), InitError> {
     for part in file.ancestors().filter(|part| !part.as_os_str().is_empty()) {
         let path = folder.join(part);

@@ -45,7 +45,7 @@ fn what_ci_has_not_built_is_waited_for_and_then_replaced_as_configured() {
     check(entry(), Then::Older, Some(940), build);
     let none_older = Entry::NoneOlder(none);
     check(none_older, Then::Older, Some(940), waits(none));
-    // What is kept already is no news.
+    // What is kept already is not news.
     let kept = Entry::Older(commit('a'), none);
     check(kept, Then::Older, Some(940), waits(none));
 }

@@ -493,7 +493,7 @@ fn a_pass_of_what_is_on_trial_shows_what_it_can_do_and_nothing_else() {
         },
         Action::Prove(id.clone()),
     );
-    // Even where the host is not adopted, or its ledger is lost: the operator's own way back is on trial too.
+    // Even where the host is not adopted, or its ledger is lost: the operator's own rollback is on trial too.
     check(
         |host| {
             host.open = Some(unproved.clone());

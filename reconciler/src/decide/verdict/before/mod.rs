@@ -22,7 +22,7 @@ pub struct Known<'a> {
     pub lost_after: Duration,
     /// The time.
     pub now: Timestamp,
-    /// Who the candidate's peers are, where that can be told.
+    /// Who the candidate's peers are, where that can be determined.
     pub stay: Option<&'a [String]>,
 }
 

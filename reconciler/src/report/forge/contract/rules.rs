@@ -233,7 +233,7 @@ impl Rules {
         }
         let name = text("name").to_owned();
         // gitlab.com/gitlab-org/gitlab-foss, issue 25807: a state is not entered twice, and there is
-        // no way back from running; a job that has ended is followed by a new one.
+        // no rollback from running; a job that has ended is followed by a new one.
         let before = self.kept.iter().rev().find(|one| one.context == name);
         let before = before.map_or("", |one| one.state.as_str());
         let event = match state {

@@ -159,7 +159,7 @@ fn a_host_goes_on_from_what_is_left_and_brings_nothing_back() {
     assert!(!web1.unsent("web1").unwrap());
     run(operator.fetch_all(&remote)).unwrap();
     assert_eq!(subjects(&operator), left);
-    // What was said long ago is no news, neither to who watches nor to the forge.
+    // What was said long ago is not news, neither to who watches nor to the forge.
     assert_eq!(operator.news(&mut seen).unwrap().len(), 1);
     assert_eq!(web1.after("web1", Some(&settled), 100).unwrap().len(), 1);
     // And once more after that.

@@ -85,6 +85,9 @@ impl fmt::Display for Connection {
 
 impl Paths {
     /// What this host has now of the ways to these.
+    ///
+    /// # Errors
+    /// The kernel cannot be asked for its interfaces and routes.
     pub fn now(to: &[IpAddr]) -> io::Result<Self> {
         let links = links(&dump(SockProtocol::NetlinkRoute, GET_LINK, &[0; 16])?);
         let addresses = all_addresses(&dump(SockProtocol::NetlinkRoute, GET_ADDRESS, &[0; 16])?);

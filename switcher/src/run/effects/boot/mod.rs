@@ -53,7 +53,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
         }
     }
 
-    /// What there is of the ways that this system had; nothing where that cannot be told.
+    /// What there is of the ways that this system had; nothing where that cannot be determined.
     fn connection(&self, open: &Deployment) -> Option<Connection> {
         match self.system.paths(&open.ways.to) {
             Ok(paths) => Some(paths.connection(&open.ways)),
@@ -89,10 +89,10 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
     }
 }
 
-/// Evidence that could not tell is of an outage elsewhere, and somebody else who switches tells
+/// Evidence that is inconclusive is of an outage elsewhere, and somebody else who switches tells
 /// nothing. No evidence at all is this boot's own failure.
 ///
-/// Without a network nothing can be told either, but the system may be at fault: it goes back, and that is
+/// Without a network nothing can be determined either, but the system may be at fault: it goes back, and that is
 /// not held against it. An interface that is missing is its own failure.
 fn judge(cause: Cause, evidence: Option<&Evidence>, connection: &Connection) -> Event {
     let could_not_tell = evidence.is_some_and(|found| found.verdict == CheckOutcome::Unknown);

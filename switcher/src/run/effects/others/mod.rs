@@ -34,7 +34,7 @@ impl<D: Disk, S: System> Switcher<'_, D, S> {
     }
 
     /// Whether what was noted at the beginning is so no more: somebody else has switched since, and
-    /// a way back would lead to the wrong place.
+    /// a rollback would lead to the wrong place.
     pub(super) fn is_changed(&self, open: &Deployment) -> bool {
         let current = self.system.current();
         let persistent = self.profile().current();

@@ -58,7 +58,7 @@ fn somebody_else_is_waited_for_and_never_fought() {
     check((3, long, None), Pass, (Ending::Reverted, "old"), busy);
     // While making it permanent.
     check((4, 30, None), Pass, (Ending::Confirmed, "new"), busy);
-    // On the way back.
+    // During a rollback.
     check((4, 30, None), Fail, (Ending::Reverted, "old"), checks);
     check((4, 30, third()), Fail, (Ending::Reverted, "third"), checks);
 }

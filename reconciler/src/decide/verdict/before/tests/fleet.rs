@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::super::super::{REPOSITORY, judge};
 use super::*;
 
-/// So many trials that told nothing, and a host waits for another commit.
+/// So many trials that were inconclusive, and a host waits for another commit.
 const TRIALS: u8 = 3;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
