@@ -4,12 +4,36 @@ let
   inherit (lib) mkOption types;
   own = import ./types.nix { inherit lib; };
 
+  # What the program itself says of each key (reconciler/src/config/tables.rs).
+  declared = lib.importJSON ./keys.json;
+  description =
+    path:
+    let
+      key = declared.${path};
+    in
+    key.description + lib.optionalString (key ? default) " Unless set: ${key.default}.";
+
   optional =
-    type: description:
+    path: type:
     mkOption {
       type = types.nullOr type;
       default = null;
-      inherit description;
+      description = description path;
+    };
+  # The options of a table: each key with its type.
+  optionals = table: lib.mapAttrs (key: optional "${table}.${key}");
+  needed =
+    path: type:
+    mkOption {
+      inherit type;
+      description = description path;
+    };
+  list =
+    path: type:
+    mkOption {
+      type = types.listOf type;
+      default = [ ];
+      description = description path;
     };
   # A table of the file. What is not an option is written as it is, for programs that are newer than this module.
   keys =
@@ -18,17 +42,6 @@ let
       inherit options;
       freeformType = own.toml;
     };
-  # With what the program does where nothing is written.
-  defaulting =
-    type: default: description:
-    optional type "${description} Unless set: ${default}.";
-  list =
-    type: description:
-    mkOption {
-      type = types.listOf type;
-      default = [ ];
-      inherit description;
-    };
   table =
     options: description:
     mkOption {
@@ -36,147 +49,159 @@ let
       default = { };
       inherit description;
     };
-
-  remote = {
-    url = mkOption {
-      type = own.remote;
-      example = "ssh://git@git.example.org/srv/git/deploy.git";
-      description = "The URL of the repository: ssh://, https:// or file://.";
+  tables =
+    type: description:
+    mkOption {
+      type = types.listOf type;
+      default = [ ];
+      inherit description;
     };
-    ssh_key = optional own.file "The private key for ssh://, a file on the host.";
-    known_hosts = optional own.file "The host keys that are accepted for ssh://, as ssh knows them; nothing is trusted on first use.";
-    token_file = optional own.file "The file on the host with the token for https://.";
-    ca_file = optional own.file "The certificate authorities that are accepted for https:// instead of the system's.";
-    timeout = defaulting own.duration "60s" "The longest that one network operation may take.";
-  };
-  remoteType = keys remote;
 
-  closure = {
-    from = defaulting (types.enum [
+  remote =
+    path:
+    optionals path {
+      ssh_key = own.file;
+      known_hosts = own.file;
+      token_file = own.file;
+      extra_ca_file = own.file;
+      pinned_ca_file = own.file;
+      ca_file = own.file;
+      timeout = own.duration;
+    }
+    // {
+      url = needed "${path}.url" own.remote // {
+        example = "ssh://git@git.example.org/srv/git/deploy.git";
+      };
+    };
+
+  closure = optionals "closure" {
+    from = types.enum [
       "flake"
       "file"
       "manifest"
-    ]) "flake" "How the system is made from a commit: from the flake, from a Nix file, or as CI's manifest says.";
-    attribute = defaulting types.str "`nixosConfigurations.\"<host>\".config.system.build.toplevel`" "The attribute that has the system.";
-    file = defaulting types.str "`default.nix`" "The Nix file, below the repository's root, for `from = \"file\"`.";
-    directory = optional own.folder "The folder of the flake, or of the Nix file, below the repository's root. Unless set: the root itself.";
-    submodules = defaulting types.bool "false" "Whether git submodules are fetched.";
-    lfs = defaulting (types.enum [
+    ];
+    attribute = types.str;
+    file = types.str;
+    directory = own.folder;
+    submodules = types.bool;
+    lfs = types.enum [
       "refuse"
       "ignore"
-    ]) "refuse" "What is done about a commit with files in Git LFS, of which Nix gets the pointers alone: it is refused, or the pointers are taken for the files.";
-    build_timeout = defaulting own.duration "2h" "The longest that evaluation and build may take.";
-    memory_limit = defaulting own.memory "75%" "The memory that evaluation and build may take together.";
-    cpu_weight = defaulting (types.ints.between 1 10000) "20" "The share of the processor that a build gets when others want it (100 is usual).";
-    recheck = defaulting own.duration "30s" "How often the branch is looked at again during a build.";
-    retries = defaulting (types.ints.between 0 10) "1" "How often a commit is tried again, later, whose builder failed.";
-    manifest_keys = optional (types.nonEmptyListOf own.publicKey) "The keys (ed25519) of which one must have signed a manifest.";
-    system_name = defaulting types.str "the host's name up to the first dot" "The name of this host's system in its store path.";
-    wait = defaulting own.duration "30m" "How long CI may take for a manifest.";
-    fallback = optional (types.enum [ "build" ]) "What is done without a manifest after that time: `build` here.";
-    older = defaulting types.bool "false" "Whether the newest commit that has a manifest is taken, where the head has none.";
+    ];
+    build_timeout = own.duration;
+    memory_limit = own.memory;
+    cpu_weight = types.ints.between 1 10000;
+    recheck = own.duration;
+    retries = types.ints.between 0 10;
+    manifest_keys = types.nonEmptyListOf own.publicKey;
+    system_name = types.str;
+    wait = own.duration;
+    fallback = types.enum [ "build" ];
+    older = types.bool;
   };
 
-  switch = {
-    activation_timeout = defaulting own.duration "15m" "The longest that an activation may take.";
-    trial_timeout = defaulting own.duration "5m" "The longest that a generation may be on trial.";
-    commit_timeout = defaulting own.duration "5m" "The longest that it may take to make it permanent.";
-    carrier_timeout = defaulting own.duration "10m" "The longest that a first boot waits for a carrier before it is judged.";
-    failed_units = defaulting (types.enum [
+  switch = optionals "switch" {
+    activation_timeout = own.duration;
+    trial_timeout = own.duration;
+    commit_timeout = own.duration;
+    carrier_timeout = own.duration;
+    failed_units = types.enum [
       "revert"
       "ignore"
-    ]) "revert" "What is done about units that failed and ran before.";
-    drift = defaulting (types.enum [
+    ];
+    drift = types.enum [
       "correct"
       "report"
       "refuse"
-    ]) "correct" "What is done about a system profile or boot default that somebody changed by hand: what was kept is deployed again, or it is only reported, or no commit is taken until it is put right.";
+    ];
   };
 
   hook =
-    description:
-    mkOption {
-      type = types.listOf (types.either types.str (types.nonEmptyListOf types.str));
-      default = [ ];
+    path:
+    list path (types.either types.str (types.nonEmptyListOf types.str))
+    // {
       example = [
         "/run/current-system/sw/bin/systemctl"
         "is-active"
         "backup.timer"
       ];
-      inherit description;
     };
   hooks = {
-    before = hook "The program that is run before a commit is activated, by its absolute path, and its arguments; or a list of such lists. Where it fails, the commit is held back, and tried again later.";
-    after = hook "The same, after a commit was kept and after a rollback. Nothing waits for it, and a failure is reported and changes nothing.";
-    timeout = defaulting own.duration "5m" "The longest that each program may run.";
+    before = hook "hooks.before";
+    after = hook "hooks.after";
+    timeout = optional "hooks.timeout" own.duration;
   };
 
-  statuses = {
-    forge = optional (types.enum [
+  statuses = optionals "statuses" {
+    forge = types.enum [
       "github"
       "gitlab"
       "gitea"
       "forgejo"
       "bitbucket"
-    ]) "What the forge is, where the URL of the repository does not show.";
-    api = optional own.https "The forge's interface, where it is not at the usual place.";
-    repository = optional (types.strMatching "[^/ ]+(/[^/ ]+)+") "Owner and name of the repository on the forge, where its URL does not show.";
-    token_file = optional own.file "The file on the host with the forge's token.";
-    credential = optional (types.strMatching "[A-Za-z0-9._-]+") "The systemd credential with the forge's token; `services.nixus.forgeToken` sets it.";
-    ca_file = optional own.file "The certificate authorities that are accepted instead of the system's.";
-    proxy = optional own.proxy "The proxy on the way to the forge.";
-    timeout = defaulting own.duration "10s" "The longest that one request may take; at most a minute.";
-    link = optional own.web "The page that a status leads to; `{host}` and `{commit}` are put in.";
-    sign = defaulting types.bool "false" "Whether statuses are signed with the host's key.";
-    hosts = defaulting types.ints.positive "1" "How many hosts post to the forge with the same token.";
-    canary = defaulting types.bool "false" "Whether this host posts although many do.";
+    ];
+    api = own.https;
+    repository = types.strMatching "[^/ ]+(/[^/ ]+)+";
+    token_file = own.file;
+    credential = types.strMatching "[A-Za-z0-9._-]+";
+    extra_ca_file = own.file;
+    pinned_ca_file = own.file;
+    ca_file = own.file;
+    proxy = own.proxy;
+    timeout = own.duration;
+    link = own.web;
+    sign = types.bool;
+    hosts = types.ints.positive;
+    canary = types.bool;
   };
 
-  peer = {
-    name = mkOption {
-      type = own.hostName;
-      description = "The peer's name.";
+  peer =
+    optionals "peers.*" {
+      port = types.port;
+      user = own.account;
+    }
+    // {
+      name = needed "peers.*.name" own.hostName;
+      addresses = list "peers.*.addresses" own.address;
+      host_keys = list "peers.*.host_keys" own.hostKey;
     };
-    addresses = list own.address "Where its sshd is, in the order in which they are tried.";
-    port = defaulting types.port "22" "Its sshd's port.";
-    host_keys = list own.hostKey "The host keys that it may show.";
-    user = defaulting own.account "nixus-probe" "The account that answers peers there.";
-  };
 
-  check = {
-    kind = mkOption {
-      type = types.enum [
-        "repository"
-        "ssh"
-        "peer"
-        "tcp"
-        "http"
-        "command"
-        "units"
+  check =
+    optionals "checks.*" {
+      name = types.strMatching "[A-Za-z0-9_.-]{1,40}";
+      need = types.enum [
+        "required"
+        "wanted"
       ];
-      description = "What is checked.";
+      timeout = own.duration;
+      interval = own.duration;
+      quorum = types.either types.ints.positive (
+        types.enum [
+          "any"
+          "all"
+        ]
+      );
+      ports = types.listOf types.port;
+      address = own.addressAndPort;
+      url = own.web;
+      status = types.ints.between 100 599;
+      body = types.str;
+      command = types.nonEmptyListOf types.str;
+      ignore = types.listOf types.str;
+    }
+    // {
+      kind = needed "checks.*.kind" (
+        types.enum [
+          "repository"
+          "ssh"
+          "peer"
+          "tcp"
+          "http"
+          "command"
+          "units"
+        ]
+      );
     };
-    name = optional (types.strMatching "[A-Za-z0-9_.-]{1,40}") "The name of the check; each once.";
-    need = defaulting (types.enum [
-      "required"
-      "wanted"
-    ]) "required" "Whether a generation is kept only if the check passes.";
-    timeout = optional own.duration "The longest that the check may take.";
-    interval = optional own.duration "The pause until it is made again.";
-    quorum = defaulting (types.either types.ints.positive (
-      types.enum [
-        "any"
-        "all"
-      ]
-    )) "any" "How many peers must find all well, for `peer`.";
-    ports = optional (types.listOf types.port) "Ports that peers must find open too, for `peer`.";
-    address = optional own.addressAndPort "Where the port is, for `tcp`.";
-    url = optional own.web "The page, for `http`.";
-    status = defaulting (types.ints.between 100 599) "200" "The status that is right, for `http`.";
-    body = optional types.str "What the page must have in it, for `http`.";
-    command = optional (types.nonEmptyListOf types.str) "The program, by its absolute path, and its arguments, for `command`.";
-    ignore = optional (types.listOf types.str) "Units that do not matter, for `units`.";
-  };
 in
 {
   options.services.nixus.settings = mkOption {
@@ -185,69 +210,66 @@ in
     type = types.submodule {
       freeformType = own.toml;
       options = {
-        host = mkOption {
-          type = own.hostName;
+        host = needed "host" own.hostName // {
           default = config.networking.hostName;
           defaultText = lib.literalExpression "config.networking.hostName";
-          description = "The host's name in the deploy repository and in reports; mkFleet sets it to the name in `nodes`.";
         };
-        repository =
-          table
-            (
-              remote
-              // {
-                url = optional own.remote "The URL of the deploy repository; it must be set.";
-                branch = defaulting types.str "main" "The branch that says what is to run.";
-                mirrors = list remoteType "Other URLs of the same repository. Each of them is believed alone once the URL itself has not answered for `mirror_after`: whoever runs it has root on this host then.";
-                mirror_after = defaulting own.duration "1h" "How long the URL itself must not have answered for a mirror to be believed in what it alone has.";
-              }
-            )
-            "The deploy repository.";
+        repository = table (
+          remote "repository"
+          // optionals "repository" {
+            url = own.remote;
+            branch = types.str;
+            mirror_after = own.duration;
+          }
+          // {
+            mirrors = tables (keys (
+              remote "repository.mirrors.*"
+            )) "Other URLs of the same repository. Each of them is believed alone once the URL itself has not answered for `mirror_after`: whoever runs it has root on this host then.";
+          }
+        ) "The deploy repository; its URL must be set.";
         closure = table closure "How a commit's system is made.";
         switch = table switch "The deadlines and rules of a switch.";
         passes = table {
-          interval = mkOption {
-            type = own.span;
+          interval = needed "passes.interval" own.span // {
             default = config.services.nixus.interval;
             defaultText = lib.literalExpression "config.services.nixus.interval";
-            description = "The time between two passes ({manpage}`systemd.time(7)`), at most 7 days. The timer has it too, and a generation is kept only if they agree.";
           };
-          boot_delay = mkOption {
-            type = own.span;
+          boot_delay = needed "passes.boot_delay" own.span // {
             default = config.services.nixus.bootDelay;
             defaultText = lib.literalExpression "config.services.nixus.bootDelay";
-            description = "The time from the boot to the first pass ({manpage}`systemd.time(7)`), at most 7 days.";
           };
-          timeout = optional own.duration "The longest that a pass may take; one that takes longer is ended, which is an error. Unless set: four times `closure.build_timeout`, and one hour.";
+          timeout = optional "passes.timeout" own.duration;
         } "When passes begin.";
         hooks = table hooks "What is run around a deployment, as root, in a separate unit; reconciler/docs/hooks.md lists the variables of its environment.";
-        health = table {
-          soak = defaulting own.duration "10s" "The least time that all checks must go on passing.";
-          peers_lost_after = defaulting own.duration "24h" "How long a peer must have been silent for no commit to wait for it.";
-        } "When a generation is healthy.";
-        reports = optional (keys (
-          remote
-          // {
-            heartbeat = defaulting own.duration "24h" "After how long a host that has nothing to report says that it is there, give or take an eighth.";
-          }
-        )) "The repository for reports; what is not set is as for the deploy repository.";
-        statuses = optional (keys statuses) "Commit statuses on a forge.";
+        health = table (optionals "health" {
+          soak = own.duration;
+          peers_lost_after = own.duration;
+        }) "When a generation is healthy.";
+        reports = mkOption {
+          type = types.nullOr (
+            keys (remote "reports" // { heartbeat = optional "reports.heartbeat" own.duration; })
+          );
+          default = null;
+          description = "The repository for reports; what is not set is as for the deploy repository.";
+        };
+        statuses = mkOption {
+          type = types.nullOr (keys statuses);
+          default = null;
+          description = "Commit statuses on a forge.";
+        };
         ssh = table {
-          addresses = list own.address "Where this host's own sshd must answer. Unless set: at one of the host's addresses.";
-          port = defaulting types.port "22" "The port of its sshd.";
-          host_key = defaulting own.file "`/etc/ssh/ssh_host_ed25519_key`" "The private key by which this host is known to its peers.";
-          host_keys = list own.hostKey "The host keys that it may show. Unless set: the public half of that key.";
+          addresses = list "ssh.addresses" own.address;
+          port = optional "ssh.port" types.port;
+          host_key = optional "ssh.host_key" own.file;
+          host_keys = list "ssh.host_keys" own.hostKey;
         } "This host's own sshd.";
-        operators = list (types.submodule {
-          freeformType = own.toml;
-          options = {
-            user = defaulting own.account "root" "The account.";
-            keys = list own.publicKey "The keys that must let their owner in.";
-            from = list (types.strMatching "[A-Za-z0-9_.:/*?!-]+") "Where their owner comes from: addresses, networks or patterns of them, for which sshd's settings are looked at.";
-          };
+        operators = tables (keys {
+          user = optional "operators.*.user" own.account;
+          keys = list "operators.*.keys" own.publicKey;
+          from = list "operators.*.from" (types.strMatching "[A-Za-z0-9_.:/*?!-]+");
         }) "Who must be able to get in; `services.nixus.operators` is shorter.";
-        peers = list (keys peer) "The hosts that look whether this one can be reached; `services.nixus.peers` lets them in too.";
-        checks = list (keys check) "Checks beside those that every host has, or these with other settings.";
+        peers = tables (keys peer) "The hosts that look whether this one can be reached; `services.nixus.peers` lets them in too.";
+        checks = tables (keys check) "Checks in addition to those that every host has, or these with other settings.";
       };
     };
   };

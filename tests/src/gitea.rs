@@ -48,7 +48,7 @@ pub fn followed() -> String {
     api = "{}/api/v1";
     repository = "fleet/deploy";
     token_file = "{TOKEN_FILE}";
-    ca_file = "{CA_FILE}";
+    extra_ca_file = "{CA_FILE}";
     link = "https://logs.example/{{host}}/{{commit}}";
     sign = true;
   }};

@@ -279,7 +279,7 @@ fn on_faulty_forge(port: u16) -> String {
     api = "https://{GIT_SERVER}:{port}/api/v1";
     repository = "fleet/deploy";
     token_file = "{TOKEN_FILE}";
-    ca_file = "{CA_FILE}";
+    pinned_ca_file = "{CA_FILE}";
     timeout = "{}s";
   }};
 "#,

@@ -13,6 +13,11 @@ const TOKEN_FILE: &str = "/var/lib/lab-keys/token";
 
 /// Takes commits over HTTPS, reports over SSH as before.
 fn over_https(authority: &str, token_file: &str, more: &str) -> String {
+    over_https_by("pinned_ca_file", authority, token_file, more)
+}
+
+/// The same, with the key that names the authority's file.
+fn over_https_by(key: &str, authority: &str, token_file: &str, more: &str) -> String {
     format!(
         r#"
         environment.etc."nixus/ca.pem".text = ''
@@ -22,7 +27,7 @@ fn over_https(authority: &str, token_file: &str, more: &str) -> String {
           ssh_key = lib.mkForce null;
           known_hosts = lib.mkForce null;
           token_file = "{token_file}";
-          ca_file = "/etc/nixus/ca.pem";
+          {key} = "/etc/nixus/ca.pem";
         }};
         services.nixus.settings.reports.ssh_key = "/etc/nixus/deploy_key";
         services.nixus.settings.reports.known_hosts = "/etc/nixus/known_hosts";
@@ -112,6 +117,16 @@ fn commits_come_over_https_with_an_authority_and_a_token_of_ones_own() -> Result
     for report in story.lab().operator().reports("web1")? {
         ensure!(!report.text.contains(TOKEN), "the token is in a report");
     }
+
+    // In addition to the system's, for git and for the poll; and by the former name of the key, which pins.
+    for key in ["extra_ca_file", "ca_file"] {
+        let by = over_https_by(key, &authority, TOKEN_FILE, "");
+        let commit = story.lab().deploy("web1", &by, key)?;
+        story.kept("web1", &commit)?;
+    }
+    let said = web1.exec(["nixus", "check-config"])?;
+    let warning = "repository.ca_file replaces the system's authorities: write pinned_ca_file";
+    ensure!(said.ok() && said.stderr.contains(warning), "{said:?}");
     Ok(())
 }
 

@@ -29,7 +29,11 @@ impl Host {
     /// # Errors
     /// The file cannot be read, or says something that cannot be.
     pub fn config(&self) -> Result<Config, ConfigError> {
-        Config::load(&self.config)
+        let config = Config::load(&self.config)?;
+        for warning in &config.warnings {
+            tracing::warn!("{}: {warning}", self.config.display());
+        }
+        Ok(config)
     }
 }
 

@@ -8,7 +8,7 @@ use super::arguments::{Host, Output, print_json};
 use super::exit_code::{CommandError, Exit, HasExit};
 use super::tables;
 use crate::config::{Config, ConfigError};
-use crate::println;
+use crate::{eprintln, println};
 
 /// Check a configuration and print every setting, defaults included.
 #[derive(Debug, Args)]
@@ -35,7 +35,10 @@ impl CheckConfig {
             print_json(&config.shown())?;
         } else {
             println!("OK: {}", path.display());
-            println!("{}", tables::settings(&config.settings()));
+            println!("{}", tables::settings(&config.settings));
+            for warning in &config.warnings {
+                eprintln!("warning: {warning}");
+            }
             for sentence in config.trusted() {
                 println!("{sentence}");
             }

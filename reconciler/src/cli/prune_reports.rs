@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use super::arguments::parse_duration;
 use super::exit_code::{CommandError, Exit, HasExit};
-use crate::config::Remote;
+use crate::config::{Authorities, Remote};
 use crate::println;
 use crate::report::repository::retention::{self, PruneError, Retention};
 
@@ -59,7 +59,7 @@ impl PruneReports {
             ssh_key: self.ssh_key.clone(),
             known_hosts: self.known_hosts.clone(),
             token_file: self.token_file.clone(),
-            ca_file: None,
+            authorities: Authorities::System,
             timeout: TIMEOUT,
         };
         let retention = Retention {

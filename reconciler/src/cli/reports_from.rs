@@ -8,9 +8,9 @@ use clap::Args;
 use super::arguments::Host;
 use super::exit_code::{CommandError, Failed, HasExit, WrongInput};
 use crate::address::{Address, without_credentials};
-use crate::config::Remote;
 use crate::config::forge::detect;
 use crate::config::forge::{Kind, Reach, TokenSource};
+use crate::config::{Authorities, Remote};
 use crate::decide::commit_id::CommitId;
 use crate::decide::plan::Head;
 use crate::eprintln;
@@ -110,7 +110,7 @@ pub fn reports_of(host: &Host, from: &ReportsFrom) -> Result<Reports, CommandErr
         ssh_key: from.ssh_key.clone(),
         known_hosts: from.known_hosts.clone(),
         token_file: from.token_file.clone(),
-        ca_file: None,
+        authorities: Authorities::System,
         timeout: Duration::from_secs(60),
     };
     let cache = std::env::var_os("XDG_CACHE_HOME")
@@ -139,7 +139,10 @@ fn on_forge(from: &ReportsFrom, url: &str) -> Result<Reports, CommandError> {
     })?;
     let reach = Reach {
         token: from.token_file.clone().map(TokenSource::File),
-        ca_file: from.ca_file.clone(),
+        authorities: from
+            .ca_file
+            .clone()
+            .map_or(Authorities::System, Authorities::Extra),
         proxy: None,
         timeout: Duration::from_secs(30),
     };

@@ -1,6 +1,10 @@
 //! `[closure]`: how a commit becomes this host's toplevel.
 
+use std::fmt;
 use std::time::Duration;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Limits;
 use crate::host::public_key::PublicKey;
@@ -28,7 +32,8 @@ pub struct Closure {
 }
 
 /// What is done about a commit with files in Git LFS, of which Nix gets the pointers alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Lfs {
     /// It is refused.
     #[default]
@@ -37,14 +42,58 @@ pub enum Lfs {
     Ignore,
 }
 
-impl Lfs {
-    /// As it is written.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Refuse => "refuse",
-            Self::Ignore => "ignore",
+/// A boolean is understood, to say what is right.
+struct LfsVisitor;
+
+impl<'de> Deserialize<'de> for Lfs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LfsVisitor)
+    }
+}
+
+impl Visitor<'_> for LfsVisitor {
+    type Value = Lfs;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"refuse\" or \"ignore\"")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<Lfs, E> {
+        match word {
+            "refuse" => Ok(Lfs::Refuse),
+            "ignore" => Ok(Lfs::Ignore),
+            _ => Err(E::unknown_variant(word, &["refuse", "ignore"])),
         }
     }
+
+    fn visit_bool<E: Error>(self, fetch: bool) -> Result<Lfs, E> {
+        match fetch {
+            false => Ok(Lfs::Refuse),
+            true => Err(E::custom(
+                "files in Git LFS are not fetched: \"refuse\", or \"ignore\" to take the pointers for the files",
+            )),
+        }
+    }
+}
+
+/// Where the toplevel comes from, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum From {
+    /// The flake.
+    Flake,
+    /// A Nix file.
+    File,
+    /// CI's manifest.
+    Manifest,
+}
+
+/// What is done without a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fallback {
+    /// This host builds.
+    Build,
 }
 
 /// Where the toplevel comes from.

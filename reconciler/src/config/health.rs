@@ -1,9 +1,10 @@
 //! What the configuration says of a host's health: its checks, its peers, and who must get in.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::written::CheckKind;
+use serde::{Deserialize, Serialize};
+
+pub use super::tables::{OwnSsh, Peer};
 use crate::host::public_key::PublicKey;
 
 /// The account that answers peers.
@@ -26,19 +27,6 @@ pub struct Health {
     pub checks: Vec<Check>,
 }
 
-/// This host's own sshd.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnSsh {
-    /// Where it must answer; where there is none, one of the addresses that the host has.
-    pub addresses: Vec<String>,
-    /// Its port.
-    pub port: u16,
-    /// The private key by which this host is known to its peers.
-    pub host_key: PathBuf,
-    /// The keys that it may show; where there is none, the public half of that key.
-    pub host_keys: Vec<PublicKey>,
-}
-
 /// A key that must let its owner in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
@@ -48,21 +36,6 @@ pub struct Operator {
     pub key: PublicKey,
     /// Where its owner comes from: addresses, networks or patterns. Nothing where nobody has said.
     pub from: Vec<String>,
-}
-
-/// A host that looks whether this one can be reached, and that is looked at in return.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    /// Its name.
-    pub name: String,
-    /// Where its sshd is, in the order in which they are tried.
-    pub addresses: Vec<String>,
-    /// Its sshd's port.
-    pub port: u16,
-    /// The keys that it may show.
-    pub host_keys: Vec<PublicKey>,
-    /// The account that answers peers there.
-    pub user: String,
 }
 
 /// One check.
@@ -78,6 +51,30 @@ pub struct Check {
     pub timeout: Duration,
     /// The pause until it is made again, while a generation is on trial.
     pub interval: Duration,
+}
+
+/// What is checked, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "each is documented at the kind of its name")]
+pub enum CheckKind {
+    Repository,
+    Ssh,
+    Peer,
+    Tcp,
+    Http,
+    Command,
+    Units,
+}
+
+/// Whether a generation is kept only if a check passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Need {
+    /// It is.
+    Required,
+    /// It is only reported.
+    Wanted,
 }
 
 /// What is checked.
@@ -169,8 +166,8 @@ impl Kind {
     }
 
     /// The time that it may take, and the pause, unless the configuration says others.
-    pub(super) fn pace(kind: CheckKind) -> (u64, Duration) {
-        match kind {
+    pub(super) fn pace(kind: CheckKind) -> (Duration, Duration) {
+        let (seconds, pause) = match kind {
             // Each network operation has its own limit.
             CheckKind::Repository => (10 * 60, Duration::from_millis(500)),
             CheckKind::Ssh => (20, Duration::from_secs(2)),
@@ -178,7 +175,8 @@ impl Kind {
             CheckKind::Tcp | CheckKind::Http => (10, Duration::from_secs(1)),
             CheckKind::Command => (30, Duration::from_secs(1)),
             CheckKind::Units => (30, Duration::from_millis(500)),
-        }
+        };
+        (Duration::from_secs(seconds), pause)
     }
 }
 
@@ -204,7 +202,7 @@ impl Check {
             name: kind.word().to_owned(),
             kind,
             required: true,
-            timeout: Duration::from_secs(timeout),
+            timeout,
             interval,
         }
     }

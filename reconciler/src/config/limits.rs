@@ -9,7 +9,7 @@ pub struct Limits {
     /// The most memory; what would go beyond is killed with the whole build.
     pub memory: MemoryLimit,
     /// The share of the processor when others want it too; a service has 100 by default.
-    pub cpu_weight: u16,
+    pub cpu_weight: u32,
 }
 
 impl Default for Limits {

@@ -1,18 +1,19 @@
-//! The configuration file as needed; `written` has it as it is written, `check` goes from one to
-//! the other.
+//! The configuration file as needed. `tables` declares each key, once; `value` has the kinds of values, and `check`
+//! the rules that hold between keys.
 //!
 //! A mistake is reported with file, line and key, before anything is started.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nixus_switcher::protocol::FailedUnits;
 use thiserror::Error;
 
 use crate::address::Address;
+pub use crate::host::http::Authorities;
 
 mod check;
 mod closure;
+mod declare;
 pub mod forge;
 pub mod health;
 pub mod hooks;
@@ -20,10 +21,13 @@ mod limits;
 pub mod settings;
 pub(crate) mod span;
 pub mod statuses;
-mod written;
+pub mod tables;
+mod value;
 
 pub use closure::{Closure, ClosureSource, Expression, FLAKE, Following, Lfs, Otherwise};
+pub use declare::Key;
 pub use limits::{Limits, MemoryLimit};
+pub use tables::Switch;
 
 /// Where a host's configuration is found by default.
 pub const DEFAULT_PATH: &str = "/etc/nixus/config.toml";
@@ -97,6 +101,10 @@ pub struct Config {
     pub heartbeat: Duration,
     /// Where commit statuses go, if anywhere.
     pub statuses: Option<statuses::Statuses>,
+    /// Every setting in effect, as key and value, in the order of the file.
+    pub settings: Vec<(String, String)>,
+    /// What is written in a way that will not be understood for good.
+    pub warnings: Vec<String>,
 }
 
 /// A git repository and how to reach it.
@@ -110,8 +118,8 @@ pub struct Remote {
     pub known_hosts: Option<PathBuf>,
     /// The file with the token for HTTPS.
     pub token_file: Option<PathBuf>,
-    /// The certificate authorities that are accepted for HTTPS instead of the system's.
-    pub ca_file: Option<PathBuf>,
+    /// Who vouches for its server, for HTTPS.
+    pub authorities: Authorities,
     /// The longest that one network operation may take.
     pub timeout: Duration,
 }
@@ -170,25 +178,8 @@ impl Passes {
     }
 }
 
-/// The deadlines and rules of a switch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Switch {
-    /// The longest that the activation may take.
-    pub activation_timeout: Duration,
-    /// The longest that the new generation may be on trial.
-    pub trial_timeout: Duration,
-    /// The longest that setting profile and boot loader may take.
-    pub commit_timeout: Duration,
-    /// The longest that a first boot waits for a carrier before it is judged.
-    pub carrier_timeout: Duration,
-    /// What to do about units that the activation left failed.
-    pub failed_units: FailedUnits,
-    /// What to do about a profile or boot default that somebody changed by hand.
-    pub drift: Drift,
-}
-
 /// What is done where the next boot would start another system than the one that the passes keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Drift {
     /// What was kept is deployed again, which makes it the default.
@@ -198,17 +189,6 @@ pub enum Drift {
     Report,
     /// It is said, and no commit is taken until somebody has put it right.
     Refuse,
-}
-
-impl Drift {
-    /// As it is written.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Correct => "correct",
-            Self::Report => "report",
-            Self::Refuse => "refuse",
-        }
-    }
 }
 
 impl Config {
@@ -253,6 +233,8 @@ impl Config {
     }
 }
 
+#[cfg(test)]
+mod reference_tests;
 #[cfg(test)]
 mod shown_tests;
 #[cfg(test)]

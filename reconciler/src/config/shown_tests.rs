@@ -9,7 +9,7 @@ const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBT6MQqUxSWOzRU0MScLyq7oAFDuWq3S3zbWqb1cCFSC";
 
 /// Together these set every key; no single one may.
-const TEXTS: [&str; 3] = [
+const TEXTS: [&str; 5] = [
     r#"
 host = "web1"
 
@@ -24,7 +24,7 @@ mirror_after = "72s"
 [[repository.mirrors]]
 url = "https://mirror.example/deploy.git"
 token_file = "/etc/nixus/token"
-ca_file = "/etc/nixus/ca.pem"
+pinned_ca_file = "/etc/nixus/ca.pem"
 timeout = "62s"
 
 [[repository.mirrors]]
@@ -79,7 +79,7 @@ forge = "gitea"
 api = "https://git.example/api/v1"
 repository = "fleet/deploy"
 token_file = "/run/keys/forge"
-ca_file = "/etc/nixus/ca.pem"
+pinned_ca_file = "/etc/nixus/ca.pem"
 proxy = "http://proxy.example:3128"
 timeout = "11s"
 link = "https://logs.example/{host}"
@@ -140,7 +140,7 @@ host = "web1"
 [repository]
 url = "https://git.example/fleet/deploy.git"
 token_file = "/etc/nixus/token"
-ca_file = "/etc/nixus/ca.pem"
+pinned_ca_file = "/etc/nixus/ca.pem"
 
 [closure]
 from = "manifest"
@@ -152,7 +152,7 @@ fallback = "build"
 [reports]
 url = "https://git.example/reports.git"
 token_file = "/etc/nixus/reports_token"
-ca_file = "/etc/nixus/ca.pem"
+pinned_ca_file = "/etc/nixus/ca.pem"
 
 [statuses]
 forge = "gitlab"
@@ -168,7 +168,50 @@ url = "file:///srv/deploy.git"
 from = "manifest"
 older = true
 "#,
+    r#"
+host = "web1"
+
+[repository]
+url = "https://git.example/fleet/deploy.git"
+extra_ca_file = "/etc/nixus/more.pem"
+
+[[repository.mirrors]]
+url = "https://mirror.example/deploy.git"
+extra_ca_file = "/etc/nixus/more.pem"
+
+[reports]
+url = "https://git.example/reports.git"
+extra_ca_file = "/etc/nixus/more.pem"
+
+[statuses]
+forge = "gitlab"
+credential = "forge"
+extra_ca_file = "/etc/nixus/more.pem"
+"#,
+    FORMER,
 ];
+
+/// Names that keys had.
+const FORMER: &str = r#"
+host = "web1"
+
+[repository]
+url = "https://git.example/fleet/deploy.git"
+ca_file = "/etc/nixus/ca.pem"
+
+[[repository.mirrors]]
+url = "https://mirror.example/deploy.git"
+ca_file = "/etc/nixus/ca.pem"
+
+[reports]
+url = "https://git.example/reports.git"
+ca_file = "/etc/nixus/ca.pem"
+
+[statuses]
+forge = "gitlab"
+credential = "forge"
+ca_file = "/etc/nixus/ca.pem"
+"#;
 
 /// Tables of the file; those of a list are entries of it.
 const TABLES: [&str; 14] = [
@@ -232,15 +275,19 @@ fn shown(config: &Config) -> BTreeSet<String> {
     };
     let lists = ["repository.mirrors", "operators", "peers", "checks"];
     config
-        .settings()
-        .into_iter()
+        .settings
+        .iter()
         .map(|(key, _)| {
             lists
                 .iter()
-                .find_map(|list| entry(list, &key))
-                .unwrap_or(key)
+                .find_map(|list| entry(list, key))
+                .unwrap_or_else(|| key.clone())
         })
         .collect()
+}
+
+fn is_former(key: &str) -> bool {
+    key.ends_with(".ca_file")
 }
 
 /// The keys that a text sets.
@@ -264,6 +311,7 @@ fn every_key_that_is_set_is_shown() {
         let missing: Vec<_> = set(text)
             .into_iter()
             .filter(|key| !shown.contains(key) && !NAMES.contains(&key.as_str()))
+            .filter(|key| !is_former(key))
             .collect();
         assert_eq!(missing, Vec::<String>::new());
     }
@@ -277,7 +325,8 @@ fn every_key_that_the_file_may_have_is_shown_by_some_configuration() {
         for key in known(table) {
             assert!(set.contains(&key), "{key} is in none of the texts");
             let named = NAMES.contains(&key.as_str());
-            assert!(named || all.contains(&key), "{key} is never shown");
+            let shown = named || is_former(&key) || all.contains(&key);
+            assert!(shown, "{key} is never shown");
         }
     }
     // Nothing is shown under a name that the file does not know.
@@ -287,6 +336,36 @@ fn every_key_that_the_file_may_have_is_shown_by_some_configuration() {
             "{key} is shown, and is not a key of the file"
         );
     }
+}
+
+#[test]
+fn what_was_pinned_stays_pinned_and_what_was_added_stays_added() {
+    let config = parsed(FORMER);
+    let file = || "/etc/nixus/ca.pem".into();
+    let pinned = Authorities::Pinned(file());
+    assert_eq!(config.repository.authorities, pinned);
+    assert_eq!(config.mirrors[0].authorities, pinned);
+    assert_eq!(config.reports.map(|one| one.authorities), Some(pinned));
+    let reach = config.statuses.map(|one| one.reach.authorities);
+    assert_eq!(reach, Some(Authorities::Extra(file())));
+    let replaces = "replaces the system's authorities: write pinned_ca_file in its place";
+    let adds = "adds to the system's authorities: write extra_ca_file in its place";
+    assert_eq!(
+        config.warnings,
+        [
+            format!("repository.ca_file {replaces}"),
+            format!("repository.mirrors.0.ca_file {replaces}"),
+            format!("reports.ca_file {replaces}"),
+            format!("statuses.ca_file {adds}"),
+        ]
+    );
+    // What the server of the deploy repository is known by is inherited, as before.
+    let inherits = "host = \"web1\"\n[repository]\nurl = \"https://a/x\"\nextra_ca_file = \"/a\"\n\
+                    [reports]\nurl = \"https://b/x\"\n";
+    let config = parsed(inherits);
+    let extra = Authorities::Extra("/a".into());
+    assert_eq!(config.reports.map(|one| one.authorities), Some(extra));
+    assert_eq!(config.warnings, Vec::<String>::new());
 }
 
 #[test]
@@ -307,6 +386,8 @@ fn defaults_are_shown_too() {
         "known_hosts",
         "token_file",
         "ca_file",
+        "extra_ca_file",
+        "pinned_ca_file",
         "link",
         "proxy",
         "body",

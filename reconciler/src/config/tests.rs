@@ -116,7 +116,7 @@ fn each_mistake_is_told_with_file_line_and_key() {
         (
             "ssh_key = \"/etc/nixus/deploy_key\"",
             "ssh_kee = \"/etc/nixus/deploy_key\"",
-            "config.toml:7: repository.ssh_kee: unknown field `ssh_kee`, expected one of `url`, `branch`, `ssh_key`, `known_hosts`, `token_file`, `ca_file`, `timeout`, `mirrors`, `mirror_after`",
+            "config.toml:7: repository.ssh_kee: unknown field `ssh_kee`, expected one of `url`, `ssh_key`, `known_hosts`, `token_file`, `extra_ca_file`, `pinned_ca_file`, `ca_file`, `timeout`, `branch`, `mirror_after`, `mirrors`",
         ),
         (
             "ssh_key = \"/etc/nixus/deploy_key\"",
@@ -305,6 +305,16 @@ fn each_mistake_is_told_with_file_line_and_key() {
         ),
         (
             "[reports]",
+            "[[repository.mirrors]]\nurl = \"https://b/x\"\nextra_ca_file = \"/a\"\npinned_ca_file = \"/b\"\n[reports]",
+            "config.toml:12: repository.mirrors.pinned_ca_file: is not used together with extra_ca_file: name one of them",
+        ),
+        (
+            "[reports]",
+            "[[repository.mirrors]]\nurl = \"https://b/x\"\nca_file = \"/a\"\npinned_ca_file = \"/b\"\n[reports]",
+            "config.toml:11: repository.mirrors.ca_file: is not used together with pinned_ca_file: name one of them",
+        ),
+        (
+            "[reports]",
             "[report]",
             "config.toml:9: [report]: unknown field `report`, expected one of `host`, `repository`, `closure`, `switch`, `passes`, `hooks`, `health`, `reports`, `statuses`, `ssh`, `operators`, `peers`, `checks`",
         ),
@@ -344,7 +354,7 @@ host = "web1"
 [repository]
 url = "https://git.example/deploy.git"
 token_file = "/etc/nixus/token"
-ca_file = "/etc/nixus/ca.pem"
+pinned_ca_file = "/etc/nixus/ca.pem"
 timeout = "5s"
 [[repository.mirrors]]
 url = "https://git.example/copy.git"
@@ -363,9 +373,10 @@ known_hosts = "/etc/nixus/known_hosts"
     assert_eq!(same.token_file, config.repository.token_file);
     // A token is never shown to another server.
     assert_eq!(elsewhere.token_file, None);
-    assert_eq!(elsewhere.ca_file, config.repository.ca_file);
+    assert_eq!(elsewhere.authorities, config.repository.authorities);
     assert_eq!(elsewhere.timeout, Duration::from_secs(9));
-    assert_eq!((&third.token_file, &third.ca_file), (&None, &None));
+    assert_eq!(third.token_file, None);
+    assert_eq!(third.authorities, Authorities::System);
     assert_eq!(third.timeout, Duration::from_secs(5));
     let urls: Vec<_> = config.remotes().into_iter().map(|one| one.url).collect();
     assert_eq!(urls.len(), 4);

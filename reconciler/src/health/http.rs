@@ -31,8 +31,8 @@ async fn get(
     let failed = |error: &dyn std::error::Error| format!("{url}: {}", in_words(error));
     // The store is the host's own, and is read each time: a generation on trial may change it.
     let authorities = match url.starts_with("http://") {
-        true => Authorities::None,
-        false => Authorities::System,
+        true => None,
+        false => Some(&Authorities::System),
     };
     // A check is of what it names, and not of a proxy's opinion of it.
     let client = http::client(authorities, Via::Nothing, limit).map_err(|error| failed(&error))?;

@@ -8,8 +8,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::address::{Address, without_credentials};
-use crate::config::Remote;
-use crate::host::files::read_bounded;
+use crate::config::{Authorities, Remote};
+use crate::host::files::{RUN, read_bounded};
+use crate::host::http;
 use crate::host::process::Invocation;
 
 const CALLED_AS_ASKPASS: &str = "NIXUS_CALLED_AS_ASKPASS";
@@ -25,12 +26,19 @@ const MAX_TOKEN: u64 = 16 * 1024;
 /// Lets a git invocation reach `remote` over HTTPS with the token and the CA configured for it.
 ///
 /// # Errors
-/// The path of the own program cannot be found, or the URL cannot be parsed.
+/// The path of the own program cannot be found, the URL cannot be parsed, or the file with the authorities cannot be
+/// read.
 pub fn with_https(invocation: Invocation, remote: &Remote) -> io::Result<Invocation> {
     // A redirect could lead the token to another server.
     let mut invocation = invocation.args(["-c", "http.followRedirects=false"]);
-    if let Some(authority) = &remote.ca_file {
-        invocation = invocation.env("GIT_SSL_CAINFO", authority);
+    match &remote.authorities {
+        Authorities::System => {}
+        Authorities::Pinned(file) => invocation = invocation.env("GIT_SSL_CAINFO", file),
+        // git takes one file in the place of the system's.
+        Authorities::Extra(file) => {
+            let joined = http::joined(file, Path::new(RUN))?;
+            invocation = invocation.env("GIT_SSL_CAINFO", joined);
+        }
     }
     if let Some(token) = &remote.token_file {
         let address = Address::parse(&remote.url).map_err(io::Error::other)?;

@@ -102,6 +102,7 @@ fn place(url: &str) -> Option<(String, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Authorities;
     use crate::host::testing::run;
 
     #[test]
@@ -146,7 +147,7 @@ mod tests {
             ssh_key: None,
             known_hosts: None,
             token_file: None,
-            ca_file: None,
+            authorities: Authorities::System,
             timeout: Duration::from_secs(1),
         };
         run(reach(&[remote]))

@@ -65,11 +65,36 @@ let
   };
   https = {
     token_file = "/k/token";
-    ca_file = "/k/ca.pem";
+    pinned_ca_file = "/k/ca.pem";
     timeout = "90s";
+  };
+  # Of the keys that say who vouches for a server, a table has one.
+  authorities = name: {
+    repository = {
+      url = "https://git.example.org/deploy.git";
+      mirrors = [
+        {
+          url = "https://mirror.example.org/deploy.git";
+          ${name} = "/k/ca.pem";
+        }
+      ];
+      ${name} = "/k/ca.pem";
+    };
+    reports = {
+      url = "https://git.example.org/reports.git";
+      ${name} = "/k/ca.pem";
+    };
+    statuses = {
+      forge = "gitea";
+      credential = "forge";
+      ${name} = "/k/ca.pem";
+    };
   };
   # Each option is set in one of these at least; what does not go together is in different ones.
   files = [
+    (authorities "extra_ca_file")
+    # The former name.
+    (authorities "ca_file")
     {
       repository = ssh // {
         url = "ssh://git@git.example.org/deploy.git";
@@ -131,7 +156,7 @@ let
         api = "https://forge.example.org/api/v1";
         repository = "fleet/deploy";
         token_file = "/k/forge";
-        ca_file = "/k/ca.pem";
+        pinned_ca_file = "/k/ca.pem";
         proxy = "http://proxy.example.org:3128";
         timeout = "20s";
         link = "https://logs.example.org/{host}";

@@ -1,143 +1,87 @@
 //! The rules of `[closure]`.
 
-use std::path::{Component, Path};
-
-use russh::keys::Algorithm;
 use toml::Spanned;
 
-use super::super::{
-    Closure, ClosureSource, ConfigError, Expression, Following, Limits, Otherwise, written,
-};
-use super::Place;
-use crate::host::public_key::PublicKey;
-
-const TWO_HOURS: u64 = 2 * 60 * 60;
-
-/// A builder may fail by chance once.
-const RETRIES: u32 = 1;
-const MOST_RETRIES: u32 = 10;
-
-/// How long CI may take by default, in seconds.
-const WAIT: u64 = 30 * 60;
+use super::super::closure::{Fallback, From};
+use super::super::tables::{ClosureTable, ClosureWritten};
+use super::super::{Closure, ClosureSource, ConfigError, Expression, Following, Limits, Otherwise};
+use super::{Notes, Place};
+use crate::config::declare::Kind as _;
+use crate::config::value::{List, ManifestKey};
 
 impl Place<'_> {
     pub(super) fn closure(
         &self,
         host: &str,
-        raw: &written::Closure,
+        written: Option<ClosureWritten>,
+        notes: &mut Notes,
     ) -> Result<Closure, ConfigError> {
-        Ok(Closure {
-            source: self.closure_source(host, raw)?,
-            submodules: raw.submodules.unwrap_or(false),
-            lfs: raw.lfs.unwrap_or_default(),
-            build_timeout: self.duration(raw.build_timeout.as_ref(), TWO_HOURS)?,
-            limits: self.limits(raw)?,
-            recheck: self.duration(raw.recheck.as_ref(), 30)?,
-            retries: self.retries(raw)?,
-        })
+        let raw = self.or_empty(written)?;
+        let (table, shown) = raw.read(self)?;
+        notes.add("closure.", shown);
+        let closure = Closure {
+            source: self.closure_source(host, &raw, &table)?,
+            submodules: table.submodules,
+            lfs: table.lfs,
+            build_timeout: table.build_timeout,
+            limits: Limits {
+                memory: table.memory_limit,
+                cpu_weight: table.cpu_weight,
+            },
+            recheck: table.recheck,
+            retries: table.retries,
+        };
+        notes.closure(&closure);
+        Ok(closure)
     }
 
     fn closure_source(
         &self,
         host: &str,
-        raw: &written::Closure,
+        raw: &ClosureWritten,
+        table: &ClosureTable,
     ) -> Result<ClosureSource, ConfigError> {
-        match raw.from.as_ref().map(|from| *from.get_ref()) {
-            Some(written::ClosureSource::Manifest) => {
-                self.following(host, raw).map(ClosureSource::Manifest)
-            }
-            from => {
-                let unused = [
-                    raw.manifest_keys.as_ref().map(Spanned::span),
-                    raw.system_name.as_ref().map(Spanned::span),
-                    raw.wait.as_ref().map(Spanned::span),
-                    raw.fallback.as_ref().map(Spanned::span),
-                    raw.older.as_ref().map(Spanned::span),
-                ];
-                if let Some(span) = unused.into_iter().flatten().next() {
-                    return Err(self.wrong(span.start, "is only used with from = \"manifest\""));
-                }
-                match (from, &raw.file) {
-                    (Some(written::ClosureSource::File), None) => {
-                        let expression = Expression::File {
-                            directory: self.directory(raw)?,
-                            file: "default.nix".to_owned(),
-                            attribute: self.attribute(host, raw)?,
-                        };
-                        Ok(ClosureSource::Expression(expression))
-                    }
-                    (None | Some(written::ClosureSource::Flake), Some(file)) => {
-                        Err(self.wrong(file.span().start, "is only used with from = \"file\""))
-                    }
-                    _ => self.expression(host, raw).map(ClosureSource::Expression),
-                }
-            }
+        if table.from == From::Manifest {
+            return self
+                .following(host, raw, table)
+                .map(ClosureSource::Manifest);
         }
+        let unused = [
+            raw.manifest_keys.as_ref().map(Spanned::span),
+            raw.system_name.as_ref().map(Spanned::span),
+            raw.wait.as_ref().map(Spanned::span),
+            raw.fallback.as_ref().map(Spanned::span),
+            raw.older.as_ref().map(Spanned::span),
+        ];
+        if let Some(span) = unused.into_iter().flatten().next() {
+            return Err(self.wrong(span.start, "is only used with from = \"manifest\""));
+        }
+        if let (From::Flake, Some(file)) = (table.from, &raw.file) {
+            return Err(self.wrong(file.span().start, "is only used with from = \"file\""));
+        }
+        let file = table.from == From::File;
+        Ok(ClosureSource::Expression(expression(host, table, file)))
     }
 
-    /// A file where one is named, else the flake.
-    fn expression(&self, host: &str, raw: &written::Closure) -> Result<Expression, ConfigError> {
-        let attribute = self.attribute(host, raw)?;
-        let directory = self.directory(raw)?;
-        let Some(file) = &raw.file else {
-            return Ok(Expression::Flake {
-                directory,
-                attribute,
-            });
+    fn following(
+        &self,
+        host: &str,
+        raw: &ClosureWritten,
+        table: &ClosureTable,
+    ) -> Result<Following, ConfigError> {
+        let otherwise = match (table.fallback, &raw.older) {
+            (Some(Fallback::Build), Some(older)) if table.older => {
+                return Err(self.wrong(
+                    older.span().start,
+                    "is not used together with fallback: name one of them",
+                ));
+            }
+            (Some(Fallback::Build), _) => {
+                Otherwise::Build(expression(host, table, raw.file.is_some()))
+            }
+            (None, _) if table.older => Otherwise::Older,
+            (None, _) => Otherwise::Wait,
         };
-        Ok(Expression::File {
-            directory,
-            file: self.inside(file)?,
-            attribute,
-        })
-    }
-
-    fn directory(&self, raw: &written::Closure) -> Result<Option<String>, ConfigError> {
-        raw.directory
-            .as_ref()
-            .map(|directory| self.inside(directory))
-            .transpose()
-    }
-
-    /// A path below the root of the repository, without what does not belong to it, such as a slash at its end.
-    fn inside(&self, given: &Spanned<String>) -> Result<String, ConfigError> {
-        let names: Option<Vec<_>> = Path::new(given.get_ref())
-            .components()
-            .map(|part| match part {
-                Component::Normal(name) => name.to_str(),
-                _ => None,
-            })
-            .collect();
-        let control = given.get_ref().chars().any(char::is_control);
-        names
-            .filter(|names| !names.is_empty() && !control)
-            .map(|names| names.join("/"))
-            .ok_or_else(|| self.wrong(given.span().start, "is not a path inside the repository"))
-    }
-
-    fn attribute(&self, host: &str, raw: &written::Closure) -> Result<String, ConfigError> {
-        match &raw.attribute {
-            Some(given) if given.get_ref().is_empty() || given.get_ref().starts_with('-') => {
-                Err(self.wrong(given.span().start, "is not an attribute path"))
-            }
-            Some(given) => Ok(given.get_ref().clone()),
-            // A host name with dots is one name in the attribute path.
-            None => Ok(format!(
-                "nixosConfigurations.\"{host}\".config.system.build.toplevel"
-            )),
-        }
-    }
-
-    fn following(&self, host: &str, raw: &written::Closure) -> Result<Following, ConfigError> {
-        let otherwise = match (&raw.fallback, &raw.older) {
-            (Some(_), Some(older)) if *older.get_ref() => Err(self.wrong(
-                older.span().start,
-                "is not used together with fallback: name one of them",
-            )),
-            (Some(_), _) => self.expression(host, raw).map(Otherwise::Build),
-            (None, Some(older)) if *older.get_ref() => Ok(Otherwise::Older),
-            (None, _) => Ok(Otherwise::Wait),
-        }?;
         if !matches!(otherwise, Otherwise::Build(_)) {
             let unused = [
                 raw.attribute.as_ref().map(Spanned::span),
@@ -148,92 +92,73 @@ impl Place<'_> {
                 let problem = "is only used with a manifest where fallback = \"build\"";
                 return Err(self.wrong(span.start, problem));
             }
+            if table.submodules {
+                let from = raw.from.as_ref().map_or(0, |from| from.span().start);
+                let problem = "does not go with submodules = true: nothing is evaluated here";
+                return Err(self.wrong(from, problem));
+            }
         }
-        let submodules = raw.submodules == Some(true);
-        if submodules && !matches!(otherwise, Otherwise::Build(_)) {
-            let from = raw.from.as_ref().map_or(0, |from| from.span().start);
-            return Err(self.wrong(
-                from,
-                "does not go with submodules = true: nothing is evaluated here",
-            ));
-        }
-        Ok(Following {
-            keys: self.manifest_keys(raw)?,
-            system_name: self.system_name(host, raw)?,
-            wait: self.duration(raw.wait.as_ref(), WAIT)?,
-            otherwise,
-        })
-    }
-
-    fn manifest_keys(&self, raw: &written::Closure) -> Result<Vec<PublicKey>, ConfigError> {
-        let Some(given) = &raw.manifest_keys else {
-            return Ok(Vec::new());
-        };
-        if given.get_ref().is_empty() {
+        if let Some(given) = &raw.manifest_keys
+            && given.get_ref().is_empty()
+        {
             let problem =
                 "is empty: name CI's public key, or leave it out to believe whoever may push";
             return Err(self.wrong(given.span().start, problem));
         }
-        let key = |text: &Spanned<String>| {
-            let wrong = |problem| self.wrong(text.span().start, problem);
-            let key: PublicKey = text.get_ref().parse().map_err(wrong)?;
-            match key.key().algorithm() {
-                Algorithm::Ed25519 => Ok(key),
-                other => Err(wrong(format!(
-                    "{other} keys do not sign manifests: name an ed25519 key"
-                ))),
+        let first = host.split('.').next().unwrap_or(host);
+        let name = table.system_name.clone();
+        Ok(Following {
+            keys: table.manifest_keys.clone().unwrap_or_default(),
+            system_name: name.unwrap_or_else(|| first.to_owned()),
+            wait: table.wait,
+            otherwise,
+        })
+    }
+}
+
+/// What is evaluated: a file, or the flake.
+fn expression(host: &str, table: &ClosureTable, file: bool) -> Expression {
+    let directory = table.directory.clone();
+    // A host name with dots is one name in the attribute path.
+    let usual = || format!("nixosConfigurations.\"{host}\".config.system.build.toplevel");
+    let attribute = table.attribute.clone().unwrap_or_else(usual);
+    match file {
+        true => Expression::File {
+            directory,
+            file: table.file.clone(),
+            attribute,
+        },
+        false => Expression::Flake {
+            directory,
+            attribute,
+        },
+    }
+}
+
+impl Notes {
+    /// What is in effect only together with other keys.
+    fn closure(&mut self, closure: &Closure) {
+        if let Some(following) = closure.following() {
+            let keys = List::<ManifestKey>::shown(&following.keys);
+            self.show("closure.manifest_keys", keys);
+            self.show("closure.system_name", following.system_name.clone());
+            self.time("closure.wait", following.wait);
+            if let Otherwise::Build(_) = following.otherwise {
+                self.show("closure.fallback", "build");
             }
-        };
-        given.get_ref().iter().map(key).collect()
-    }
-
-    fn system_name(&self, host: &str, raw: &written::Closure) -> Result<String, ConfigError> {
-        let Some(given) = &raw.system_name else {
-            return Ok(host.split('.').next().unwrap_or(host).to_owned());
-        };
-        let name = given.get_ref();
-        // What a store path's name may have (libstore's path.cc).
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._?=".contains(&byte);
-        if name.is_empty() || !name.bytes().all(plain) {
-            let problem = format!("{name:?} is not a name of a system");
-            return Err(self.wrong(given.span().start, problem));
+            let older = following.otherwise == Otherwise::Older;
+            self.show("closure.older", older.to_string());
         }
-        Ok(name.clone())
-    }
-
-    fn retries(&self, raw: &written::Closure) -> Result<u32, ConfigError> {
-        let Some(given) = &raw.retries else {
-            return Ok(RETRIES);
+        let Some(expression) = closure.expression() else {
+            return;
         };
-        u32::try_from(*given.get_ref())
-            .ok()
-            .filter(|retries| *retries <= MOST_RETRIES)
-            .ok_or_else(|| {
-                let problem = format!("{} is not between 0 and {MOST_RETRIES}", given.get_ref());
-                self.wrong(given.span().start, problem)
-            })
-    }
-
-    fn limits(&self, raw: &written::Closure) -> Result<Limits, ConfigError> {
-        let mut limits = Limits::default();
-        if let Some(given) = &raw.memory_limit {
-            limits.memory = given.get_ref().parse().map_err(|()| {
-                let problem = format!(
-                    "{:?} is not a limit such as \"2GiB\" (at least 64MiB) or \"50%\"",
-                    given.get_ref()
-                );
-                self.wrong(given.span().start, problem)
-            })?;
+        let (Expression::Flake { attribute, .. } | Expression::File { attribute, .. }) = expression;
+        self.show("closure.attribute", attribute.clone());
+        if let Expression::File { file, .. } = expression {
+            self.show("closure.file", file.clone());
         }
-        if let Some(given) = &raw.cpu_weight {
-            limits.cpu_weight = u16::try_from(*given.get_ref())
-                .ok()
-                .filter(|weight| (1..=10_000).contains(weight))
-                .ok_or_else(|| {
-                    let problem = format!("{} is not between 1 and 10000", given.get_ref());
-                    self.wrong(given.span().start, problem)
-                })?;
+        if let Some(directory) = expression.directory() {
+            self.show("closure.directory", directory);
         }
-        Ok(limits)
     }
 }

@@ -1,74 +1,73 @@
 //! From health as written to the one that is needed.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use toml::Spanned;
 
-use super::Place;
-use crate::address::{Address, Scheme};
+use super::{Notes, Place};
 use crate::config::ConfigError;
-use crate::config::health::{Check, Health, Kind, Operator, OwnSsh, PROBE_USER, Peer, Quorum};
-use crate::config::written::{self, CheckKind};
-use crate::host::public_key::PublicKey;
+use crate::config::declare::{Kind as _, Shown};
+use crate::config::health::{Check, CheckKind, Health, Kind, Need, Operator, OwnSsh, Peer, Quorum};
+use crate::config::tables::{CheckTable, CheckWritten, HealthTable, OperatorsWritten, PeerWritten};
+use crate::config::value::{
+    self, AddressAndPort, List, MOST, OperatorKey, Origin, Pause, Ports, Program, Text,
+};
 
-/// Where sshd has the key by which it is known by default.
-const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
-/// How long a peer must have been silent for nobody to wait for it, in seconds.
-const PEERS_LOST_AFTER: u64 = 24 * 60 * 60;
-/// The most entries of a list that travels to a peer.
-const MOST: usize = 64;
-
-/// The shortest pause between two looks.
-const LEAST_PAUSE: Duration = Duration::from_millis(100);
+/// The tables of which there may be several.
+#[derive(Clone, Copy)]
+pub(super) struct Lists<'a> {
+    pub operators: &'a [OperatorsWritten],
+    pub peers: &'a [PeerWritten],
+    pub checks: &'a [CheckWritten],
+}
 
 impl Place<'_> {
     /// Everything that is about health.
-    pub(super) fn health(&self, raw: &written::File) -> Result<Health, ConfigError> {
-        let peers = self.peers(&raw.peers)?;
+    pub(super) fn health(
+        &self,
+        table: HealthTable,
+        (ssh, shown): (OwnSsh, Shown),
+        lists: Lists<'_>,
+        notes: &mut Notes,
+    ) -> Result<Health, ConfigError> {
+        notes.add("ssh.", shown);
+        let operators = self.operators(lists.operators)?;
+        for (number, operator) in operators.iter().enumerate() {
+            let key = |key: &str| format!("operators.{number}.{key}");
+            notes.show(&key("user"), operator.user.clone());
+            notes.show(&key("keys"), OperatorKey::shown(&operator.key));
+            if !operator.from.is_empty() {
+                notes.show(&key("from"), List::<Origin>::shown(&operator.from));
+            }
+        }
+        let peers = self.peers(lists.peers, notes)?;
+        let checks = self.checks(lists.checks, !peers.is_empty())?;
+        checks.iter().for_each(|check| notes.check(check));
         Ok(Health {
-            soak: self.soak(raw)?,
-            peers_lost_after: self
-                .duration(raw.health.peers_lost_after.as_ref(), PEERS_LOST_AFTER)?,
-            ssh: self.own_ssh(&raw.ssh)?,
-            operators: self.operators(&raw.operators)?,
-            checks: self.checks(&raw.checks, !peers.is_empty())?,
+            soak: table.soak,
+            peers_lost_after: table.peers_lost_after,
+            ssh,
+            operators,
+            checks,
             peers,
         })
     }
 
-    fn own_ssh(&self, raw: &written::Ssh) -> Result<OwnSsh, ConfigError> {
-        Ok(OwnSsh {
-            addresses: self.addresses(&raw.addresses)?,
-            port: self.port(raw.port.as_ref(), 22)?,
-            host_key: match &raw.host_key {
-                None => HOST_KEY.into(),
-                Some(path) => self.absolute(path)?,
-            },
-            host_keys: self.host_keys(&raw.host_keys)?,
-        })
-    }
-
-    fn operators(&self, raw: &[written::Operators]) -> Result<Vec<Operator>, ConfigError> {
+    fn operators(&self, raw: &[OperatorsWritten]) -> Result<Vec<Operator>, ConfigError> {
         let mut operators: Vec<Operator> = Vec::new();
         for entry in raw {
-            let user = self.user(entry.user.as_ref(), "root")?;
-            let from = self.from(&entry.from)?;
-            for text in &entry.keys {
-                let key: PublicKey = text
-                    .get_ref()
-                    .parse()
-                    .map_err(|problem: String| self.wrong(text.span().start, problem))?;
+            let (table, _) = entry.read(self)?;
+            for (key, text) in table.keys.into_iter().zip(entry.keys.get_ref()) {
                 let known = operators
                     .iter_mut()
-                    .find(|one| one.user == user && one.key.is(key.key()));
+                    .find(|one| one.user == table.user && one.key.is(key.key()));
                 match known {
                     // What is said of a key in two places holds together.
-                    Some(known) => known.from.extend(from.iter().cloned()),
+                    Some(known) => known.from.extend(table.from.iter().cloned()),
                     None => operators.push(Operator {
-                        user: user.clone(),
+                        user: table.user.clone(),
                         key,
-                        from: from.clone(),
+                        from: table.from.clone(),
                     }),
                 }
                 if operators.len() > MOST {
@@ -80,103 +79,32 @@ impl Place<'_> {
         Ok(operators)
     }
 
-    /// Addresses, networks and patterns of them, as in a key's own `from=` (sshd(8)).
-    fn from(&self, raw: &[Spanned<String>]) -> Result<Vec<String>, ConfigError> {
-        raw.iter()
-            .map(|given| {
-                let text = given.get_ref();
-                let plain = (1..=253).contains(&text.len())
-                    && text
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || b"_.:/*?!-".contains(&byte));
-                if plain {
-                    return Ok(text.clone());
-                }
-                let problem = format!("{text:?} is not an address, network or pattern of them");
-                Err(self.wrong(given.span().start, problem))
-            })
-            .collect()
-    }
-
-    fn peers(&self, raw: &[written::Peer]) -> Result<Vec<Peer>, ConfigError> {
+    fn peers(&self, raw: &[PeerWritten], notes: &mut Notes) -> Result<Vec<Peer>, ConfigError> {
         let mut peers: Vec<Peer> = Vec::new();
         for entry in raw {
-            let name = self.host(&entry.name)?;
+            let (peer, mut shown) = entry.read(self)?;
+            let name = &peer.name;
             let at = |span: Range<usize>, problem: String| Err(self.wrong(span.start, problem));
-            if peers.iter().any(|peer| peer.name == name) {
+            if peers.iter().any(|peer| peer.name == *name) {
                 return at(entry.name.span(), format!("there is a peer {name} already"));
             }
-            let host_keys = self.host_keys(entry.host_keys.get_ref())?;
-            if host_keys.is_empty() {
+            if peer.host_keys.is_empty() {
                 let problem = format!("{name} needs a host key: nothing is trusted on first use");
                 return at(entry.host_keys.span(), problem);
             }
-            let addresses = self.addresses(entry.addresses.get_ref())?;
-            if addresses.is_empty() {
+            if peer.addresses.is_empty() {
                 return at(entry.addresses.span(), format!("{name} needs an address"));
             }
-            peers.push(Peer {
-                name,
-                addresses,
-                port: self.port(entry.port.as_ref(), 22)?,
-                host_keys,
-                user: self.user(entry.user.as_ref(), PROBE_USER)?,
-            });
+            // It stands in the names of the others.
+            shown.retain(|(key, _)| *key != "name");
+            notes.add(&format!("peers.{name}."), shown);
+            peers.push(peer);
         }
         Ok(peers)
     }
 
-    fn host_keys(&self, raw: &[Spanned<String>]) -> Result<Vec<PublicKey>, ConfigError> {
-        raw.iter()
-            .map(|text| {
-                PublicKey::of_host(text.get_ref())
-                    .map_err(|problem| self.wrong(text.span().start, problem))
-            })
-            .collect()
-    }
-
-    fn addresses(&self, raw: &[Spanned<String>]) -> Result<Vec<String>, ConfigError> {
-        raw.iter()
-            .map(|given| {
-                let text = given.get_ref();
-                if is_address(text) {
-                    return Ok(text.clone());
-                }
-                let problem = format!("{text:?} is neither an IP address nor a host name");
-                Err(self.wrong(given.span().start, problem))
-            })
-            .collect()
-    }
-
-    fn port(&self, given: Option<&Spanned<i64>>, default: u16) -> Result<u16, ConfigError> {
-        let Some(given) = given else {
-            return Ok(default);
-        };
-        port_in(*given.get_ref()).ok_or_else(|| {
-            let problem = format!("{} is not a port", given.get_ref());
-            self.wrong(given.span().start, problem)
-        })
-    }
-
-    fn user(&self, given: Option<&Spanned<String>>, default: &str) -> Result<String, ConfigError> {
-        let Some(given) = given else {
-            return Ok(default.to_owned());
-        };
-        let name = given.get_ref();
-        let valid = (1..=32).contains(&name.len())
-            && !name.starts_with('-')
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
-        if valid {
-            return Ok(name.clone());
-        }
-        let problem = format!("{name:?} is not the name of an account");
-        Err(self.wrong(given.span().start, problem))
-    }
-
     /// The checks that are written, and those that every host has unless they are.
-    fn checks(&self, raw: &[written::Check], peers: bool) -> Result<Vec<Check>, ConfigError> {
+    fn checks(&self, raw: &[CheckWritten], peers: bool) -> Result<Vec<Check>, ConfigError> {
         let mut checks: Vec<Check> = Vec::new();
         for entry in raw {
             let check = self.check(entry)?;
@@ -213,65 +141,20 @@ impl Place<'_> {
         Ok(checks)
     }
 
-    fn check(&self, raw: &written::Check) -> Result<Check, ConfigError> {
-        let of = *raw.kind.get_ref();
+    fn check(&self, raw: &CheckWritten) -> Result<Check, ConfigError> {
+        let (table, _) = raw.read(self)?;
+        let of = table.kind;
         self.keys_fit(raw, of)?;
-        let needs = |key: &str| {
-            let problem = format!("a check of kind {:?} needs {key}", of.word());
-            self.wrong(raw.kind.span().start, problem)
-        };
-        let kind = match of {
-            CheckKind::Repository => Kind::Repository,
-            CheckKind::Ssh => Kind::Ssh,
-            CheckKind::Peer => Kind::Peer {
-                quorum: self.quorum(raw.quorum.as_ref())?,
-                ports: self.ports(raw.ports.as_ref())?,
-            },
-            CheckKind::Tcp => {
-                let address = raw.address.as_ref().ok_or_else(|| needs("address"))?;
-                let (host, port) = self.host_and_port(address)?;
-                Kind::Tcp { host, port }
-            }
-            CheckKind::Http => {
-                let url = raw.url.as_ref().ok_or_else(|| needs("url"))?;
-                Kind::Http {
-                    url: self.web_address(url)?,
-                    status: self.status(raw.status.as_ref())?,
-                    body: raw.body.as_ref().map(|body| body.get_ref().clone()),
-                }
-            }
-            CheckKind::Command => {
-                let command = raw.command.as_ref().ok_or_else(|| needs("command"))?;
-                if !command
-                    .get_ref()
-                    .first()
-                    .is_some_and(|one| one.starts_with('/'))
-                {
-                    let problem = "must begin with the absolute path of a program";
-                    return Err(self.wrong(command.span().start, problem));
-                }
-                Kind::Command {
-                    command: command.get_ref().clone(),
-                }
-            }
-            CheckKind::Units => Kind::Units {
-                ignore: raw
-                    .ignore
-                    .as_ref()
-                    .map_or(Vec::new(), |all| all.get_ref().clone()),
-            },
-        };
-        let required = match &raw.need {
-            Some(need) if *need.get_ref() == written::Need::Wanted => {
-                if of == CheckKind::Repository {
-                    let problem = "the repository is always required: a generation that cannot \
-                                   take the next commit is never kept";
-                    return Err(self.wrong(need.span().start, problem));
-                }
-                false
-            }
-            _ => true,
-        };
+        let kind = self.kind(raw, table.clone())?;
+        let required = table.need == Need::Required;
+        if let Some(need) = &raw.need
+            && !required
+            && of == CheckKind::Repository
+        {
+            let problem = "the repository is always required: a generation that cannot \
+                           take the next commit is never kept";
+            return Err(self.wrong(need.span().start, problem));
+        }
         let (timeout, interval) = Kind::pace(of);
         Ok(Check {
             name: match &raw.name {
@@ -280,10 +163,37 @@ impl Place<'_> {
             },
             kind,
             required,
-            timeout: self.duration(raw.timeout.as_ref(), timeout)?,
-            interval: match &raw.interval {
-                None => interval,
-                Some(given) => self.time(given, LEAST_PAUSE)?,
+            timeout: table.timeout.unwrap_or(timeout),
+            interval: table.interval.unwrap_or(interval),
+        })
+    }
+
+    fn kind(&self, raw: &CheckWritten, table: CheckTable) -> Result<Kind, ConfigError> {
+        let needs = |key: &str| {
+            let problem = format!("a check of kind {:?} needs {key}", table.kind.word());
+            self.wrong(raw.kind.span().start, problem)
+        };
+        Ok(match table.kind {
+            CheckKind::Repository => Kind::Repository,
+            CheckKind::Ssh => Kind::Ssh,
+            CheckKind::Peer => Kind::Peer {
+                quorum: table.quorum,
+                ports: table.ports,
+            },
+            CheckKind::Tcp => {
+                let (host, port) = table.address.ok_or_else(|| needs("address"))?;
+                Kind::Tcp { host, port }
+            }
+            CheckKind::Http => Kind::Http {
+                url: table.url.ok_or_else(|| needs("url"))?,
+                status: table.status,
+                body: table.body,
+            },
+            CheckKind::Command => Kind::Command {
+                command: table.command.ok_or_else(|| needs("command"))?,
+            },
+            CheckKind::Units => Kind::Units {
+                ignore: table.ignore,
             },
         })
     }
@@ -332,41 +242,19 @@ impl Place<'_> {
     }
 
     /// A key that its kind does not know is a mistake, and not for nothing.
-    fn keys_fit(&self, raw: &written::Check, of: CheckKind) -> Result<(), ConfigError> {
-        let start = |span: Range<usize>| span.start;
+    fn keys_fit(&self, raw: &CheckWritten, of: CheckKind) -> Result<(), ConfigError> {
+        fn start<T>(given: &Option<Spanned<T>>) -> Option<usize> {
+            given.as_ref().map(|one| one.span().start)
+        }
         let given = [
-            (
-                CheckKind::Peer,
-                raw.quorum.as_ref().map(|one| start(one.span())),
-            ),
-            (
-                CheckKind::Peer,
-                raw.ports.as_ref().map(|one| start(one.span())),
-            ),
-            (
-                CheckKind::Tcp,
-                raw.address.as_ref().map(|one| start(one.span())),
-            ),
-            (
-                CheckKind::Http,
-                raw.url.as_ref().map(|one| start(one.span())),
-            ),
-            (
-                CheckKind::Http,
-                raw.status.as_ref().map(|one| start(one.span())),
-            ),
-            (
-                CheckKind::Http,
-                raw.body.as_ref().map(|one| start(one.span())),
-            ),
-            (
-                CheckKind::Command,
-                raw.command.as_ref().map(|one| start(one.span())),
-            ),
-            (
-                CheckKind::Units,
-                raw.ignore.as_ref().map(|one| start(one.span())),
-            ),
+            (CheckKind::Peer, start(&raw.quorum)),
+            (CheckKind::Peer, start(&raw.ports)),
+            (CheckKind::Tcp, start(&raw.address)),
+            (CheckKind::Http, start(&raw.url)),
+            (CheckKind::Http, start(&raw.status)),
+            (CheckKind::Http, start(&raw.body)),
+            (CheckKind::Command, start(&raw.command)),
+            (CheckKind::Units, start(&raw.ignore)),
         ];
         for (kind, found) in given {
             if let (Some(start), true) = (found, kind != of) {
@@ -376,88 +264,37 @@ impl Place<'_> {
         }
         Ok(())
     }
-
-    fn quorum(&self, given: Option<&Spanned<written::Quorum>>) -> Result<Quorum, ConfigError> {
-        let Some(given) = given else {
-            return Ok(Quorum::Any);
-        };
-        match given.get_ref() {
-            written::Quorum::Word(word) if word == "any" => Ok(Quorum::Any),
-            written::Quorum::Word(word) if word == "all" => Ok(Quorum::All),
-            written::Quorum::Number(number) if (1..=1000).contains(number) => {
-                Ok(Quorum::Number(u32::try_from(*number).unwrap_or(1)))
-            }
-            _ => {
-                let problem = "is neither \"any\", \"all\" nor a number of peers";
-                Err(self.wrong(given.span().start, problem))
-            }
-        }
-    }
-
-    fn ports(&self, given: Option<&Spanned<Vec<i64>>>) -> Result<Vec<u16>, ConfigError> {
-        let Some(given) = given else {
-            return Ok(Vec::new());
-        };
-        let ports: Option<Vec<u16>> = given.get_ref().iter().map(|port| port_in(*port)).collect();
-        ports.filter(|ports| ports.len() <= MOST).ok_or_else(|| {
-            let problem = format!("is not a list of at most {MOST} ports");
-            self.wrong(given.span().start, problem)
-        })
-    }
-
-    fn host_and_port(&self, given: &Spanned<String>) -> Result<(String, u16), ConfigError> {
-        let text = given.get_ref();
-        text.rsplit_once(':')
-            .and_then(|(host, port)| {
-                let host = host
-                    .strip_prefix('[')
-                    .and_then(|host| host.strip_suffix(']'))
-                    .map_or_else(|| (!host.contains(':')).then_some(host), Some)?;
-                let port = port_in(port.parse().ok()?)?;
-                is_address(host).then(|| (host.to_owned(), port))
-            })
-            .ok_or_else(|| {
-                let problem =
-                    format!("{text:?} is not an address with a port, such as \"127.0.0.1:8080\"");
-                self.wrong(given.span().start, problem)
-            })
-    }
-
-    fn web_address(&self, given: &Spanned<String>) -> Result<String, ConfigError> {
-        match Address::parse(given.get_ref()) {
-            Ok(address) if matches!(address.scheme(), Scheme::Http | Scheme::Https) => {
-                Ok(given.get_ref().clone())
-            }
-            other => {
-                let expected = "is not an http:// or https:// URL";
-                Err(self.not_an_address(given, other.err(), expected))
-            }
-        }
-    }
-
-    fn status(&self, given: Option<&Spanned<i64>>) -> Result<u16, ConfigError> {
-        let Some(given) = given else {
-            return Ok(200);
-        };
-        u16::try_from(*given.get_ref())
-            .ok()
-            .filter(|status| (100..=599).contains(status))
-            .ok_or_else(|| {
-                let problem = format!("{} is not an HTTP status", given.get_ref());
-                self.wrong(given.span().start, problem)
-            })
-    }
 }
 
-fn port_in(number: i64) -> Option<u16> {
-    u16::try_from(number).ok().filter(|port| *port > 0)
-}
-
-fn is_address(text: &str) -> bool {
-    text.parse::<std::net::IpAddr>().is_ok()
-        || (1..=253).contains(&text.len())
-            && !text.starts_with(['-', '.'])
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+impl Notes {
+    /// One check, with the keys that its kind has.
+    fn check(&mut self, check: &Check) {
+        let mut show = |key: &str, value: String| {
+            self.show(&format!("checks.{}.{key}", check.name), value);
+        };
+        let need = if check.required { "required" } else { "wanted" };
+        show("kind", check.kind.word().to_owned());
+        show("need", need.to_owned());
+        show("timeout", value::Time::shown(&check.timeout));
+        show("interval", Pause::shown(&check.interval));
+        match &check.kind {
+            Kind::Repository | Kind::Ssh => {}
+            Kind::Peer { quorum, ports } => {
+                show("quorum", value::Quorum::shown(quorum));
+                show("ports", Ports::shown(ports));
+            }
+            Kind::Tcp { host, port } => {
+                show("address", AddressAndPort::shown(&(host.clone(), *port)));
+            }
+            Kind::Http { url, status, body } => {
+                show("url", url.clone());
+                show("status", status.to_string());
+                if let Some(body) = body {
+                    show("body", body.clone());
+                }
+            }
+            Kind::Command { command } => show("command", Program::shown(command)),
+            Kind::Units { ignore } => show("ignore", List::<Text>::shown(ignore)),
+        }
+    }
 }

@@ -1,91 +1,140 @@
-//! From the configuration as written to the one that is needed: every rule stands here.
+//! From the configuration as written to the one that is needed: the rules that hold between keys.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use nixus_switcher::protocol::carrier_seconds;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 
-use super::{
-    Config, ConfigError, Passes, Remote, Switch, is_host_name, same_server, span, written,
-};
+use super::declare::Shown;
+use super::tables::RootWritten;
+use super::{Config, ConfigError, Passes};
 use crate::address::{Address, AddressError, Scheme};
 
 mod closure;
 mod health;
-mod hooks;
+mod remote;
 mod statuses;
-
-/// How often a host reports at least by default, in seconds.
-const HEARTBEAT: u64 = 24 * 60 * 60;
-
-/// How long the repository's own URL must not have answered for a mirror to be believed alone, in seconds.
-const MIRROR_AFTER: u64 = 60 * 60;
-/// The longest time that may be written anywhere.
-const LONGEST_DAYS: u64 = 7;
 
 /// Reads the text and checks every value.
 pub fn check(place: &Place<'_>) -> Result<Config, ConfigError> {
-    let raw: written::File = toml::from_str(place.text)
+    let raw: RootWritten = toml::from_str(place.text)
         .map_err(|error| place.wrong(error.span().map_or(0, |span| span.start), error.message()))?;
-    let host = place.host(&raw.host)?;
-    let repository = place.remote(&raw.repository.remote(), None)?;
-    let mirrors = raw
-        .repository
-        .mirrors
-        .iter()
-        .map(|mirror| place.remote(mirror, Some(&repository)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let branch = match &raw.repository.branch {
-        None => "main".to_owned(),
-        Some(branch) => place.branch(branch)?,
+    let mut notes = Notes::default();
+    let (root, shown) = raw.read(place)?;
+    notes.add("", shown);
+    let host = root.host;
+
+    let (named, shown) = raw.repository.read(place)?;
+    let repository = place.remote("repository", &raw.repository.remote(), None, &mut notes)?;
+    notes.add("repository.", shown);
+    let mut mirrors = Vec::new();
+    for (number, mirror) in raw.repository.mirrors.iter().enumerate() {
+        let table = format!("repository.mirrors.{number}");
+        let mirror = mirror.remote();
+        mirrors.push(place.remote(&table, &mirror, Some(&repository), &mut notes)?);
+    }
+
+    let closure = place.closure(&host, raw.closure, &mut notes)?;
+    let switch_given = place.or_empty(raw.switch)?;
+    let (switch, shown) = switch_given.read(place)?;
+    notes.add("switch.", shown);
+
+    let (passes, shown) = place.or_empty(raw.passes)?.read(place)?;
+    notes.add("passes.", shown);
+    // Two builds may be overtaken; in addition to them there is the network.
+    let longest = 4 * closure.build_timeout + Duration::from_secs(60 * 60);
+    let passes = Passes {
+        interval: passes.interval,
+        boot_delay: passes.boot_delay,
+        timeout: notes.time("passes.timeout", passes.timeout.unwrap_or(longest)),
     };
-    let reports = raw
-        .reports
-        .as_ref()
-        .map(|reports| place.remote(&reports.remote(), Some(&repository)))
-        .transpose()?;
-    let heartbeat = raw
-        .reports
-        .as_ref()
-        .and_then(|reports| reports.heartbeat.as_ref());
-    let statuses = raw
-        .statuses
-        .as_ref()
-        .map(|statuses| place.statuses(statuses, &raw.repository.url))
-        .transpose()?;
-    let seconds =
-        |value: &Option<Spanned<String>>, default| place.duration(value.as_ref(), default);
-    let closure = place.closure(&host, &raw.closure)?;
-    // Two builds may be overtaken; beside them there is the network.
-    let pass_seconds = 4 * closure.build_timeout.as_secs() + 60 * 60;
-    let seconds_of = |value| place.duration(value, HEARTBEAT);
+
+    let (hooks, shown) = place.or_empty(raw.hooks)?.read(place)?;
+    notes.add("hooks.", shown);
+
+    let health_given = place.or_empty(raw.health)?;
+    let (health, shown) = health_given.read(place)?;
+    notes.add("health.", shown);
+    if let Some(given) = &health_given.soak
+        && health.soak >= switch.trial_timeout
+    {
+        let problem = "must be shorter than switch.trial_timeout, or nothing is ever confirmed";
+        return Err(place.wrong(given.span().start, problem));
+    }
+    let ssh = place.or_empty(raw.ssh)?.read(place)?;
+    let lists = health::Lists {
+        operators: &raw.operators,
+        peers: &raw.peers,
+        checks: &raw.checks,
+    };
+    let health = place.health(health, ssh, lists, &mut notes)?;
+
+    let mut heartbeat = HEARTBEAT;
+    let mut reports = None;
+    if let Some(given) = &raw.reports {
+        let (table, shown) = given.read(place)?;
+        heartbeat = table.heartbeat;
+        let like = Some(&repository);
+        reports = Some(place.remote("reports", &given.remote(), like, &mut notes)?);
+        notes.add("reports.", shown);
+    }
+    let url = &raw.repository.url;
+    let statuses = raw.statuses.as_ref();
+    let statuses = statuses.map(|given| place.statuses(given, url, &mut notes));
     Ok(Config {
-        closure,
-        switch: Switch {
-            activation_timeout: seconds(&raw.switch.activation_timeout, 15 * 60)?,
-            trial_timeout: seconds(&raw.switch.trial_timeout, 5 * 60)?,
-            commit_timeout: seconds(&raw.switch.commit_timeout, 5 * 60)?,
-            carrier_timeout: seconds(&raw.switch.carrier_timeout, carrier_seconds())?,
-            failed_units: raw.switch.failed_units.unwrap_or_default(),
-            drift: raw.switch.drift.unwrap_or_default(),
-        },
-        passes: Passes {
-            interval: place.span(raw.passes.interval.as_ref(), 60)?,
-            boot_delay: place.span(raw.passes.boot_delay.as_ref(), 30)?,
-            timeout: seconds(&raw.passes.timeout, pass_seconds)?,
-        },
-        hooks: place.hooks(&raw.hooks)?,
-        health: place.health(&raw)?,
         host,
-        mirror_after: place.duration(raw.repository.mirror_after.as_ref(), MIRROR_AFTER)?,
         repository,
         mirrors,
-        branch,
+        mirror_after: named.mirror_after,
+        branch: named.branch,
+        closure,
+        switch,
+        passes,
+        hooks,
+        health,
         reports,
-        heartbeat: seconds_of(heartbeat)?,
-        statuses,
+        heartbeat,
+        statuses: statuses.transpose()?,
+        settings: notes.settings,
+        warnings: notes.warnings,
     })
+}
+
+/// How often a host would report that has no repository for reports: it is never asked.
+const HEARTBEAT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is noted on the way, for `check-config`.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    settings: Vec<(String, String)>,
+    warnings: Vec<String>,
+}
+
+impl Notes {
+    /// What a table shows, below its name with a dot.
+    pub(super) fn add(&mut self, table: &str, shown: Shown) {
+        for (key, value) in shown {
+            self.show(&format!("{table}{key}"), value);
+        }
+    }
+
+    /// One setting.
+    pub(super) fn show(&mut self, key: &str, value: impl Into<String>) {
+        self.settings.push((key.to_owned(), value.into()));
+    }
+
+    /// A time whose default is another setting's matter.
+    pub(super) fn time(&mut self, key: &str, time: Duration) -> Duration {
+        use super::declare::Kind as _;
+        self.show(key, super::value::Time::shown(&time));
+        time
+    }
+
+    /// Something that is understood, and is to be written in another way.
+    pub(super) fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
 }
 
 /// The file that values come from, to say where a wrong one stands.
@@ -131,84 +180,15 @@ impl Place<'_> {
         table.map_or(key.clone(), |table| format!("{table}.{key}"))
     }
 
-    pub(super) fn host(&self, host: &Spanned<String>) -> Result<String, ConfigError> {
-        let name = host.get_ref();
-        if is_host_name(name) {
-            return Ok(name.clone());
+    /// A table that need not be there: each of its keys has a default then.
+    fn or_empty<T: DeserializeOwned>(&self, table: Option<T>) -> Result<T, ConfigError> {
+        match table {
+            Some(table) => Ok(table),
+            None => toml::from_str("").map_err(|error| self.wrong(0, error.message())),
         }
-        let problem = format!("{name:?} is not a host name");
-        Err(self.wrong(host.span().start, problem))
     }
 
-    fn branch(&self, branch: &Spanned<String>) -> Result<String, ConfigError> {
-        let name = branch.get_ref();
-        let full = format!("refs/heads/{name}");
-        if git2::Reference::is_valid_name(&full) && !name.starts_with('-') {
-            return Ok(name.clone());
-        }
-        let problem = format!("{name:?} is not a branch name");
-        Err(self.wrong(branch.span().start, problem))
-    }
-
-    fn remote(
-        &self,
-        given: &written::Remote,
-        like: Option<&Remote>,
-    ) -> Result<Remote, ConfigError> {
-        let address = given.url.get_ref();
-        let scheme = self.address(&given.url)?;
-        let ssh = scheme == Scheme::Ssh;
-        let https = scheme == Scheme::Https;
-        for (needed, scheme, given) in [
-            (ssh, "ssh", &given.ssh_key),
-            (ssh, "ssh", &given.known_hosts),
-            (https, "https", &given.token_file),
-            (https, "https", &given.ca_file),
-        ] {
-            if let (false, Some(given)) = (needed, given) {
-                let problem = format!("is only used with {scheme}://, but the URL is {address:?}");
-                return Err(self.wrong(given.span().start, problem));
-            }
-        }
-        let path = |given: Option<&Spanned<PathBuf>>, inherited: Option<PathBuf>| match given {
-            Some(given) => self.absolute(given).map(Some),
-            None => Ok(inherited),
-        };
-        let over_ssh = like.filter(|_| ssh);
-        let over_https = like.filter(|_| https);
-        let known_hosts = path(
-            given.known_hosts.as_ref(),
-            over_ssh.and_then(|like| like.known_hosts.clone()),
-        )?;
-        if ssh && known_hosts.is_none() {
-            let problem = "needs known_hosts as well: host keys are never trusted on first use";
-            return Err(self.wrong(given.url.span().start, problem));
-        }
-        // A token is for one server; only that one is shown it.
-        let same_server = over_https.filter(|like| same_server(&like.url, address));
-        Ok(Remote {
-            url: address.clone(),
-            ssh_key: path(
-                given.ssh_key.as_ref(),
-                over_ssh.and_then(|like| like.ssh_key.clone()),
-            )?,
-            known_hosts,
-            token_file: path(
-                given.token_file.as_ref(),
-                same_server.and_then(|like| like.token_file.clone()),
-            )?,
-            ca_file: path(
-                given.ca_file.as_ref(),
-                over_https.and_then(|like| like.ca_file.clone()),
-            )?,
-            timeout: self.duration(
-                given.timeout.as_ref(),
-                like.map_or(60, |like| like.timeout.as_secs()),
-            )?,
-        })
-    }
-
-    fn address(&self, url: &Spanned<String>) -> Result<Scheme, ConfigError> {
+    pub(super) fn address(&self, url: &Spanned<String>) -> Result<Scheme, ConfigError> {
         let text = url.get_ref();
         if let Some((parameter, instead)) = flake_parameter(text) {
             let problem = format!(
@@ -254,81 +234,6 @@ impl Place<'_> {
             _ => format!("{text:?} {expected}"),
         };
         self.wrong(given.span().start, problem)
-    }
-
-    pub(super) fn absolute(&self, path: &Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
-        if path.get_ref().is_absolute() {
-            return Ok(path.get_ref().clone());
-        }
-        let problem = format!("{:?} is not an absolute path", path.get_ref());
-        Err(self.wrong(path.span().start, problem))
-    }
-
-    pub(super) fn duration(
-        &self,
-        value: Option<&Spanned<String>>,
-        default_seconds: u64,
-    ) -> Result<Duration, ConfigError> {
-        match value {
-            None => Ok(Duration::from_secs(default_seconds)),
-            Some(value) => self.time(value, Duration::from_secs(1)),
-        }
-    }
-
-    /// A time that is not shorter than `least`.
-    pub(super) fn time(
-        &self,
-        value: &Spanned<String>,
-        least: Duration,
-    ) -> Result<Duration, ConfigError> {
-        let longest = Duration::from_secs(LONGEST_DAYS * 24 * 60 * 60);
-        value
-            .get_ref()
-            .parse::<jiff::SignedDuration>()
-            .ok()
-            .and_then(|duration| Duration::try_from(duration).ok())
-            .filter(|duration| (least..=longest).contains(duration))
-            .ok_or_else(|| {
-                let problem = format!(
-                    "{:?} is not a time between {least:?} and {LONGEST_DAYS} days, such as \"90s\" or \"15m\"",
-                    value.get_ref()
-                );
-                self.wrong(value.span().start, problem)
-            })
-    }
-
-    /// A time as systemd's units have it.
-    fn span(
-        &self,
-        value: Option<&Spanned<String>>,
-        default_seconds: u64,
-    ) -> Result<Duration, ConfigError> {
-        let Some(value) = value else {
-            return Ok(Duration::from_secs(default_seconds));
-        };
-        // A host that looks for a commit less often than that has as good as no passes.
-        let longest = Duration::from_secs(LONGEST_DAYS * 24 * 60 * 60);
-        span::parse(value.get_ref())
-            .filter(|span| (Duration::from_millis(1)..=longest).contains(span))
-            .ok_or_else(|| {
-                let problem = format!(
-                    "{:?} is not a time of at most {LONGEST_DAYS} days, such as \"1min\" (systemd.time(7))",
-                    value.get_ref()
-                );
-                self.wrong(value.span().start, problem)
-            })
-    }
-
-    pub(super) fn soak(&self, raw: &written::File) -> Result<Duration, ConfigError> {
-        let soak = self.duration(raw.health.soak.as_ref(), 10)?;
-        let trial = self.duration(raw.switch.trial_timeout.as_ref(), 5 * 60)?;
-        match &raw.health.soak {
-            Some(given) if soak >= trial => Err(self.wrong(
-                given.span().start,
-                "must be shorter than switch.trial_timeout, or nothing is ever confirmed",
-            )),
-            _ => Ok(soak),
-        }
     }
 }
 

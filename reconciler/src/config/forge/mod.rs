@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Authorities;
+
 pub mod detect;
 
 /// A forge that takes commit statuses.
@@ -63,8 +65,8 @@ pub struct Repository {
 pub struct Reach {
     /// The token; nothing where only what is public is read.
     pub token: Option<TokenSource>,
-    /// Authorities that are accepted beside the system's.
-    pub ca_file: Option<PathBuf>,
+    /// Who vouches for its server.
+    pub authorities: Authorities,
     /// The proxy, where it is not the one of the environment.
     pub proxy: Option<String>,
     /// The longest that one request may take.

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64ct::{Base64, Encoding as _};
+use nixus_switcher::state::journal::checksum;
 use reqwest::redirect::Policy;
 use reqwest::{NoProxy, Proxy, Response, Url};
 use rustls::pki_types::CertificateDer;
@@ -18,23 +20,21 @@ use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
 use crate::address::without_credentials;
-use crate::host::files::read_bounded;
+use crate::host::files::{read_bounded, write_atomically};
 
 /// The longest file of authorities, in bytes.
 const LONGEST_AUTHORITIES: u64 = 1024 * 1024;
 
-/// Who vouches for servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Authorities<'a> {
-    /// Nobody: nothing is asked over TLS.
-    None,
-    /// The certificate store of the system: of the environment's `SSL_CERT_FILE` and `SSL_CERT_DIR`, or where
-    /// OpenSSL has it.
+/// Which certificate authorities are accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Authorities {
+    /// Those of the system: of the environment's `SSL_CERT_FILE` and `SSL_CERT_DIR`, or where OpenSSL has them.
+    #[default]
     System,
-    /// The same, and the certificates of a file.
-    SystemAnd(&'a Path),
-    /// The certificates of a file alone.
-    Only(&'a Path),
+    /// Those of a file, in addition to the system's.
+    Extra(PathBuf),
+    /// Those of a file alone.
+    Pinned(PathBuf),
 }
 
 /// What a request goes through.
@@ -116,12 +116,13 @@ fn cause(error: &reqwest::Error) -> String {
     without_credentials(&innermost.to_string())
 }
 
-/// A client with these limits. It keeps connections for as long as it lives.
+/// A client with these limits. It keeps connections for as long as it lives. Without authorities, nothing is asked
+/// over TLS.
 ///
 /// # Errors
 /// The authorities cannot be read, or the proxy is none.
 pub fn client(
-    authorities: Authorities<'_>,
+    authorities: Option<&Authorities>,
     via: Via<'_>,
     limit: Duration,
 ) -> Result<reqwest::Client, ClientError> {
@@ -171,23 +172,59 @@ pub fn is_proxy(text: &str) -> bool {
 }
 
 /// By name, and not from the process: what else uses TLS here cannot change it.
-fn tls(authorities: Authorities<'_>) -> Result<ClientConfig, ClientError> {
+fn tls(authorities: Option<&Authorities>) -> Result<ClientConfig, ClientError> {
     let ring = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(ring)
         .with_safe_default_protocol_versions()
         .map_err(ClientError::Tls)?;
     let mut roots = RootCertStore::empty();
-    if let Authorities::System | Authorities::SystemAnd(_) = authorities {
+    if let Some(Authorities::System | Authorities::Extra(_)) = authorities {
         // A store with one broken entry is still one; none at all shows when a server is to be believed.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
-    if let Authorities::SystemAnd(path) | Authorities::Only(path) = authorities {
+    if let Some(Authorities::Extra(path) | Authorities::Pinned(path)) = authorities {
         add(&mut roots, path).map_err(|source| ClientError::Authorities {
-            path: path.to_owned(),
+            path: path.clone(),
             source,
         })?;
     }
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// A file with the system's authorities and those of another one, for programs that take one file alone. It is
+/// made anew where either has changed.
+///
+/// # Errors
+/// The file cannot be read, or the joined one cannot be written below `folder`.
+pub fn joined(extra: &Path, folder: &Path) -> std::io::Result<PathBuf> {
+    let mut text = String::new();
+    for certificate in rustls_native_certs::load_native_certs().certs {
+        text.push_str(&pem(&certificate));
+    }
+    text.push_str(&String::from_utf8_lossy(&read_bounded(
+        extra,
+        LONGEST_AUTHORITIES,
+    )?));
+    let name = format!("authorities-{}.pem", checksum(text.as_bytes()));
+    let path = folder.join(name);
+    if !read_bounded(&path, 2 * LONGEST_AUTHORITIES).is_ok_and(|there| there == text.as_bytes()) {
+        write_atomically(&path, text.as_bytes())?;
+    }
+    Ok(path)
+}
+
+/// RFC 7468.
+fn pem(certificate: &[u8]) -> String {
+    let encoded = Base64::encode_string(certificate);
+    let mut text = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    let mut rest = encoded.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    text + "-----END CERTIFICATE-----\n"
 }
 
 fn add(roots: &mut RootCertStore, path: &Path) -> std::io::Result<()> {

@@ -44,7 +44,7 @@ fn serve(answer: Vec<u8>) -> (String, std::thread::JoinHandle<Option<String>>) {
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nready";
 
-async fn get(url: &str, authorities: Authorities<'_>) -> Result<Vec<u8>, RequestError> {
+async fn get(url: &str, authorities: Option<&Authorities>) -> Result<Vec<u8>, RequestError> {
     let client = client(authorities, Via::Nothing, LIMIT).unwrap();
     body(client.get(url).send().await?, 1024).await
 }
@@ -52,7 +52,7 @@ async fn get(url: &str, authorities: Authorities<'_>) -> Result<Vec<u8>, Request
 #[test]
 fn a_server_is_believed_where_one_of_the_authorities_vouches_for_it() {
     let (own, other) = (pem("authority.pem"), pem("stranger.pem"));
-    let check = |authorities: Authorities<'_>, good: bool| {
+    let check = |authorities: Option<&Authorities>, good: bool| {
         let (url, server) = serve(OK.into());
         let said = run(get(&url, authorities));
         let asked = server.join().unwrap();
@@ -67,12 +67,12 @@ fn a_server_is_believed_where_one_of_the_authorities_vouches_for_it() {
             }
         }
     };
-    check(Authorities::Only(&own), true);
-    check(Authorities::SystemAnd(&own), true);
-    check(Authorities::Only(&other), false);
-    check(Authorities::SystemAnd(&other), false);
-    check(Authorities::System, false);
-    check(Authorities::None, false);
+    check(Some(&Authorities::Pinned(own.clone())), true);
+    check(Some(&Authorities::Extra(own.clone())), true);
+    check(Some(&Authorities::Pinned(other.clone())), false);
+    check(Some(&Authorities::Extra(other.clone())), false);
+    check(Some(&Authorities::System), false);
+    check(None, false);
 }
 
 #[test]
@@ -84,14 +84,22 @@ fn a_file_of_authorities_may_be_indented_and_have_words_between_them() {
     let file = directory.path().join("indented.pem");
     std::fs::write(&file, format!("    {text}")).unwrap();
     let (url, _server) = serve(OK.into());
-    assert_eq!(run(get(&url, Authorities::Only(&file))).unwrap(), b"ready");
+    assert_eq!(
+        run(get(&url, Some(&Authorities::Pinned(file.clone())))).unwrap(),
+        b"ready"
+    );
 }
 
 #[test]
 fn a_file_without_a_certificate_is_an_error_that_names_it() {
     for name in ["server.key", "nothing.pem"] {
         let path = pem(name);
-        let error = client(Authorities::Only(&path), Via::Nothing, LIMIT).unwrap_err();
+        let error = client(
+            Some(&Authorities::Pinned(path.clone())),
+            Via::Nothing,
+            LIMIT,
+        )
+        .unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
 }
@@ -113,7 +121,8 @@ fn no_redirect_is_followed_wherever_it_leads() {
             let (url, server) = serve(answer.into());
             let asked = async {
                 let own = pem("authority.pem");
-                let client = client(Authorities::Only(&own), Via::Nothing, LIMIT).unwrap();
+                let client =
+                    client(Some(&Authorities::Pinned(own.clone())), Via::Nothing, LIMIT).unwrap();
                 client.get(&url).bearer_auth("s3cret").send().await
             };
             assert_eq!(run(asked).unwrap().status().as_u16(), status);
@@ -130,11 +139,11 @@ fn a_body_is_read_up_to_the_limit_and_one_that_ends_early_is_none() {
     let mut endless = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
     endless.resize(1 << 20, b'x');
     let (url, _server) = serve(endless);
-    let bytes = run(get(&url, Authorities::Only(&own))).unwrap();
+    let bytes = run(get(&url, Some(&Authorities::Pinned(own.clone())))).unwrap();
     assert_eq!(bytes, [b'x'; 1024]);
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf";
     let (url, _server) = serve(cut.into());
-    run(get(&url, Authorities::Only(&own))).unwrap_err();
+    run(get(&url, Some(&Authorities::Pinned(own.clone())))).unwrap_err();
 }
 
 #[test]
@@ -143,7 +152,7 @@ fn errors_say_what_went_wrong_and_neither_url_nor_password() {
     let address = listener.local_addr().unwrap();
     let ask = |url: String, limit| {
         run(async {
-            let client = client(Authorities::None, Via::Nothing, limit).unwrap();
+            let client = client(None, Via::Nothing, limit).unwrap();
             RequestError::from(client.get(url).send().await.unwrap_err())
         })
     };
@@ -180,4 +189,24 @@ fn a_proxy_is_a_url_over_http_with_a_host() {
     // Not built in: it would be found out only when a request fails.
     check("socks5://proxy.example:1080", false);
     check("file:///etc/passwd", false);
+}
+
+#[test]
+fn a_joined_file_has_the_systems_authorities_and_the_extra_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let extra = folder.path().join("extra.pem");
+    std::fs::write(&extra, "-----BEGIN CERTIFICATE-----\nextra\n").unwrap();
+    let joined = joined(&extra, folder.path()).unwrap();
+    let text = std::fs::read_to_string(&joined).unwrap();
+    assert!(text.ends_with("-----BEGIN CERTIFICATE-----\nextra\n"));
+    let system = rustls_native_certs::load_native_certs().certs;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
+        .filter_map(Result::ok)
+        .collect();
+    assert!(!system.is_empty() && found.starts_with(&system));
+    // The same again is the same file, and another content another.
+    assert_eq!(super::joined(&extra, folder.path()).unwrap(), joined);
+    std::fs::write(&extra, "other").unwrap();
+    assert_ne!(super::joined(&extra, folder.path()).unwrap(), joined);
+    assert!(super::joined(&folder.path().join("none"), folder.path()).is_err());
 }

@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::token::{Token, TokenError};
 use super::{Forge, Request};
 use crate::config::forge::{Reach, TokenSource};
-use crate::host::http::{self, Authorities, ClientError, RequestError, Via};
+use crate::host::http::{self, ClientError, RequestError, Via};
 
 /// The longest answer that is read, in bytes: a page of statuses is far shorter.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
@@ -61,11 +61,9 @@ impl Client {
     /// One of them cannot be used, or the proxy.
     pub fn new(forge: &'static dyn Forge, reach: &Reach) -> Result<Self, HttpError> {
         let token = reach.token.as_ref().map(TokenSource::read).transpose()?;
-        let own = reach.ca_file.as_deref();
-        let authorities = own.map_or(Authorities::System, Authorities::SystemAnd);
         let via = reach.proxy.as_deref().map_or(Via::Environment, Via::Proxy);
         Ok(Self {
-            http: http::client(authorities, via, reach.timeout)?,
+            http: http::client(Some(&reach.authorities), via, reach.timeout)?,
             forge,
             token,
         })

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use nixus_switcher::protocol::Commit;
 
 use super::*;
+use crate::config::Authorities;
 use crate::decide::report::Reporter;
 use crate::host::testing::run;
 
@@ -22,7 +23,7 @@ impl Place {
             ssh_key: None,
             known_hosts: None,
             token_file: None,
-            ca_file: None,
+            authorities: Authorities::System,
             timeout: Duration::from_secs(30),
         };
         Self { directory, remote }

@@ -68,10 +68,11 @@ pub(super) async fn ask(remote: &Remote, name: &str) -> Result<Option<Head>, Sou
 async fn request(remote: &Remote, url: Url, name: &str) -> Result<Option<Head>, AskError> {
     // What git takes as well (git-config(1), `http.sslCAInfo`).
     let environment = std::env::var_os("GIT_SSL_CAINFO");
-    let own = remote.ca_file.as_deref();
-    let own = own.or_else(|| environment.as_deref().map(Path::new));
-    let authorities = own.map_or(Authorities::System, Authorities::Only);
-    let client = http::client(authorities, Via::Environment, remote.timeout)?;
+    let authorities = match (&remote.authorities, environment) {
+        (Authorities::System, Some(file)) => Authorities::Pinned(file.into()),
+        (configured, _) => configured.clone(),
+    };
+    let client = http::client(Some(&authorities), Via::Environment, remote.timeout)?;
     let mut asked = client
         .post(url)
         .header(USER_AGENT, AGENT)

@@ -74,7 +74,7 @@ impl Server {
             ssh_key: None,
             known_hosts: None,
             token_file: None,
-            ca_file: Some(pem("authority.pem")),
+            authorities: Authorities::Pinned(pem("authority.pem")),
             timeout: Duration::from_secs(30),
         }
     }
@@ -256,7 +256,7 @@ fn what_is_not_that_answer_is_left_to_git() {
     // A certificate that nobody vouches for is not asked, and git says what is wrong.
     let server = Server::start(Rule::Git);
     let remote = Remote {
-        ca_file: Some(pem("stranger.pem")),
+        authorities: Authorities::Pinned(pem("stranger.pem")),
         ..server.remote()
     };
     assert_eq!(ask_now(&remote).unwrap(), None);

@@ -104,6 +104,7 @@ impl Shared<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Authorities;
     use std::time::Duration;
 
     fn remote(key: &str, known_hosts: &str) -> Remote {
@@ -112,7 +113,7 @@ mod tests {
             ssh_key: Some(key.into()),
             known_hosts: Some(known_hosts.into()),
             token_file: None,
-            ca_file: None,
+            authorities: Authorities::System,
             timeout: Duration::from_secs(1),
         }
     }

@@ -4,6 +4,7 @@ use git2::Signature;
 
 use super::list::head_in;
 use super::*;
+use crate::config::Authorities;
 use crate::host::testing::run;
 
 mod manifests;
@@ -74,7 +75,7 @@ impl Place {
             ssh_key: None,
             known_hosts: None,
             token_file: None,
-            ca_file: None,
+            authorities: Authorities::System,
             timeout: Duration::from_secs(30),
         };
         let local = self.directory.path().join("local.git");

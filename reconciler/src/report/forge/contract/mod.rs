@@ -9,6 +9,7 @@ use super::answer::judge;
 use super::http::Client;
 use super::read::{Reader, Seen};
 use super::{Kind, Repository};
+use crate::config::Authorities;
 use crate::config::forge::{Reach, TokenSource};
 use crate::decide::outbox::judgement::{Judged, Judgement};
 use crate::decide::report::Report;
@@ -50,7 +51,7 @@ impl Stage {
     pub fn reach(&self) -> Reach {
         Reach {
             token: Some(TokenSource::File(self.directory.path().join("token"))),
-            ca_file: None,
+            authorities: Authorities::System,
             proxy: None,
             timeout: Duration::from_secs(2),
         }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use nixus_switcher::protocol::Commit as Named;
 
 use super::*;
+use crate::config::Authorities;
 use crate::decide::report::Reporter;
 use crate::host::testing::run;
 
@@ -103,7 +104,7 @@ fn a_host_goes_on_from_what_is_left_and_brings_nothing_back() {
         ssh_key: None,
         known_hosts: None,
         token_file: None,
-        ca_file: None,
+        authorities: Authorities::System,
         timeout: Duration::from_secs(30),
     };
     let web1 = ReportsRepository::new(folder.path().join("web1.git"));
@@ -185,7 +186,7 @@ fn a_host_that_reports_meanwhile_loses_nothing() {
         ssh_key: None,
         known_hosts: None,
         token_file: None,
-        ca_file: None,
+        authorities: Authorities::System,
         timeout: Duration::from_secs(30),
     };
     let hosts =
