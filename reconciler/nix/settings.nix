@@ -26,7 +26,7 @@ let
     path: type:
     mkOption {
       inherit type;
-      description = description path;
+      inherit (declared.${path}) description;
     };
   list =
     path: type:

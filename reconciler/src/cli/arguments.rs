@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
-use super::exit_code::CommandError;
+use super::exit_code::{CommandError, WrongInput};
 use crate::activation::Switcher;
+use crate::address::{Address, Scheme, without_credentials};
 use crate::config::{Config, ConfigError};
 use crate::decide::commit_id::CommitId;
 use crate::host::files::Paths;
@@ -34,6 +35,21 @@ impl Host {
             tracing::warn!("{}: {warning}", self.config.display());
         }
         Ok(config)
+    }
+}
+
+/// Sees that a URL is one of a git repository that may be sent to. It is repeated without credentials.
+///
+/// # Errors
+/// It is not a URL, or of another scheme.
+pub fn repository_url(url: &str) -> Result<(), WrongInput> {
+    let wrong = |why: String| WrongInput(format!("{}: {why}", without_credentials(url)));
+    let address = Address::parse(url).map_err(|why| wrong(format!("the URL {why}")))?;
+    match address.scheme() {
+        Scheme::Ssh | Scheme::Https | Scheme::File => Ok(()),
+        _ => Err(wrong(
+            "expected a repository with ssh://, https:// or file://".to_owned(),
+        )),
     }
 }
 

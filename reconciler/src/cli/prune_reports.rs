@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::SignedDuration;
 
-use super::arguments::parse_duration;
+use super::arguments::{parse_duration, repository_url};
 use super::exit_code::{CommandError, Exit, HasExit};
 use crate::config::{Authorities, Remote};
 use crate::println;
@@ -52,8 +52,9 @@ impl PruneReports {
     /// Removes what is too old.
     ///
     /// # Errors
-    /// The reports repository cannot be read or written.
+    /// The URL is not one of a repository, or the reports repository cannot be read or written.
     pub async fn run(&self) -> Result<Exit, CommandError> {
+        repository_url(&self.reports)?;
         let remote = Remote {
             url: self.reports.clone(),
             ssh_key: self.ssh_key.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::arguments::Host;
+use super::arguments::{Host, repository_url};
 use super::exit_code::{CommandError, Failed, HasExit, WrongInput};
 use crate::address::{Address, without_credentials};
 use crate::config::forge::detect;
@@ -58,8 +58,7 @@ pub struct ReportsFrom {
     /// Accepted host keys [default: the user's known_hosts]
     #[arg(long, requires = "reports", value_name = "FILE")]
     pub known_hosts: Option<PathBuf>,
-    /// The file with the token for HTTPS, where git's own credentials are not wanted; for a forge, the
-    /// token that may read statuses.
+    /// File with the token for HTTPS [default: git's own credentials]; with --forge, one that may read statuses
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }
@@ -103,8 +102,7 @@ pub fn reports_of(host: &Host, from: &ReportsFrom) -> Result<Reports, CommandErr
             keys,
         });
     };
-    let wrong = |why| WrongInput(format!("{}: the URL {why}", without_credentials(url)));
-    Address::parse(url).map_err(wrong)?;
+    repository_url(url)?;
     let remote = Remote {
         url: url.clone(),
         ssh_key: from.ssh_key.clone(),

@@ -8,6 +8,9 @@ use crate::println;
 pub(super) async fn start_pass() {
     match systemd::start(PASS_UNIT).await {
         Ok(()) => println!("A pass was started: `journalctl -fu {PASS_UNIT}` shows it."),
-        Err(error) => println!("The next pass goes on ({}).", in_words(&error)),
+        Err(error) => {
+            tracing::info!("no pass was started: {}", in_words(&error));
+            println!("The next pass goes on.");
+        }
     }
 }

@@ -243,3 +243,27 @@ fn each_kind_of_failure_has_its_exit_code() {
     assert_eq!(disk.to_string(), "cannot write x: disk");
     check(disk, Exit::Failed);
 }
+
+#[test]
+fn a_repository_is_named_by_a_url_that_may_be_sent_to() {
+    use super::arguments::repository_url;
+    use super::exit_code::{Exit, HasExit as _};
+    for good in [
+        "ssh://git@git.example/srv/git/reports.git",
+        "https://git.example/reports.git",
+        "file:///srv/git/reports.git",
+        "/srv/git/reports.git",
+    ] {
+        assert!(repository_url(good).is_ok(), "{good}");
+    }
+    for (bad, words) in [
+        ("http://git.example/x", "expected a repository with ssh://"),
+        ("ftp://git.example/x", "the URL has an unknown scheme"),
+        ("https://me:hunter2@git.example/x", "has a password in it"),
+    ] {
+        let error = repository_url(bad).unwrap_err();
+        assert_eq!(error.exit(), Exit::WrongInput);
+        let said = error.to_string();
+        assert!(said.contains(words) && !said.contains("hunter2"), "{said}");
+    }
+}

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::ConfigError;
-use super::check::Place;
+use super::place::Place;
 
 /// A kind of value.
 pub trait Kind {
@@ -212,7 +212,7 @@ macro_rules! table {
             /// A value is not one of its kind.
             pub fn read(
                 &self,
-                place: &$crate::config::check::Place<'_>,
+                place: &$crate::config::place::Place<'_>,
             ) -> Result<($name, $crate::config::declare::Shown), $crate::config::ConfigError> {
                 use $crate::config::declare::Field;
                 let read = $name {

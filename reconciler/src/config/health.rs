@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 pub use super::tables::{OwnSsh, Peer};
+pub use super::value::{CheckKind, Need, Quorum};
 use crate::host::public_key::PublicKey;
 
 /// The account that answers peers.
@@ -53,30 +52,6 @@ pub struct Check {
     pub interval: Duration,
 }
 
-/// What is checked, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "each is documented at the kind of its name")]
-pub enum CheckKind {
-    Repository,
-    Ssh,
-    Peer,
-    Tcp,
-    Http,
-    Command,
-    Units,
-}
-
-/// Whether a generation is kept only if a check passes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Need {
-    /// It is.
-    Required,
-    /// It is only reported.
-    Wanted,
-}
-
 /// What is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
@@ -119,28 +94,6 @@ pub enum Kind {
     },
 }
 
-/// How many of the peers that count must find all well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quorum {
-    /// One of them.
-    Any,
-    /// Each of them.
-    All,
-    /// So many, or all where there are fewer.
-    Number(u32),
-}
-
-impl Quorum {
-    /// How many of so many peers.
-    pub fn of(self, peers: usize) -> usize {
-        match self {
-            Self::Any => peers.min(1),
-            Self::All => peers,
-            Self::Number(number) => peers.min(usize::try_from(number).unwrap_or(usize::MAX)),
-        }
-    }
-}
-
 impl Kind {
     pub(super) fn of(&self) -> CheckKind {
         match self {
@@ -177,20 +130,6 @@ impl Kind {
             CheckKind::Units => (30, Duration::from_millis(500)),
         };
         (Duration::from_secs(seconds), pause)
-    }
-}
-
-impl CheckKind {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Repository => "repository",
-            Self::Ssh => "ssh",
-            Self::Peer => "peer",
-            Self::Tcp => "tcp",
-            Self::Http => "http",
-            Self::Command => "command",
-            Self::Units => "units",
-        }
     }
 }
 

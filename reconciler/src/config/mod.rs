@@ -18,6 +18,7 @@ pub mod forge;
 pub mod health;
 pub mod hooks;
 mod limits;
+mod place;
 pub mod settings;
 pub(crate) mod span;
 pub mod statuses;
@@ -229,7 +230,7 @@ impl Config {
     /// The text is not TOML, has an unknown key, or a value that is out of its range; the error names
     /// line and key.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        check::check(&check::Place { path, text })
+        check::check(&place::Place { path, text })
     }
 }
 

@@ -10,15 +10,14 @@ use toml::Spanned;
 
 use super::declare::{If, Key, Must, Opt, Own, table};
 use super::value::{
-    Account, Address, AddressAndPort, Api, Attribute, Branch, Commands, Credential, File, Flag,
-    HostKey, HostName, Inside, Link, List, ManifestKey, Memory, Number, OperatorKey, Origin,
-    OwnerAndName, Pause, Port, Ports, Program, Proxy, Quorum, RepositoryUrl, Span, Status,
-    SystemName, Text, Time, Web, Word,
+    Account, Address, AddressAndPort, Api, Attribute, Branch, CheckKind, Commands, Credential,
+    File, Flag, HostKey, HostName, Inside, Link, List, ManifestKey, Memory, Need, Number,
+    OperatorKey, Origin, OwnerAndName, Pause, Port, Ports, Program, Proxy, Quorum, RepositoryUrl,
+    Span, Status, SystemName, Text, Time, Web, Word,
 };
 use super::{Drift, Lfs};
 use crate::config::closure::{Fallback, From};
 use crate::config::forge::Kind;
-use crate::config::health::{CheckKind, Need};
 
 /// Declares a table that says how a git repository is reached, with more keys after these.
 macro_rules! remote_table {

@@ -62,6 +62,7 @@ in
         settings = lib.recursiveUpdate (builtins.elemAt files 1) { closure.system_name = "db1"; };
       };
       old1.configuration.services.nixus.settings = builtins.elemAt files 2;
+      old2.configuration.services.nixus.settings = builtins.elemAt files 3;
     };
     folder = ./rendered/host;
     texts =
@@ -106,6 +107,7 @@ in
         {
           db1 = true;
           old1 = true;
+          old2 = true;
           web1 = false;
         }
       ];
@@ -114,6 +116,7 @@ in
         {
           db1 = false;
           old1 = false;
+          old2 = false;
           web1 = true;
         }
       ];

@@ -68,33 +68,8 @@ let
     pinned_ca_file = "/k/ca.pem";
     timeout = "90s";
   };
-  # Of the keys that say who vouches for a server, a table has one.
-  authorities = name: {
-    repository = {
-      url = "https://git.example.org/deploy.git";
-      mirrors = [
-        {
-          url = "https://mirror.example.org/deploy.git";
-          ${name} = "/k/ca.pem";
-        }
-      ];
-      ${name} = "/k/ca.pem";
-    };
-    reports = {
-      url = "https://git.example.org/reports.git";
-      ${name} = "/k/ca.pem";
-    };
-    statuses = {
-      forge = "gitea";
-      credential = "forge";
-      ${name} = "/k/ca.pem";
-    };
-  };
   # Each option is set in one of these at least; what does not go together is in different ones.
   files = [
-    (authorities "extra_ca_file")
-    # The former name.
-    (authorities "ca_file")
     {
       repository = ssh // {
         url = "ssh://git@git.example.org/deploy.git";
@@ -103,6 +78,15 @@ let
         mirrors = [
           (ssh // { url = "ssh://git@mirror.example.org/deploy.git"; })
           (https // { url = "https://mirror.example.org/deploy.git"; })
+          {
+            url = "https://second.example.org/deploy.git";
+            extra_ca_file = "/k/ca.pem";
+          }
+          {
+            url = "https://third.example.org/deploy.git";
+            ca_file = "/k/ca.pem";
+          }
+          { url = "file:///srv/git/deploy.git"; }
         ];
       };
       reports = ssh // {
@@ -253,7 +237,18 @@ let
     }
     {
       repository = {
-        url = "file:///srv/git/deploy.git";
+        url = "https://git.example.org/deploy.git";
+        extra_ca_file = "/k/ca.pem";
+      };
+      reports = {
+        url = "https://git.example.org/reports.git";
+        extra_ca_file = "/k/ca.pem";
+      };
+      statuses = {
+        forge = "gitlab";
+        repository = "fleet/deploy";
+        credential = "forge";
+        extra_ca_file = "/k/ca.pem";
       };
       closure = {
         from = "manifest";
@@ -272,6 +267,23 @@ let
           quorum = 2;
         }
       ];
+    }
+    {
+      repository = {
+        url = "https://git.example.org/deploy.git";
+        # Its former name.
+        ca_file = "/k/ca.pem";
+      };
+      reports = {
+        url = "https://git.example.org/reports.git";
+        ca_file = "/k/ca.pem";
+      };
+      statuses = {
+        forge = "gitea";
+        repository = "fleet/deploy";
+        credential = "forge";
+        ca_file = "/k/ca.pem";
+      };
     }
   ];
 in

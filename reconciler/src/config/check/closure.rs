@@ -5,8 +5,9 @@ use toml::Spanned;
 use super::super::closure::{Fallback, From};
 use super::super::tables::{ClosureTable, ClosureWritten};
 use super::super::{Closure, ClosureSource, ConfigError, Expression, Following, Limits, Otherwise};
-use super::{Notes, Place};
+use super::Notes;
 use crate::config::declare::Kind as _;
+use crate::config::place::Place;
 use crate::config::value::{List, ManifestKey};
 
 impl Place<'_> {

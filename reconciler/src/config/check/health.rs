@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use super::{Notes, Place};
+use super::Notes;
 use crate::config::ConfigError;
 use crate::config::declare::{Kind as _, Shown};
 use crate::config::health::{Check, CheckKind, Health, Kind, Need, Operator, OwnSsh, Peer, Quorum};
+use crate::config::place::Place;
 use crate::config::tables::{CheckTable, CheckWritten, HealthTable, OperatorsWritten, PeerWritten};
 use crate::config::value::{
     self, AddressAndPort, List, MOST, OperatorKey, Origin, Pause, Ports, Program, Text,

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
-use super::{Notes, Place};
+use super::Notes;
 use crate::address::Scheme;
 use crate::config::declare::Kind as _;
+use crate::config::place::Place;
 use crate::config::tables::RemoteKeys;
 use crate::config::value::{File, Time};
 use crate::config::{Authorities, ConfigError, Remote, same_server};

@@ -7,9 +7,10 @@ use toml::Spanned;
 use super::super::statuses::{Policy, Statuses};
 use super::super::tables::{StatusesTable, StatusesWritten};
 use super::super::{Authorities, ConfigError};
-use super::{Notes, Place};
+use super::Notes;
 use crate::config::forge::detect;
 use crate::config::forge::{Reach, TokenSource};
+use crate::config::place::Place;
 
 /// Longer than this no request is waited for.
 const LONGEST: Duration = Duration::from_secs(60);

@@ -4,8 +4,8 @@ use russh::keys::Algorithm;
 use toml::Spanned;
 
 use crate::config::ConfigError;
-use crate::config::check::Place;
 use crate::config::declare::Kind;
+use crate::config::place::Place;
 use crate::host::public_key::PublicKey;
 
 /// A key that an operator logs in with.

@@ -1,18 +1,20 @@
 //! The kinds of values that the configuration file has.
 
+mod checks;
 mod keys;
 mod names;
 mod numbers;
 mod texts;
 mod times;
 
+pub use checks::{CheckKind, Need, Quorum};
 pub use keys::{HostKey, ManifestKey, OperatorKey};
 pub use names::{Account, Branch, Credential, HostName, OwnerAndName, SystemName};
 pub(in crate::config) use numbers::MOST;
-pub use numbers::{Flag, Memory, Number, Port, Ports, Quorum, Status};
+pub use numbers::{Flag, Memory, Number, Port, Ports, Status};
 pub use texts::{
-    Address, AddressAndPort, Api, Attribute, Commands, File, Inside, Link, Origin, Program, Proxy,
-    RepositoryUrl, Text, Web,
+    Address, AddressAndPort, Api, Attribute, Command, Commands, File, Inside, Link, Origin,
+    Program, Proxy, RepositoryUrl, Text, Web,
 };
 pub use times::{Pause, Span, Time};
 
@@ -20,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::ConfigError;
-use super::check::Place;
 use super::declare::Kind;
+use super::place::Place;
 
 /// One of a few words.
 pub struct Word<T>(T);

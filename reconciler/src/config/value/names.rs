@@ -2,9 +2,9 @@
 
 use toml::Spanned;
 
-use crate::config::check::Place;
 use crate::config::declare::Kind;
 use crate::config::forge::detect::is_name;
+use crate::config::place::Place;
 use crate::config::{ConfigError, is_host_name};
 
 /// Declares a kind of text that is kept as it is written where a rule holds.

@@ -1,13 +1,11 @@
 //! Numbers, yes and no.
 
-use serde::Deserialize;
 use toml::Spanned;
 
 use crate::config::ConfigError;
-use crate::config::check::Place;
 use crate::config::declare::Kind;
-use crate::config::health;
 use crate::config::limits::MemoryLimit;
+use crate::config::place::Place;
 
 /// The most entries of a list that travels to a peer.
 pub(in crate::config) const MOST: usize = 64;
@@ -24,8 +22,6 @@ pub struct Port;
 pub struct Ports;
 /// A status of HTTP.
 pub struct Status;
-/// How many of the peers.
-pub struct Quorum;
 
 impl<const LEAST: u32, const MOST: u32> Kind for Number<LEAST, MOST> {
     type Written = i64;
@@ -177,55 +173,5 @@ impl Kind for Status {
 
     fn default(text: &str) -> Option<u16> {
         text.parse().ok()
-    }
-}
-
-/// A number or a word.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub enum WrittenQuorum {
-    Number(i64),
-    Word(String),
-}
-
-impl Kind for Quorum {
-    type Written = WrittenQuorum;
-    type Value = health::Quorum;
-
-    fn says() -> String {
-        "`\"any\"`, `\"all\"`, or a number of peers".to_owned()
-    }
-
-    fn read(
-        place: &Place<'_>,
-        given: &Spanned<WrittenQuorum>,
-    ) -> Result<health::Quorum, ConfigError> {
-        let quorum = match given.get_ref() {
-            WrittenQuorum::Word(word) => Self::default(word),
-            WrittenQuorum::Number(number) => u32::try_from(*number)
-                .ok()
-                .filter(|number| (1..=1000).contains(number))
-                .map(health::Quorum::Number),
-        };
-        quorum.ok_or_else(|| {
-            let problem = "is neither \"any\", \"all\" nor a number of peers";
-            place.wrong(given.span().start, problem)
-        })
-    }
-
-    fn shown(value: &health::Quorum) -> String {
-        match value {
-            health::Quorum::Any => "any".to_owned(),
-            health::Quorum::All => "all".to_owned(),
-            health::Quorum::Number(number) => number.to_string(),
-        }
-    }
-
-    fn default(text: &str) -> Option<health::Quorum> {
-        match text {
-            "any" => Some(health::Quorum::Any),
-            "all" => Some(health::Quorum::All),
-            _ => None,
-        }
     }
 }

@@ -8,13 +8,15 @@ use toml::Spanned;
 use super::names::kept;
 use crate::address::{self, AddressError, Scheme, credentials_in};
 use crate::config::ConfigError;
-use crate::config::check::Place;
 use crate::config::declare::Kind;
-use crate::config::hooks::Command;
+use crate::config::place::Place;
 use crate::host::http;
 
 /// How many hooks there may be of either kind.
 const MOST_HOOKS: usize = 16;
+
+/// A program by its absolute path, and its arguments.
+pub type Command = Vec<String>;
 
 /// A file on the host.
 pub struct File;

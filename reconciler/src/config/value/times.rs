@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use crate::config::check::Place;
 use crate::config::declare::Kind;
+use crate::config::place::Place;
 use crate::config::{ConfigError, span};
 
 /// The longest time that may be written anywhere.
