@@ -33,8 +33,7 @@ pub struct Fleet {
     /// Where reports are.
     #[command(flatten)]
     pub from: ReportsFrom,
-    /// The head of the branch, with all its digits; unless given, as the repository has it, or else the newest that
-    /// any host has seen.
+    /// Head of the branch, with all its digits [default: that of the repository, or the newest that any host has seen]
     #[arg(long, value_name = "COMMIT", value_parser = parse_commit)]
     pub head: Option<CommitId>,
     /// Keep watching, and print the fleet again whenever something has changed.

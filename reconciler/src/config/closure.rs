@@ -110,14 +110,14 @@ pub enum ClosureSource {
 pub enum Expression {
     /// An attribute of the repository's flake.
     Flake {
-        /// The folder of the flake, relative to the root of the repository; the root unless given.
+        /// The folder of the flake, relative to the root of the repository; default: the root.
         directory: Option<String>,
         /// The attribute path.
         attribute: String,
     },
     /// An attribute of a Nix file in the repository.
     File {
-        /// The folder that the file's path begins at; the root of the repository unless given.
+        /// The folder that the file's path begins at; default: the root of the repository.
         directory: Option<String>,
         /// The file, relative to that folder.
         file: String,

@@ -307,6 +307,8 @@ fn set(text: &str) -> BTreeSet<String> {
 #[test]
 fn every_key_that_is_set_is_shown() {
     for text in TEXTS {
+        let config = parsed(text);
+        assert_eq!(config.shown().settings.len(), config.settings.len(), "once");
         let shown = shown(&parsed(text));
         let missing: Vec<_> = set(text)
             .into_iter()

@@ -109,9 +109,9 @@ pub struct Fleet {
     pub repository: PathBuf,
     /// Whether its history was cut off, as CI likes it.
     pub shallow: bool,
-    /// The folder of the flake in it; its root unless given.
+    /// The folder of the flake in it; default: its root.
     pub directory: Option<String>,
-    /// The Nix file in it; the flake unless given.
+    /// The Nix file in it; default: the flake.
     pub file: Option<String>,
     /// The attribute with all hosts.
     pub attribute: String,

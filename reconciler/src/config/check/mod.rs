@@ -113,7 +113,11 @@ impl Notes {
     /// What a table shows, below its name with a dot.
     pub(super) fn add(&mut self, table: &str, shown: Shown) {
         for (key, value) in shown {
-            self.show(&format!("{table}{key}"), value);
+            let key = format!("{table}{key}");
+            // Rules between keys may have shown it already.
+            if !self.settings.iter().any(|(one, _)| *one == key) {
+                self.show(&key, value);
+            }
         }
     }
 
