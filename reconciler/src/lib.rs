@@ -12,7 +12,7 @@
 //! ```text
 //! host/        the machine: files, other programs, systemd, the HTTP client, what people read
 //! address      which server a URL leads to
-//! config/      the configuration: as written, checked, and as `check-config` shows it
+//! config/      the configuration: its keys (tables), the kinds of their values (value), the rules between them (check)
 //! decide/      pure: what a pass does next (plan), what is remembered (ledger), what is said (report, status)
 //! source/      git and its SSH: listing and fetching the deploy repository and its mirrors
 //! trust        which commits follow from the accepted ones

@@ -12,3 +12,4 @@ pub mod reboot;
 pub mod report;
 pub mod status;
 pub mod verdict;
+pub mod window;
