@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     /// Made with ssh-keygen for this test.
-    const KEY: &str = include_str!("signature/test_ed25519");
+    const KEY: &str = include_str!("test_ed25519");
     const OTHER: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFucuLfGiPO6o/7MVYEssN4oJf97OdPxncH39NUnrhLE alice";
 
