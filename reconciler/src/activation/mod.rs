@@ -26,7 +26,7 @@ use crate::activation::generation::Generation;
 use crate::closure::BuiltClosure;
 use crate::config::Switch;
 use crate::host::files::{Paths, write_atomically};
-use crate::host::process::in_words;
+use crate::host::process::{in_words, sibling};
 use crate::host::systemd::{self, SystemdError};
 
 pub mod generation;
@@ -388,11 +388,8 @@ impl Switcher {
         }
     }
 
-    /// The executable, by its own path in the store, so that an activation cannot change it.
     fn program(&self) -> Result<PathBuf, ActivationError> {
-        let own = std::env::current_exe().map_err(ActivationError::Executable)?;
-        std::fs::canonicalize(own.with_file_name("nixus-switcher"))
-            .map_err(ActivationError::Executable)
+        sibling("nixus-switcher").map_err(ActivationError::Executable)
     }
 
     async fn see_taken_up(

@@ -6,7 +6,7 @@ use std::path::Path;
 use nixus_switcher::protocol::CheckOutcome;
 
 use crate::decide::verdict::{Finding, Lasts};
-use crate::host::process::in_words;
+use crate::host::process::{in_words, sibling};
 use crate::host::systemd;
 use crate::secrets::memory::{is_ramfs, is_tmpfs};
 
@@ -37,12 +37,10 @@ pub async fn unit() -> Finding {
         };
         Ok::<_, systemd::SystemdError>((shown, text))
     };
-    let program = std::env::current_exe()
-        .and_then(|own| std::fs::canonicalize(own.with_file_name("nixus-switcher")));
-    match (both.await, program) {
+    match (both.await, sibling("nixus-switcher")) {
         (Err(error), _) => Finding::new("recover", CheckOutcome::Unknown, in_words(&error)),
         (_, Err(error)) => {
-            let reason = format!("no nixus-switcher lies beside this program: {error}");
+            let reason = format!("no nixus-switcher is next to this program: {error}");
             Finding::new("recover", CheckOutcome::Fail, reason)
         }
         (Ok((shown, text)), Ok(program)) => {

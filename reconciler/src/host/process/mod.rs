@@ -373,6 +373,15 @@ async fn tail_of(
     Ok(String::from_utf8_lossy(&kept[start..]).into_owned())
 }
 
+/// A program of the same package as this one, by its own path in the store, so that an activation cannot change it.
+///
+/// # Errors
+/// It is not there, or the path of this program cannot be found.
+pub fn sibling(name: &str) -> std::io::Result<std::path::PathBuf> {
+    let own = std::env::current_exe()?;
+    std::fs::canonicalize(own.with_file_name(name))
+}
+
 /// An error and its sources in one line, for reports and logs.
 pub fn in_words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
