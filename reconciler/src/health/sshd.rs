@@ -38,6 +38,14 @@ pub enum SshError {
         #[source]
         source: std::io::Error,
     },
+    /// Nothing comes back from there: a firewall drops what is sent, or nobody has the address.
+    #[error("{place} does not answer within {} s", limit.as_secs())]
+    NoAnswer {
+        /// Where.
+        place: String,
+        /// How long it had.
+        limit: Duration,
+    },
     /// The server ended the connection before it said anything about itself: it may be too busy, or
     /// take this address for an attacker's (sshd_config(5), MaxStartups and PerSourcePenalties).
     #[error("{place} ended the connection before any key exchange")]
@@ -209,7 +217,10 @@ impl Session {
                 TcpStream::connect((at.address, at.port)).await
             }
         });
-        let stream = stream.await.unwrap_or(Err(ErrorKind::TimedOut.into()));
+        let stream = stream.await.map_err(|_| SshError::NoAnswer {
+            place: place.clone(),
+            limit: CONNECT,
+        })?;
         let stream = stream.map_err(connect)?;
         stream.set_nodelay(true).map_err(connect)?;
         let seen = Seen {
