@@ -195,33 +195,3 @@ fn the_exit_code_of_the_status_calls_an_operator_only_where_one_is_needed() -> R
     ensure!(json.code == Some(1) && !json.stdout.is_empty(), "{json:?}");
     Ok(())
 }
-
-#[test]
-fn zz_capture() -> Result<()> {
-    let story = Story::alone(&["web1", "web2"])?;
-    let web1 = story.host("web1")?;
-    let operator = story.lab().operator();
-    let commit = operator.deploy(
-        &story
-            .lab()
-            .describe("web1", OFTEN)
-            .into_iter()
-            .collect::<fleet::Files>(),
-        "first\n\nwhy",
-    )?;
-    story.kept("web1", &commit)?;
-    let commit = story.lab().deploy("web1", r#"services.nixus.settings.health.checks.never = { type = "command"; command = [ "false" ]; };"#, "bad one")?;
-    std::thread::sleep(Duration::from_secs(25));
-    let _ = commit;
-    let reports = format!(
-        "git --git-dir {} show hosts/web1:report.json; for i in 1 2 3 4 5 6; do echo; echo '#=report'$i; git --git-dir {} show hosts/web1~$i:report.json; done",
-        fleet::REPORTS,
-        fleet::REPORTS
-    );
-    let text = story.host("git")?.exec(["sh", "-c", &reports])?.stdout;
-    std::fs::write("/root/h/cap/reports", text)?;
-    let script = "cd /var/lib/nixus; for f in $(find . /run/nixus -type f -size -40k | grep -v '\\.git/'); do echo \"#=$f\"; cat $f; echo; done; echo '#=sshd'; sshd -T; echo '#=units'; systemctl list-units --output=json; echo '#=show'; systemctl show --property=Id,LoadState,ActiveState,Type,Result,ExecMainStatus,ConditionResult,Job sshd nixus-reconcile; echo '#=timers'; systemctl list-timers --output=json; echo '#=config'; cat /etc/nixus/*.toml; echo '#=known'; cat /etc/ssh/ssh_known_hosts; echo '#=tcp'; cat /proc/net/tcp; echo '#=status'; nixus status --json; echo '#=stat'; cat /proc/self/stat /proc/self/status";
-    let text = web1.exec(["sh", "-c", script])?.stdout;
-    std::fs::write("/root/h/cap/host", text)?;
-    Ok(())
-}
