@@ -199,7 +199,7 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     /// A new connection, up to and including the server's proof that it has one of these keys. The
-    /// server has [`CONNECT`] to accept it, and as long again to show its key.
+    /// server has five seconds to accept it, and as long again to show its key.
     ///
     /// # Errors
     /// Nobody listens there, the server ends the connection or is silent, or it shows another key.
